@@ -1,0 +1,18 @@
+"""kfacealign: facial landmark alignment in Keras 3."""
+
+from kfacealign import codecs, data, deploy, evaluation, layers, losses, models, schemes, training
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "__version__",
+    "codecs",
+    "data",
+    "deploy",
+    "evaluation",
+    "layers",
+    "losses",
+    "models",
+    "schemes",
+    "training",
+]

@@ -1,0 +1,55 @@
+"""What a representation loses by itself: landmarks encoded and decoded again, without a network (HIH, Sec. IV-B, Table IX)."""
+
+import numpy as np
+
+from kfacealign import geometry, schemes
+from kfacealign.codecs.heatmap import Heatmap
+from kfacealign.codecs.heatmap_in_heatmap import HeatmapInHeatmap
+
+ENLARGEMENT = 1.1
+
+# Name of the row -> codec; each encodes to the outputs that it decodes.
+CODECS = {
+    "heatmap 64x64, rounded": Heatmap(64),
+    "heatmap in heatmap 64x64, 4x4": HeatmapInHeatmap(64, 4),
+    "heatmap in heatmap 64x64, 8x8": HeatmapInHeatmap(64, 8),
+    "heatmap in heatmap 64x64, 16x16": HeatmapInHeatmap(64, 16),
+}
+
+
+def quantization_table(landmarks, scheme, batch_size=64):
+    """The error of each codec on perfect predictions.
+
+    The crop is the landmarks' box, width and height each enlarged by 10 %, not squared.
+
+    Args:
+        landmarks: `(N, K, 2)` in image coordinates.
+        scheme: of the landmarks; it needs eye corners.
+        batch_size: faces encoded at a time.
+
+    Returns:
+        List of (name of the codec, inter-ocular NME in percent).
+    """
+    landmarks = np.asarray(landmarks, "float64")
+    left, right = schemes.get(scheme).eye_corners
+    boxes = geometry.landmark_box(landmarks).astype("float64")
+    corner, opposite = boxes[:, None, :2], boxes[:, None, 2:]
+    extent = (opposite - corner) * ENLARGEMENT
+    origin = (corner + opposite) / 2 - extent / 2
+    inter_ocular = np.linalg.norm(landmarks[:, left] - landmarks[:, right], axis=-1)
+    rows = []
+    for name, codec in CODECS.items():
+        decoded = round_trip(codec, (landmarks - origin) / extent, batch_size) * extent + origin
+        errors = np.linalg.norm(decoded - landmarks, axis=-1) / inter_ocular[:, None]
+        rows.append((name, float(100 * errors.mean())))
+    return rows
+
+
+def round_trip(codec, landmarks, batch_size):
+    """`(N, K, 2)` crop coordinates, encoded and decoded."""
+    decoded = []
+    for start in range(0, len(landmarks), batch_size):
+        targets = codec.encode(np.asarray(landmarks[start : start + batch_size], "float32"))
+        outputs = {"heatmap_1" if name == "heatmap" else name: maps for name, maps in targets.items()}
+        decoded.append(np.asarray(codec.decode(outputs)[0]))
+    return np.concatenate(decoded)

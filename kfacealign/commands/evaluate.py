@@ -1,0 +1,29 @@
+"""`kfacealign evaluate`: a model's errors on a dataset's test faces."""
+
+from rich.console import Console
+
+from kfacealign import deploy, evaluation
+from kfacealign.training.settings import load_dataset
+
+
+def run(arguments):
+    console = Console()
+    model = deploy.load(arguments.model)
+    arguments.scheme = arguments.scheme or model.scheme.name
+    faces = load_dataset(arguments)
+    if faces.scheme.name != model.scheme.name:
+        raise ValueError(f"{arguments.model} predicts {model.scheme.name}, the dataset is annotated with {faces.scheme.name}")
+    console.print(faces.summary())
+    report = evaluation.evaluate(
+        model,
+        faces.test,
+        subsets=faces.subsets,
+        enlarge=model.enlarge,
+        normalizer=arguments.normalizer or faces.normalizer,
+    )
+    written = evaluation.write_run(arguments.out, report, faces.test)
+    console.print(report.table())
+    console.print("written:")
+    for path in written:
+        console.print(f"  {path}")
+    return 0

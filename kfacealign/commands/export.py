@@ -1,0 +1,72 @@
+"""`kfacealign export`: a trained model as TFLite or SavedModel."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from kfacealign import deploy
+
+
+def run(arguments):
+    from kfacealign.deploy.runtime import load_keras
+
+    path = Path(arguments.model)
+    if path.suffix != ".keras":
+        raise ValueError(f"{path}: a model is exported from its .keras file")
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such model")
+    model = load_keras(path)
+    calibration = None
+    if arguments.precision == "int8" and arguments.calibration:
+        calibration = read_calibration(Path(arguments.calibration), model)
+    written = deploy.export(
+        model, arguments.out, format=arguments.format, precision=arguments.precision, calibration=calibration
+    )
+    Console().print(f"written: {written} ({size(written) / 1e6:.2f} MB, {arguments.precision}, {model.scheme.name}, {model.input_size} px)")
+    return 0
+
+
+def read_calibration(path, model):
+    """Calibration images: `Faces` from a folder with `.pts`, else an array of crops.
+
+    Raises:
+        FileNotFoundError, ValueError: there is nothing to read at `path`.
+    """
+    import numpy as np
+
+    from kfacealign import data
+
+    if path.suffix == ".npy":
+        return np.load(path, allow_pickle=False)
+    if not path.is_dir():
+        raise FileNotFoundError(f"{path}: --calibration is a folder of images or a .npy array of crops")
+    if any(path.rglob("*.pts")):
+        return data.pts(path, scheme=model.scheme, test_fraction=0.0).train
+    return read_crops(path, model.input_size)
+
+
+def read_crops(folder, side):
+    """Every image below a folder, taken as a face crop, resampled to `(N, side, side, 3)`."""
+    import numpy as np
+
+    from kfacealign import geometry
+    from kfacealign.data.crops import read_image
+    from kfacealign.data.pts import IMAGE_SUFFIXES
+
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not paths:
+        raise FileNotFoundError(f"{folder} holds no image; suffixes: {' '.join(IMAGE_SUFFIXES)}")
+    crops = []
+    for path in paths:
+        try:
+            image = read_image(path)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        height, width = image.shape[:2]
+        crops.append(geometry.crop(image, (0, 0, width, height), side)[0])
+    return np.stack(crops)
+
+
+def size(path):
+    """Bytes of a file, or of all files in a folder."""
+    return sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())

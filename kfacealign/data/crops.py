@@ -1,0 +1,259 @@
+"""Square face crops from the photographs, made once and cached.
+
+Annotations are on the stored pixels, so an EXIF orientation is ignored when a photograph is decoded. Crop coordinates
+are image coordinates through the crop's affine map, divided by its size: [0, 1] inside the crop, beyond it for a
+landmark that lies outside.
+"""
+
+import concurrent.futures
+import hashlib
+import os
+import threading
+import warnings
+import zlib
+
+import cv2
+import numpy as np
+
+from kfacealign import geometry
+
+GREY = 128  # of the crop that stands in for an unreadable photograph
+WORKERS = min(8, os.cpu_count() or 1)
+NAMED = 5  # failures that the summary names before it only counts
+
+
+def read_image(path):
+    """Decodes an image file as stored (no EXIF rotation).
+
+    Args:
+        path: a file in any format OpenCV reads.
+
+    Returns:
+        (H, W, 3) uint8, RGB.
+
+    Raises:
+        OSError: if the file cannot be opened.
+        ValueError: if it is no complete image; the message does not name the file.
+    """
+    with open(path, "rb") as file:
+        data = np.frombuffer(file.read(), np.uint8)
+    if not data.size:
+        raise ValueError("the file is empty")
+    try:
+        # From memory, and not cv2.imread, which returns the rest of a truncated JPEG as plain grey without a word.
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise ValueError("the file is truncated, damaged or not an image")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+class Crops:
+    """The square crops of a list of faces, made when first asked for.
+
+    The crop is the square around the face's box whose side is `enlarge` times the box's longer side. A photograph
+    that cannot be read gives a grey crop with weights 0 (its landmarks count nowhere), a warning and an entry in
+    `failures`; with `strict` it raises.
+
+    ```python
+    crops = Crops(dataset.train, size=128)
+    image, landmarks, weights = crops[0]
+    print(crops.summary())
+    ```
+
+    Args:
+        faces: `Faces`.
+        size: side S of the crops in pixels.
+        enlarge: side of the crop over the longer side of the box; 1.25 lets the landmarks fill 80 % of the crop.
+        box: "landmarks", the box of the annotated landmarks, or "file", the box that the dataset gives.
+        cache: "memory" keeps every crop made (S * S * 3 bytes each), `None` keeps none, and a directory keeps them
+            there across runs, in files that are used again only for the same faces, unchanged photographs, size,
+            enlargement and box.
+        strict: whether an unreadable photograph raises.
+
+    Attributes:
+        landmarks: (N, K, 2) float32, crop coordinates of all the faces.
+        matrices: (N, 2, 3) float64, image coordinates -> crop pixels.
+        failures: list of (path, reason), each face once.
+    """
+
+    def __init__(self, faces, size, enlarge=1.25, box="landmarks", cache="memory", strict=False):
+        if box not in ("landmarks", "file"):
+            raise ValueError(f"box is {box!r}, expected 'landmarks' or 'file'")
+        self.faces, self.size, self.enlarge, self.box = faces, int(size), float(enlarge), box
+        self.cache, self.strict = cache, bool(strict)
+        boxes = faces.boxes
+        if box == "landmarks" and len(faces):
+            boxes = geometry.landmark_box(faces.landmarks, faces.weights)
+        squares = [geometry.square_box(box, self.enlarge) for box in boxes]
+        self.matrices = np.array([geometry.crop_matrix(square, self.size) for square in squares]).reshape(-1, 2, 3)
+        self.landmarks = faces.landmarks
+        if len(faces):
+            self.landmarks = geometry.apply_affine(self.matrices, faces.landmarks) / np.float32(self.size)
+        self.failures = []
+        self._failed = np.zeros(len(faces), bool)
+        self._outside = np.zeros(len(faces), bool)
+        self._lock = threading.Lock()
+        self._store = _store(cache, (len(faces), self.size, self.size, 3), self._key)
+
+    def __len__(self):
+        return len(self.faces)
+
+    def __getitem__(self, index):
+        """The crop (S, S, 3) uint8, its landmarks (K, 2) in crop coordinates and their weights (K,)."""
+        images, landmarks, weights = self.batch([index])
+        return images[0], landmarks[0], weights[0]
+
+    def matrix(self, index):
+        """(2, 3) float64: image coordinates -> crop pixels of this face."""
+        return self.matrices[index]
+
+    def batch(self, indices):
+        """The crops of several faces; those not cached are decoded in parallel.
+
+        Args:
+            indices: B positions.
+
+        Returns:
+            images (B, S, S, 3) uint8, landmarks (B, K, 2) float32 in crop coordinates, weights (B, K) float32.
+
+        Raises:
+            ValueError: with `strict`, for an unreadable photograph, naming it.
+        """
+        indices = np.arange(len(self))[np.asarray(indices, int)]
+        images = np.empty((len(indices), self.size, self.size, 3), "uint8")
+        missing = [place for place, index in enumerate(indices) if not self._recall(index, images[place])]
+        if len(missing) == 1:
+            self._make(indices[missing[0]], images[missing[0]])
+        elif missing:
+            with concurrent.futures.ThreadPoolExecutor(min(WORKERS, len(missing))) as pool:
+                list(pool.map(self._make, indices[missing], [images[place] for place in missing]))
+        weights = np.where(self._failed[indices, None], np.float32(0), self.faces.weights[indices])
+        return images, self.landmarks[indices], weights
+
+    def summary(self):
+        """One line for people: how many crops, how many photographs could not be read (and which)."""
+        text = f"{len(self):,} face crops of {self.size} px"
+        if self.failures:
+            shown = "; ".join(f"{path} ({reason})" for path, reason in self.failures[:NAMED])
+            more = f"; and {len(self.failures) - NAMED:,} more" if len(self.failures) > NAMED else ""
+            text += f", {len(self.failures):,} skipped because their image cannot be read: {shown}{more}"
+        if self._outside.any():
+            text += f", {int(self._outside.sum()):,} with landmarks outside their image (kept)"
+        return text
+
+    def _recall(self, index, out):
+        """Fills `out` from the cache; False if it is not there."""
+        if self._failed[index]:
+            out[:] = GREY
+            return True
+        return self._store is not None and self._store.read(index, out)
+
+    def _make(self, index, out):
+        """Decodes a photograph and fills `out` with its crop, or with grey."""
+        path = self.faces.images[index]
+        try:
+            image = read_image(path)
+        except (OSError, ValueError) as error:
+            out[:] = GREY
+            self._fail(index, path, error.strerror if isinstance(error, OSError) and error.strerror else str(error))
+            return
+        points = self.faces.landmarks[index][self.faces.weights[index] > 0]
+        self._outside[index] = bool(((points < 0) | (points > image.shape[1::-1])).any())
+        out[:] = geometry.warp(image, self.matrices[index], self.size)
+        if self._store is not None:
+            self._store.write(index, out)
+
+    def _fail(self, index, path, reason):
+        if self.strict:
+            raise ValueError(f"{path}: cannot be read ({reason}). Without strict it would be skipped and counted.")
+        with self._lock:
+            if self._failed[index]:
+                return
+            self._failed[index] = True
+            self.failures.append((path, reason))
+        warnings.warn(f"{path}: cannot be read ({reason}), skipped", stacklevel=2)
+
+    def _key(self):
+        """A hash of all that the pixels depend on, the photographs by size and modification time."""
+        digest = hashlib.sha256(f"{self.size} {self.enlarge} {self.box}".encode())
+        digest.update(self.matrices.tobytes())
+        for path in self.faces.images:
+            try:
+                status = os.stat(path)
+                digest.update(f"{os.path.abspath(path)} {status.st_size} {status.st_mtime_ns}\n".encode())
+            except OSError:
+                digest.update(f"{os.path.abspath(path)} missing\n".encode())
+        return digest.hexdigest()[:16]
+
+
+def _store(cache, shape, key):
+    if cache is None or not shape[0]:
+        return None
+    if isinstance(cache, str) and cache == "memory":
+        return _MemoryStore(shape)
+    return _DiskStore(os.fspath(cache), shape, key())
+
+
+class _MemoryStore:
+    def __init__(self, shape):
+        self._pixels = np.zeros(shape, "uint8")  # pages are taken from the system as they are written
+        self._filled = np.zeros(shape[0], bool)
+
+    def read(self, index, out):
+        if self._filled[index]:
+            out[:] = self._pixels[index]
+        return self._filled[index]
+
+    def write(self, index, pixels):
+        self._pixels[index] = pixels
+        self._filled[index] = True
+
+
+class _DiskStore:
+    """Crops in a memory-mapped `.npy` with a checksum each, which a crop half written by a killed run fails."""
+
+    def __init__(self, directory, shape, key):
+        os.makedirs(directory, exist_ok=True)
+        self._pixels = _memmap(os.path.join(directory, f"crops-{key}.npy"), "uint8", shape)
+        self._sums = _memmap(os.path.join(directory, f"crops-{key}.sums.npy"), "uint64", shape[:1])
+
+    def read(self, index, out):
+        expected = int(self._sums[index])
+        if not expected:
+            return False
+        out[:] = self._pixels[index]
+        return _checksum(out) == expected
+
+    def write(self, index, pixels):
+        self._pixels[index] = pixels
+        self._sums[index] = _checksum(pixels)
+
+
+def _checksum(pixels):
+    return zlib.crc32(np.ascontiguousarray(pixels)) + 1  # 0 is kept for "not made yet"
+
+
+def _memmap(path, dtype, shape):
+    """Opens a `.npy` for reading and writing, made under a temporary name if it is not there or not of this shape."""
+    try:
+        array = np.load(path, mmap_mode="r+")
+        if array.shape == shape and array.dtype == dtype:
+            return array
+    except (OSError, ValueError):
+        pass
+    temporary = f"{path}.{os.getpid()}.tmp"
+    array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        # Claim the space now: on a full disk this raises, where a write through the map would kill the process.
+        descriptor = os.open(temporary, os.O_RDWR)
+        try:
+            os.posix_fallocate(descriptor, 0, os.fstat(descriptor).st_size)
+        except OSError as error:
+            os.remove(temporary)
+            raise OSError(error.errno, f"no room for the crop cache of {array.nbytes / 2**20:,.0f} MiB", path) from None
+        finally:
+            os.close(descriptor)
+    os.replace(temporary, path)
+    return array

@@ -1,0 +1,189 @@
+"""Annotated faces without pixels: what every reader returns.
+
+`Faces` is a list of annotations held as arrays, `Dataset` is a training and a test `Faces` with the named subsets of
+the test part. All coordinates are image coordinates: (x, y), origin at the outer top-left corner, so that the centre
+of the first pixel is (0.5, 0.5).
+"""
+
+import dataclasses
+
+import numpy as np
+
+from kfacealign import geometry
+from kfacealign import schemes
+
+
+@dataclasses.dataclass
+class Face:
+    """One annotated face.
+
+    Attributes:
+        image: path of the photograph it is in (several faces may share one).
+        name: a short name for reports.
+        landmarks: (K, 2) float32, image coordinates; points may lie outside the image.
+        weights: (K,) float32, 0 = this landmark is not annotated.
+        box: (4,) float32, x0, y0, x1, y1 in image coordinates.
+        attributes: flags of this face by name, for instance `{"occlusion": True}`.
+    """
+
+    image: str
+    name: str
+    landmarks: np.ndarray
+    weights: np.ndarray
+    box: np.ndarray
+    attributes: dict
+
+
+class Faces:
+    """A list of N annotated faces of one scheme; no pixel is read.
+
+    `faces[3]` is a `Face`; `faces[10:20]`, `faces[indices]` and `faces[mask]` are `Faces`.
+
+    Args:
+        scheme: a `kfacealign.schemes.Scheme` or its name; K is its number of points.
+        images: N image paths.
+        landmarks: (N, K, 2), image coordinates.
+        weights: (N, K), 0 = not annotated; all ones when `None`.
+        boxes: (N, 4), x0, y0, x1, y1; the box of the annotated landmarks when `None`.
+        attributes: dict of name -> (N,) flags.
+        names: N short names; the image paths when `None`.
+        origins: N strings that say where a face was read ("list.txt:12"); only error messages use them.
+
+    Raises:
+        ValueError: naming the face's origin, for a wrong shape, a coordinate that is not finite, or a face of no size.
+    """
+
+    def __init__(self, scheme, images, landmarks, weights=None, boxes=None, attributes=None, names=None, origins=None):
+        self.scheme = schemes.get(scheme)
+        self.images = [str(image) for image in images]
+        self.names = list(self.images) if names is None else [str(name) for name in names]
+        count, points = len(self.images), self.scheme.num_points
+        origins = self.images if origins is None else list(origins)
+
+        self.landmarks = _array(landmarks, (count, points, 2), "landmarks")
+        weights = np.ones((count, points), "float32") if weights is None else weights
+        self.weights = _array(weights, (count, points), "weights")
+        if len(self.names) != count:
+            raise ValueError(f"{count} images but {len(self.names)} names")
+        _check_faces(self.landmarks, self.weights, origins)
+        if boxes is None:
+            boxes = _landmark_boxes(self.landmarks, self.weights)
+        self.boxes = _array(boxes, (count, 4), "boxes")
+        _check_boxes(self.boxes, origins)
+        self.attributes = {}
+        for name, flags in (attributes or {}).items():
+            self.attributes[name] = np.asarray(flags, bool).reshape(-1)
+            if len(self.attributes[name]) != count:
+                raise ValueError(f"{count} images but {len(self.attributes[name])} flags for attribute '{name}'")
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        if isinstance(index, (int, np.integer)):
+            return Face(
+                image=self.images[index],
+                name=self.names[index],
+                landmarks=self.landmarks[index],
+                weights=self.weights[index],
+                box=self.boxes[index],
+                attributes={name: bool(flags[index]) for name, flags in self.attributes.items()},
+            )
+        chosen = _positions(index, len(self))
+        return Faces(
+            self.scheme,
+            images=[self.images[i] for i in chosen],
+            landmarks=self.landmarks[chosen],
+            weights=self.weights[chosen],
+            boxes=self.boxes[chosen],
+            attributes={name: flags[chosen] for name, flags in self.attributes.items()},
+            names=[self.names[i] for i in chosen],
+        )
+
+    def __repr__(self):
+        return f"Faces({len(self):,} of {self.scheme.name})"
+
+
+@dataclasses.dataclass
+class Dataset:
+    """The two parts of a landmark dataset and how its faces are customarily cropped and measured.
+
+    Attributes:
+        name: "wflw", or the folder's name.
+        scheme: the landmark scheme of both parts.
+        train, test: `Faces`.
+        subsets: dict of name -> integer positions in `test`.
+        enlarge: side of the square crop over the longer side of the landmarks' box (1.25 fills 80 % of the crop).
+        normalizer: the error's customary normaliser, for instance "inter_ocular".
+    """
+
+    name: str
+    scheme: schemes.Scheme
+    train: Faces
+    test: Faces
+    subsets: dict
+    enlarge: float
+    normalizer: str
+
+    def summary(self):
+        """One line for people: the counts that were read."""
+        parts = ", ".join(f"{name} {len(indices):,}" for name, indices in self.subsets.items())
+        return f"{self.name} ({self.scheme.name}): {len(self.train):,} training and {len(self.test):,} test faces" + (
+            f" ({parts})" if parts else ""
+        )
+
+    def __repr__(self):
+        return f"<{self.summary()}>"
+
+
+def _array(values, shape, what):
+    array = np.asarray(values, "float32")
+    if array.shape != shape and not (array.size == 0 and 0 in shape):
+        raise ValueError(f"{what} have shape {array.shape}, expected {shape}")
+    return np.ascontiguousarray(array.reshape(shape))
+
+
+def _positions(index, count):
+    if isinstance(index, slice):
+        return np.arange(count)[index]
+    index = np.asarray(index)
+    if index.size == 0:
+        return np.zeros(0, int)
+    return np.arange(count)[index]
+
+
+def _check_faces(landmarks, weights, origins):
+    """Finite coordinates, sensible weights, and annotated points which span more than a dot."""
+    bad = ~np.isfinite(landmarks).all((1, 2))
+    if bad.any():
+        face = int(np.flatnonzero(bad)[0])
+        point = int(np.flatnonzero(~np.isfinite(landmarks[face]).all(-1))[0])
+        found = landmarks[face, point].tolist()
+        raise ValueError(f"{origins[face]}: landmark {point} is {found}, expected finite coordinates")
+    bad = ~(np.isfinite(weights) & (weights >= 0)).all(1)
+    if bad.any():
+        raise ValueError(f"{origins[np.flatnonzero(bad)[0]]}: landmark weights must be finite and not negative")
+    annotated = (weights > 0)[..., None]
+    low = np.where(annotated, landmarks, np.inf).min(1)
+    high = np.where(annotated, landmarks, -np.inf).max(1)
+    bad = ~(high > low).any(1)
+    if bad.any():
+        face = int(np.flatnonzero(bad)[0])
+        raise ValueError(f"{origins[face]}: the face has no size: its annotated landmarks coincide or there are none")
+
+
+def _check_boxes(boxes, origins):
+    sides = boxes[:, 2:] - boxes[:, :2]
+    bad = ~(np.isfinite(boxes).all(1) & (sides >= 0).all(1) & (sides > 0).any(1))
+    if bad.any():
+        face = int(np.flatnonzero(bad)[0])
+        raise ValueError(
+            f"{origins[face]}: the face has no size: its box is {boxes[face].tolist()}, "
+            "expected x0, y0, x1, y1 with x0 < x1 and y0 < y1"
+        )
+
+
+def _landmark_boxes(landmarks, weights):
+    if not len(landmarks):
+        return np.zeros((0, 4), "float32")
+    return geometry.landmark_box(landmarks, weights)

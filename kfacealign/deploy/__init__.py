@@ -1,0 +1,16 @@
+"""Exporting aligners and running what was exported.
+
+Running a `.tflite` file needs neither Keras nor TensorFlow, so the exporter is imported when it is first used.
+"""
+
+from kfacealign.deploy.runtime import LiteRTAligner, SavedModelAligner, load
+
+__all__ = ["LiteRTAligner", "SavedModelAligner", "export", "inference_model", "load"]
+
+
+def __getattr__(name):
+    if name in ("export", "inference_model"):
+        from kfacealign.deploy import exporter
+
+        return getattr(exporter, name)
+    raise AttributeError(f"module {__name__} has no attribute {name}")

@@ -1,0 +1,47 @@
+"""Files and folders that appear whole or not at all."""
+
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path):
+    """A temporary path beside `path` that takes its place when the block ends without an error.
+
+    The block writes a file or a folder at the path it is given. An existing file is
+    replaced in one step; an existing folder is moved aside first. After an error
+    the temporary is deleted and `path` is as it was.
+
+    Example:
+        >>> with replacing("run/report.json") as temporary:
+        ...     temporary.write_text("{}")
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix stays last: writers choose their format by it.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    remove(temporary)
+    try:
+        yield temporary
+        if path.is_dir():
+            replace_folder(temporary, path)
+        else:
+            os.replace(temporary, path)
+    finally:
+        remove(temporary)
+
+
+def replace_folder(temporary, path):
+    old = path.with_name(f"{temporary.name}.old")
+    os.replace(path, old)
+    os.replace(temporary, path)
+    remove(old)
+
+
+def remove(path):
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

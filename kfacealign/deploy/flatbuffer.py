@@ -1,0 +1,170 @@
+"""TFLite files as data: reading what is in one, joining two, adding metadata.
+
+The schema's Python bindings come with `ai_edge_litert` and with TensorFlow; either
+does. A model is handled in the bindings' object form (`ModelT`), in which an
+operator names its tensors by index and a tensor its constant data by buffer index.
+"""
+
+import importlib
+
+SIGNATURE = b"serving_default"
+
+
+def schema():
+    """The flatbuffer bindings of the TFLite schema."""
+    for name in ("ai_edge_litert.schema_py_generated", "tensorflow.lite.python.schema_py_generated"):
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            continue
+    raise ImportError("reading TFLite files needs ai-edge-litert or TensorFlow: pip install ai-edge-litert")
+
+
+def is_tflite(content):
+    """Whether bytes begin like a TFLite model."""
+    return content[4:8] == b"TFL3"
+
+
+def unpack(content):
+    """Bytes of a `.tflite` file -> `ModelT`.
+
+    Raises:
+        ValueError: the bytes are not a TFLite model.
+    """
+    if not is_tflite(content):
+        raise ValueError("not a TFLite file")
+    return schema().ModelT.InitFromObj(schema().Model.GetRootAs(bytearray(content), 0))
+
+
+def pack(model):
+    """`ModelT` -> bytes."""
+    import flatbuffers
+
+    builder = flatbuffers.Builder(1 << 20)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+def operators(content):
+    """What a TFLite file computes, in order.
+
+    Returns:
+        List of (operator, element type of its first output), such as `("CONV_2D", "INT8")`.
+        A custom operator (Flex, the "select" TensorFlow ops) appears as `"CUSTOM:name"`.
+    """
+    model = unpack(content)
+    builtin = {value: name for name, value in vars(schema().BuiltinOperator).items() if isinstance(value, int)}
+    types = {value: name for name, value in vars(schema().TensorType).items() if isinstance(value, int)}
+    found = []
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            code = model.operatorCodes[operator.opcodeIndex]
+            # Codes below 127 are stored in the older, one-byte field as well.
+            name = builtin[max(code.builtinCode, code.deprecatedBuiltinCode)]
+            if code.customCode:
+                name = f"CUSTOM:{code.customCode.decode()}"
+            found.append((name, types[graph.tensors[operator.outputs[0]].type]))
+    return found
+
+
+def join(first, second):
+    """One TFLite model that feeds the outputs of one into the inputs of another.
+
+    The inputs of `second` are outputs of `first` of the same names, by their
+    signatures. The result has the inputs of `first` and the outputs of `second`.
+    Neither part is converted again, so each keeps its own precision.
+
+    Args:
+        first, second: bytes of `.tflite` files with one graph and one signature each.
+
+    Raises:
+        ValueError: an input of `second` has no counterpart, or a part has control flow
+            (several graphs).
+    """
+    model, tail = unpack(first), unpack(second)
+    if len(model.subgraphs) != 1 or len(tail.subgraphs) != 1:
+        raise ValueError("control flow (while, cond) in a network or in a codec's decode cannot be exported to TFLite")
+    graph, tail_graph = model.subgraphs[0], tail.subgraphs[0]
+    tensors = append_tensors(model, tail, feeds(model, tail))
+    codes = append_operator_codes(model, tail)
+    for operator in tail_graph.operators:
+        operator.opcodeIndex = codes[operator.opcodeIndex]
+        operator.inputs = [tensors.get(index, -1) for index in operator.inputs]
+        operator.outputs = [tensors[index] for index in operator.outputs]
+        graph.operators.append(operator)
+    graph.outputs = [tensors[index] for index in tail_graph.outputs]
+    model.signatureDefs[0].outputs = tail.signatureDefs[0].outputs
+    for output in model.signatureDefs[0].outputs:
+        output.tensorIndex = tensors[output.tensorIndex]
+    model.description = "kfacealign"
+    return pack(model)
+
+
+def inputs_read(model):
+    """Names of the inputs that a model (`ModelT`) makes use of, sorted."""
+    graph = model.subgraphs[0]
+    read = {index for operator in graph.operators for index in operator.inputs} | set(graph.outputs)
+    return sorted(entry.name.decode() for entry in model.signatureDefs[0].inputs if entry.tensorIndex in read)
+
+
+def feeds(model, tail):
+    """Tensor index of each input of `tail` -> tensor index of the output of `model` it reads."""
+    outputs = {output.name: output.tensorIndex for output in model.signatureDefs[0].outputs}
+    found = {}
+    read = inputs_read(tail)
+    for wanted in tail.signatureDefs[0].inputs:
+        if wanted.name.decode() not in read:
+            continue
+        if wanted.name not in outputs:
+            raise ValueError(f"no output is named {wanted.name.decode()}; there are {sorted(map(bytes.decode, outputs))}")
+        source = model.subgraphs[0].tensors[outputs[wanted.name]]
+        target = tail.subgraphs[0].tensors[wanted.tensorIndex]
+        if source.type != target.type or list(source.shape) != list(target.shape):
+            raise ValueError(f"{wanted.name.decode()} is {list(source.shape)} on one side and {list(target.shape)} on the other")
+        found[wanted.tensorIndex] = outputs[wanted.name]
+    return found
+
+
+def append_tensors(model, tail, known):
+    """Adds the tensors of `tail` with their data; returns old index -> new index."""
+    # Buffer 0 is empty by convention and means "no data" in both.
+    shift = len(model.buffers) - 1
+    model.buffers.extend(tail.buffers[1:])
+    tensors = model.subgraphs[0].tensors
+    for index, tensor in enumerate(tail.subgraphs[0].tensors):
+        if index in known:
+            continue
+        if tensor.buffer:
+            tensor.buffer += shift
+        known[index] = len(tensors)
+        tensors.append(tensor)
+    return known
+
+
+def append_operator_codes(model, tail):
+    start = len(model.operatorCodes)
+    model.operatorCodes.extend(tail.operatorCodes)
+    return range(start, len(model.operatorCodes))
+
+
+def add_metadata(content, name, text):
+    """The same model with `text` (UTF-8) as its metadata entry `name`."""
+    model = unpack(content)
+    buffer = schema().BufferT()
+    buffer.data = list(text.encode())
+    entry = schema().MetadataT()
+    entry.name, entry.buffer = name, len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata = [*(model.metadata or []), entry]
+    return pack(model)
+
+
+def read_metadata(content, name):
+    """Text of the metadata entry `name`, or None."""
+    if not is_tflite(content):
+        raise ValueError("not a TFLite file")
+    model = schema().Model.GetRootAs(content, 0)
+    for index in range(model.MetadataLength()):
+        if model.Metadata(index).Name() == name.encode():
+            return model.Buffers(model.Metadata(index).Buffer()).DataAsNumpy().tobytes().decode()
+    return None

@@ -1,0 +1,170 @@
+"""Running exported models, with the interface of `FaceAligner.align`."""
+
+from pathlib import Path
+
+import numpy as np
+
+from kfacealign import schemes
+from kfacealign.deploy import flatbuffer, metadata
+
+
+class ExportedAligner:
+    """What exported models share: crops in, landmarks out, one at a time.
+
+    Attributes:
+        metadata: dict, as written by `export`.
+        scheme: the landmark `Scheme`.
+        input_size: side of the crops in pixels.
+        enlarge: side of the crops over the longer side of the landmark box, as in training.
+    """
+
+    def __init__(self, path, text):
+        self.path = str(path)
+        self.metadata = metadata.parse(text, path)
+        self.scheme = schemes.get(self.metadata["scheme"])
+        self.input_size = self.metadata["input_size"]
+        self.enlarge = self.metadata["enlarge"]
+
+    def run(self, image):
+        """`(1, S, S, 3)` float32 -> landmarks `(1, K, 2)`, scores `(1, K)`."""
+        raise TypeError(f"{type(self).__name__} does not define run")
+
+    def align(self, images, batch_size=1, verbose="auto"):
+        """Landmarks of face crops.
+
+        Args:
+            images: `(N, S, S, 3)` pixels 0..255, RGB, uint8 or float, S the input size.
+            batch_size: accepted for the sake of `FaceAligner.align`; the graph takes one crop.
+            verbose: 1 shows a progress bar, 0 none; "auto" shows it from 128 crops on.
+
+        Returns:
+            landmarks `(N, K, 2)` float32 in crop coordinates, scores `(N, K)` float32.
+
+        Raises:
+            ValueError: the crops are not of the shape the model reads.
+        """
+        images = np.asarray(images)
+        expected = (self.input_size, self.input_size, 3)
+        if images.ndim != 4 or images.shape[1:] != expected:
+            raise ValueError(f"align reads crops of shape (N, {expected[0]}, {expected[1]}, 3), got {images.shape}")
+        points = self.scheme.num_points
+        landmarks = np.zeros((len(images), points, 2), "float32")
+        scores = np.zeros((len(images), points), "float32")
+        shown = len(images) >= 128 if verbose == "auto" else bool(verbose)
+        for index in progress(range(len(images)), "aligning", shown):
+            landmarks[index], scores[index] = self.run(images[index][None].astype("float32"))
+        return landmarks, scores
+
+
+class LiteRTAligner(ExportedAligner):
+    """A TFLite model written by `export`, run by LiteRT (or TensorFlow's interpreter) with XNNPACK.
+
+    Args:
+        path: the `.tflite` file. threads: number of CPU threads; None leaves it to the runtime.
+
+    Raises:
+        ValueError: the file is no TFLite model, or was not written by `export`.
+
+    Example:
+        >>> aligner = LiteRTAligner("hih.tflite")
+        >>> landmarks, scores = aligner.align(crops)
+    """
+
+    def __init__(self, path, threads=None):
+        content = Path(path).read_bytes()
+        if not flatbuffer.is_tflite(content):
+            raise ValueError(f"{path}: not a TFLite file")
+        try:
+            text = flatbuffer.read_metadata(content, metadata.NAME)
+            self.interpreter = interpreter_class()(model_content=content, num_threads=threads)
+        except Exception as error:
+            # A cut file fails anywhere between the bindings and the runtime.
+            raise ValueError(f"{path} is damaged: {error}") from error
+        super().__init__(path, text)
+        self.threads = threads
+        self.runner = self.interpreter.get_signature_runner()
+
+    def run(self, image):
+        result = self.runner(image=image)
+        return result["landmarks"], result["scores"]
+
+
+class SavedModelAligner(ExportedAligner):
+    """A SavedModel written by `export`, run by TensorFlow.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        ValueError: the folder was not written by `export`.
+    """
+
+    def __init__(self, path):
+        file = Path(path) / metadata.FILE
+        super().__init__(path, file.read_text(encoding="utf-8") if file.exists() else None)
+        import tensorflow as tf
+
+        # Kept: the signature's variables live as long as the model.
+        self.model = tf.saved_model.load(str(path))
+
+    def run(self, image):
+        result = self.model.signatures["serving_default"](image=image)
+        return result["landmarks"].numpy(), result["scores"].numpy()
+
+
+def interpreter_class():
+    """LiteRT's interpreter, else TensorFlow's, which is the same runtime."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        from tensorflow.lite import Interpreter
+    return Interpreter
+
+
+def load(path, threads=None):
+    """Any saved model by its path, all with `align`, `scheme`, `input_size` and `enlarge`.
+
+    Args:
+        path: a `.keras` file, a `.tflite` file or a SavedModel folder.
+        threads: CPU threads of a TFLite model.
+
+    Returns:
+        `FaceAligner`, `LiteRTAligner` or `SavedModelAligner`.
+
+    Raises:
+        FileNotFoundError: nothing is at `path`. ValueError: it is none of the three.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such model. Train one (make train) or give a .keras, .tflite or SavedModel path")
+    if path.suffix == ".keras":
+        return load_keras(path)
+    if path.suffix == ".tflite":
+        return LiteRTAligner(path, threads=threads)
+    if (path / "saved_model.pb").exists():
+        return SavedModelAligner(path)
+    raise ValueError(f"{path} is not a model: give a .keras file, a .tflite file or a SavedModel folder")
+
+
+def load_keras(path):
+    import keras
+
+    import kfacealign.models
+
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except Exception as error:
+        # Keras, zipfile and h5py each have their own; the first line tells what is wrong.
+        raise ValueError(f"{path} cannot be loaded: {str(error).strip().splitlines()[0]}") from error
+    if not isinstance(model, kfacealign.models.FaceAligner):
+        raise ValueError(f"{path} holds a {type(model).__name__}, not a kfacealign model")
+    return model
+
+
+def progress(items, description, shown):
+    """The items, with a progress bar on a terminal if `shown`."""
+    if not shown:
+        return items
+    from rich.progress import track
+
+    return track(items, description=description)

@@ -1,0 +1,205 @@
+"""Boxes, affine maps and crops, in NumPy and OpenCV.
+
+Points are (x, y). *Image coordinates* have their origin at the outer top-left corner of the image, so the centre
+of the first pixel is (0.5, 0.5). *Crop pixels* are the same for a crop, 0..size; divided by the size they are the
+*crop coordinates* in [0, 1] that models read and write. A box is (x0, y0, x1, y1) in image coordinates, and an
+affine map is a (2, 3) matrix `[A | t]` with `A @ point + t`.
+"""
+
+import cv2
+import numpy as np
+
+# The source is reduced to no less than this many pixels per crop pixel before it is warped, so that the reduction
+# costs no sharpness while the warp of a large photograph stays cheap.
+_OVERSAMPLING = 2.0
+
+
+def landmark_box(landmarks, weights=None):
+    """The smallest box around landmarks.
+
+    Args:
+        landmarks: (K, 2) points, or (N, K, 2) for N faces.
+        weights: optional (K,) or (N, K); points of weight 0 are not annotated and are left out, NaN or not.
+
+    Returns:
+        (4,) or (N, 4) float32 boxes x0, y0, x1, y1 in the coordinates of the landmarks.
+
+    Raises:
+        ValueError: a face has no counted point, or a counted point is not finite.
+    """
+    points = np.asarray(landmarks, np.float32)
+    if points.ndim not in (2, 3) or points.shape[-1] != 2:
+        raise ValueError(f"landmarks must be (K, 2) or (N, K, 2), got shape {points.shape}")
+    counted = np.ones(points.shape[:-1], bool) if weights is None else np.asarray(weights) > 0
+    if counted.shape != points.shape[:-1]:
+        raise ValueError(f"weights of shape {counted.shape} do not fit landmarks of shape {points.shape}")
+    wrong = ~counted.any(-1) | (counted & ~np.isfinite(points).all(-1)).any(-1)
+    if wrong.any():
+        which = f" of face {int(np.argmax(wrong))}" if points.ndim == 3 else ""
+        raise ValueError(f"the landmarks{which} have no box: no point is annotated, or one is not finite")
+    low = np.where(counted[..., None], points, np.inf).min(-2)
+    high = np.where(counted[..., None], points, -np.inf).max(-2)
+    return np.concatenate([low, high], axis=-1).astype(np.float32)
+
+
+def _checked_box(box):
+    values = np.asarray(box, np.float64)
+    if values.shape != (4,):
+        raise ValueError(f"a box is four numbers x0, y0, x1, y1, got shape {values.shape}")
+    if not np.isfinite(values).all() or values[2] <= values[0] or values[3] <= values[1]:
+        raise ValueError(f"box {values.tolist()} (x0, y0, x1, y1) has no area or is not finite")
+    return values
+
+
+def square_box(box, enlarge=1.0):
+    """The square of side `max(width, height) * enlarge` around the centre of a box.
+
+    Args:
+        box: (4,) x0, y0, x1, y1 in image coordinates. One of width and height may be 0, both may not.
+        enlarge: factor of the side, 1.0 keeps the longer side.
+
+    Returns:
+        (4,) float32 box.
+
+    Raises:
+        ValueError: the box has no size or is not finite, or `enlarge` is not positive.
+    """
+    if not enlarge > 0:
+        raise ValueError(f"enlarge must be a positive factor, got {enlarge}")
+    values = np.asarray(box, np.float64)
+    extent = values[2:] - values[:2] if np.isfinite(values).all() else np.zeros(2)
+    if extent.min() < 0 or extent.max() <= 0:
+        raise ValueError(f"box {values.tolist()} (x0, y0, x1, y1) has no size or is not finite")
+    centre, half = (values[:2] + values[2:]) / 2, extent.max() * enlarge / 2
+    return np.concatenate([centre - half, centre + half]).astype(np.float32)
+
+
+def crop_matrix(box, size):
+    """The map that takes a box to a square crop: image coordinates -> crop pixels.
+
+    A box that is not square is stretched: its width and its height both become `size`.
+
+    Args:
+        box: (4,) x0, y0, x1, y1 in image coordinates; may reach outside the image.
+        size: side of the crop in pixels.
+
+    Returns:
+        (2, 3) float64; the corners of the box go to (0, 0) and (size, size).
+
+    Raises:
+        ValueError: the box has no area or is not finite.
+    """
+    x0, y0, x1, y1 = _checked_box(box)
+    scale_x, scale_y = size / (x1 - x0), size / (y1 - y0)
+    return np.array([[scale_x, 0.0, -x0 * scale_x], [0.0, scale_y, -y0 * scale_y]])
+
+
+def apply_affine(matrix, points):
+    """Map points by an affine matrix.
+
+    Args:
+        matrix: (2, 3), or (N, 2, 3) with one matrix for each face.
+        points: (..., 2), or (N, K, 2) with N matrices.
+
+    Returns:
+        Mapped points in the shape and floating dtype of `points` (float32 for integers), computed in float64.
+    """
+    matrix, points = np.asarray(matrix, np.float64), np.asarray(points)
+    dtype = points.dtype if np.issubdtype(points.dtype, np.floating) else np.float32
+    linear, offset = matrix[..., :2], matrix[..., 2]
+    if matrix.ndim == 3:
+        offset = offset[:, None]
+    return (points @ np.swapaxes(linear, -1, -2) + offset).astype(dtype)
+
+
+def invert_affine(matrix):
+    """The inverse of an affine map.
+
+    Args:
+        matrix: (2, 3) or (N, 2, 3).
+
+    Returns:
+        float64 of the same shape: `apply_affine(invert_affine(m), apply_affine(m, p))` is `p`.
+
+    Raises:
+        numpy.linalg.LinAlgError: the map has no inverse (it squashes the plane to a line).
+    """
+    matrix = np.asarray(matrix, np.float64)
+    linear = np.linalg.inv(matrix[..., :2])
+    return np.concatenate([linear, -linear @ matrix[..., 2:]], axis=-1)
+
+
+def _reduce(image, matrix, size, reduction):
+    """Area-average the part of the source that the crop covers; returns it with the map that belongs to it."""
+    corners = apply_affine(invert_affine(matrix), np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float64))
+    limit = np.array(image.shape[1::-1])
+    # Two reduced pixels around the crop keep its edge free of the border that lies outside the cut.
+    low = np.clip(np.floor(corners.min(0) - 2 * reduction), 0, limit).astype(int)
+    high = np.clip(np.ceil(corners.max(0) + 2 * reduction), 0, limit).astype(int)
+    extent = high - low
+    if (extent <= 0).any():
+        return image[:1, :1], matrix
+    reduced = np.maximum(np.round(extent / reduction).astype(int), 1)
+    image = cv2.resize(image[low[1] : high[1], low[0] : high[0]], reduced.tolist(), interpolation=cv2.INTER_AREA)
+    scale = extent / reduced
+    to_source = np.array([[scale[0], 0.0, low[0]], [0.0, scale[1], low[1]]])
+    linear = matrix[:, :2] @ to_source[:, :2]
+    return image, np.column_stack([linear, matrix[:, :2] @ to_source[:, 2] + matrix[:, 2]])
+
+
+def warp(image, matrix, size, border=0):
+    """Resample an image through an affine map: bilinear when enlarging, area-averaged when shrinking.
+
+    To shrink f times, the image is sampled on a grid ceil(f) times finer than the crop and the samples of each crop
+    pixel are averaged, so that detail finer than a crop pixel turns to its mean instead of aliasing.
+
+    Args:
+        image: (H, W, C) or (H, W), uint8 or float32.
+        matrix: (2, 3) image coordinates -> crop pixels, invertible.
+        size: side of the result in pixels.
+        border: value outside the image.
+
+    Returns:
+        (size, size, C) in the dtype of the image (C = 1 for a two-dimensional image).
+    """
+    image, matrix = np.asarray(image), np.asarray(matrix, np.float64)
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    steps = np.linalg.svd(invert_affine(matrix)[:, :2], compute_uv=False)  # source pixels per crop pixel, largest first
+    reduction = np.floor(steps[1] / _OVERSAMPLING)
+    if reduction >= 2:
+        image, matrix = _reduce(image, matrix, size, reduction)
+        steps = np.linalg.svd(invert_affine(matrix)[:, :2], compute_uv=False)
+    fine = max(1, int(np.ceil(steps[0] - 1e-6)))
+    matrix = matrix * fine
+    # OpenCV has pixel centres at whole numbers, ours are at the halves.
+    centred = np.column_stack([matrix[:, :2], matrix[:, :2] @ [0.5, 0.5] + matrix[:, 2] - 0.5])
+    pixels = cv2.warpAffine(
+        image,
+        centred,
+        (size * fine, size * fine),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(border,) * 4,
+    )
+    if fine > 1:
+        pixels = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA)
+    return pixels.reshape(size, size, channels)
+
+
+def crop(image, box, size):
+    """Cut a box out of an image and resample it to a square.
+
+    Args:
+        image: (H, W, C) or (H, W), uint8 or float32.
+        box: (4,) x0, y0, x1, y1 in image coordinates; what lies outside the image is 0.
+        size: side of the crop in pixels.
+
+    Returns:
+        `(pixels, matrix)`: (size, size, C) in the dtype of the image, and the (2, 3) map from image coordinates to
+        crop pixels (divide mapped points by `size` for crop coordinates).
+
+    Raises:
+        ValueError: the box has no area or is not finite.
+    """
+    matrix = crop_matrix(box, size)
+    return warp(image, matrix, size), matrix

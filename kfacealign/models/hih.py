@@ -1,0 +1,124 @@
+"""HIH: heatmap in heatmap (the network of Sec. III-D, figure 2)."""
+
+import keras
+
+from kfacealign import schemes
+from kfacealign.codecs import HeatmapInHeatmap
+from kfacealign.layers.decimal_head import DecimalHeatmapHead
+from kfacealign.layers.hourglass import stacked_hourglass
+from kfacealign.models.aligner import FaceAligner
+
+
+@keras.saving.register_keras_serializable(package="kfacealign")
+class HIH(FaceAligner):
+    """Stacked hourglass with integer heatmaps and one decimal-heatmap head.
+
+    Trainable parameters at 98 landmarks and 256 px: 10,365,700 / 14,469,478 /
+    22,677,034 with 1 / 2 / 4 stacks (`tiny`, `small`, `base`; 10.37 / 14.47 / 22.68 M in
+    Table I).
+
+    Args:
+        scheme: landmark scheme, a name or a `Scheme`.
+        stacks: hourglasses, 1, 2 or 4 in the paper.
+        input_size: side of the crops in pixels, a multiple of 64; heatmaps have a quarter of it.
+        width: channels of the trunk.
+        decimal_size: side of the decimal heatmaps.
+        decimal_width: channels of the decimal head.
+        sigma, decimal_sigma: of the Gaussians, in cells of their map.
+        alpha: weight of the decimal loss; by default the paper's 0.1 for one stack, else 0.05.
+        decimal_label, decimal_loss: see `HeatmapInHeatmap`.
+        enlarge: see `FaceAligner`.
+
+    Outputs of the network: `heatmap_s` `(B, S/4, S/4, K)` for each stack s and `decimal`
+    `(B, decimal_size, decimal_size, K)`.
+
+    Raises:
+        ValueError: `input_size` is not a positive multiple of 64, or leaves no room for
+            the decimal maps.
+
+    Example:
+        >>> model = HIH.tiny("wflw98")
+        >>> landmarks, scores = model.align(crops)   # crops: (N, 256, 256, 3)
+    """
+
+    def __init__(
+        self,
+        scheme="wflw98",
+        stacks=1,
+        input_size=256,
+        width=256,
+        decimal_size=8,
+        decimal_width=384,
+        sigma=1.5,
+        decimal_sigma=1.0,
+        alpha=None,
+        decimal_label="soft",
+        decimal_loss="csc",
+        enlarge=1.25,
+        **kwargs,
+    ):
+        if input_size <= 0 or input_size % 64:
+            raise ValueError(f"input_size must be a multiple of 64 (four halvings after the stem), got {input_size}")
+        scheme = schemes.get(scheme)
+        codec = HeatmapInHeatmap(
+            size=input_size // 4,
+            decimal_size=decimal_size,
+            sigma=sigma,
+            decimal_sigma=decimal_sigma,
+            alpha=alpha if alpha is not None else (0.1 if stacks == 1 else 0.05),
+            decimal_label=decimal_label,
+            decimal_loss=decimal_loss,
+        )
+
+        # === Functional model ===
+        image = keras.Input((input_size, input_size, 3), name="image")
+        x = keras.layers.Rescaling(1.0 / 255, name="rescale")(image)
+        heatmaps, trunk = stacked_hourglass(x, scheme.num_points, stacks, width)
+        outputs = {f"heatmap_{stack}": maps for stack, maps in enumerate(heatmaps, start=1)}
+        head = DecimalHeatmapHead(scheme.num_points, decimal_size, decimal_width, name="decimal")
+        outputs["decimal"] = head(trunk)
+        network = keras.Model(image, outputs, name="network")
+
+        super().__init__(network, codec, scheme, enlarge=enlarge, **kwargs)
+
+        # === Config ===
+        self.stacks = stacks
+        self.width = width
+        self.decimal_size = decimal_size
+        self.decimal_width = decimal_width
+
+    @classmethod
+    def tiny(cls, scheme="wflw98", **kwargs):
+        """HIH_T: one stack."""
+        return cls(scheme, stacks=1, **kwargs)
+
+    @classmethod
+    def small(cls, scheme="wflw98", **kwargs):
+        """HIH_S: two stacks."""
+        return cls(scheme, stacks=2, **kwargs)
+
+    @classmethod
+    def base(cls, scheme="wflw98", **kwargs):
+        """HIH_B: four stacks."""
+        return cls(scheme, stacks=4, **kwargs)
+
+    def get_config(self):
+        return {
+            "scheme": self.scheme.name,
+            "stacks": self.stacks,
+            "input_size": self.input_size,
+            "width": self.width,
+            "decimal_size": self.decimal_size,
+            "decimal_width": self.decimal_width,
+            "sigma": self.codec.sigma,
+            "decimal_sigma": self.codec.decimal_sigma,
+            "alpha": self.codec.alpha,
+            "decimal_label": self.codec.decimal_label,
+            "decimal_loss": self.codec.decimal_loss,
+            "enlarge": self.enlarge,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)

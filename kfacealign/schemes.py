@@ -1,0 +1,271 @@
+"""Landmark schemes: what each point is, and what it becomes in a mirror.
+
+"Left" and "right" are sides of the image: the left eye of a frontal face is the one with the smaller x. Indices count
+from 0 in the order that the datasets publish. A scheme is written down as its parts in that order; the mirror permutation
+follows from the parts, which are mirrored in themselves or with their counterpart on the other side.
+"""
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Contour:
+    """A line to draw: point indices in order; `closed` joins the last to the first."""
+
+    name: str
+    points: tuple
+    closed: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Scheme:
+    """A landmark scheme of K points.
+
+    Attributes:
+        name: as in `schemes.get(name)`.
+        point_names: K unique names such as "left_eye_0".
+        mirror: permutation of the points under `x -> 1 - x`, its own inverse: mirrored landmarks are `landmarks[mirror]`.
+        regions: dict of "contour", "brows", "eyes", "nose", "mouth" -> point indices; every point is in one.
+        contours: lines to draw.
+        eye_corners: outer corners of the left and the right eye, or None.
+        pupils: two groups of points whose means are the pupils' centres, or None.
+    """
+
+    name: str
+    point_names: tuple
+    mirror: tuple
+    regions: dict
+    contours: tuple
+    eye_corners: tuple | None
+    pupils: tuple | None
+
+    @property
+    def num_points(self):
+        """K."""
+        return len(self.point_names)
+
+    @property
+    def mean_shape(self):
+        """(K, 2) float32, crop coordinates: the landmarks' box is centred in the crop and fills 80 % of it."""
+        from kfacealign.data import face3d
+
+        return face3d.mean_shape(self.name)
+
+    @property
+    def default_normalizer(self):
+        """The normaliser that errors are divided by where nothing else is said."""
+        return self.normalizers()[0]
+
+    def normalizers(self):
+        """Names of the normalisers that this scheme's points define."""
+        eyes = ("inter_ocular",) if self.eye_corners else ()
+        pupils = ("inter_pupil",) if self.pupils else ()
+        return (*eyes, *pupils, "box", "diagonal", "image")
+
+    def __hash__(self):
+        return hash(self.name)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """Consecutive points: point i mirrors to point `order[i]` of `twin` (of the part itself where there is none)."""
+
+    name: str
+    region: str
+    count: int
+    order: tuple
+    twin: str = ""
+
+
+def _reversed(count):
+    return tuple(range(count - 1, -1, -1))
+
+
+def _kept(count):
+    return tuple(range(count))
+
+
+def _pair(name, region, count, order):
+    """The part on the left and its counterpart on the right."""
+    return (
+        _Part(f"left_{name}", region, count, tuple(order), f"right_{name}"),
+        _Part(f"right_{name}", region, count, tuple(int(i) for i in np.argsort(order)), f"left_{name}"),
+    )
+
+
+def _scheme(name, parts, lines=(), eye_corners=None, pupils=None):
+    starts = dict(zip([part.name for part in parts], np.cumsum([0, *(part.count for part in parts)]).tolist()))
+    names, mirror, regions = [], [], {}
+    for part in parts:
+        names += [part.name if part.count == 1 else f"{part.name}_{i}" for i in range(part.count)]
+        mirror += [starts[part.twin or part.name] + i for i in part.order]
+        regions.setdefault(part.region, []).extend(range(starts[part.name], starts[part.name] + part.count))
+    contours = tuple(Contour(line, tuple(points), closed) for line, points, closed in lines)
+    regions = {region: tuple(points) for region, points in regions.items()}
+    return Scheme(name, tuple(names), tuple(mirror), regions, contours, eye_corners, pupils)
+
+
+def _line(name, first, last, closed=False):
+    return name, range(first, last + 1), closed
+
+
+# Nine points a brow, four upper segments from one end and back below; eyes run clockwise from the left corner.
+_BROW9 = (4, 3, 2, 1, 0, 8, 7, 6, 5)
+_EYE8 = (4, 3, 2, 1, 0, 7, 6, 5)
+_EYE6 = (3, 2, 1, 0, 5, 4)
+_OUTER_LIP = (6, 5, 4, 3, 2, 1, 0, 11, 10, 9, 8, 7)
+_INNER_LIP = (4, 3, 2, 1, 0, 7, 6, 5)
+
+_LEFT_BROW9, _RIGHT_BROW9 = _pair("brow", "brows", 9, _BROW9)
+_LEFT_EYE8, _RIGHT_EYE8 = _pair("eye", "eyes", 8, _EYE8)
+_LEFT_PUPIL, _RIGHT_PUPIL = _pair("pupil", "eyes", 1, (0,))
+_MOUTH = (_Part("outer_lip", "mouth", 12, _OUTER_LIP), _Part("inner_lip", "mouth", 8, _INNER_LIP))
+
+WFLW98 = _scheme(
+    "wflw98",
+    (
+        _Part("contour", "contour", 33, _reversed(33)),
+        _LEFT_BROW9,
+        _RIGHT_BROW9,
+        _Part("bridge", "nose", 4, _kept(4)),
+        _Part("nose", "nose", 5, _reversed(5)),
+        _LEFT_EYE8,
+        _RIGHT_EYE8,
+        *_MOUTH,
+        _LEFT_PUPIL,
+        _RIGHT_PUPIL,
+    ),
+    (
+        _line("contour", 0, 32),
+        _line("left_brow", 33, 41, True),
+        _line("right_brow", 42, 50, True),
+        _line("bridge", 51, 54),
+        _line("nose", 55, 59),
+        _line("left_eye", 60, 67, True),
+        _line("right_eye", 68, 75, True),
+        _line("outer_lip", 76, 87, True),
+        _line("inner_lip", 88, 95, True),
+    ),
+    eye_corners=(60, 72),
+    pupils=((96,), (97,)),
+)
+
+IBUG68 = _scheme(
+    "ibug68",
+    (
+        _Part("contour", "contour", 17, _reversed(17)),
+        *_pair("brow", "brows", 5, _reversed(5)),
+        _Part("bridge", "nose", 4, _kept(4)),
+        _Part("nose", "nose", 5, _reversed(5)),
+        *_pair("eye", "eyes", 6, _EYE6),
+        *_MOUTH,
+    ),
+    (
+        _line("contour", 0, 16),
+        _line("left_brow", 17, 21),
+        _line("right_brow", 22, 26),
+        _line("bridge", 27, 30),
+        _line("nose", 31, 35),
+        _line("left_eye", 36, 41, True),
+        _line("right_eye", 42, 47, True),
+        _line("outer_lip", 48, 59, True),
+        _line("inner_lip", 60, 67, True),
+    ),
+    eye_corners=(36, 45),
+    pupils=(tuple(range(36, 42)), tuple(range(42, 48))),
+)
+
+COFW29 = _scheme(
+    "cofw29",
+    (
+        *_pair("brow_outer", "brows", 1, (0,)),
+        *_pair("brow_inner", "brows", 1, (0,)),
+        *_pair("brow_middle", "brows", 2, (0, 1)),
+        *_pair("eye_outer", "eyes", 1, (0,)),
+        *_pair("eye_inner", "eyes", 1, (0,)),
+        *_pair("eye_lids", "eyes", 2, (0, 1)),
+        *_pair("pupil", "eyes", 1, (0,)),
+        *_pair("nostril", "nose", 1, (0,)),
+        _Part("nose", "nose", 2, _kept(2)),
+        *_pair("mouth_corner", "mouth", 1, (0,)),
+        _Part("lips", "mouth", 4, _kept(4)),
+        _Part("chin", "contour", 1, (0,)),
+    ),
+    (
+        ("left_brow", (0, 4, 2, 5), True),
+        ("right_brow", (3, 6, 1, 7), True),
+        ("left_eye", (8, 12, 10, 13), True),
+        ("right_eye", (11, 14, 9, 15), True),
+        ("nose", (18, 20, 19, 21), True),
+        ("outer_lip", (22, 24, 23, 27), True),
+        ("inner_lip", (22, 25, 23, 26), True),
+    ),
+    eye_corners=(8, 9),
+    pupils=((16,), (17,)),
+)
+
+AFLW19 = _scheme(
+    "aflw19",
+    (
+        *_pair("brow", "brows", 3, _reversed(3)),
+        *_pair("eye", "eyes", 3, _reversed(3)),
+        _Part("nose", "nose", 3, _reversed(3)),
+        _Part("mouth", "mouth", 3, _reversed(3)),
+        _Part("chin", "contour", 1, (0,)),
+    ),
+    (
+        _line("left_brow", 0, 2),
+        _line("right_brow", 3, 5),
+        _line("left_eye", 6, 8),
+        _line("right_eye", 9, 11),
+        _line("nose", 12, 14),
+        _line("mouth", 15, 17),
+    ),
+    eye_corners=(6, 11),
+    pupils=((7,), (10,)),
+)
+
+JD106 = _scheme(
+    "jd106",
+    (
+        _Part("contour", "contour", 33, _reversed(33)),
+        _LEFT_BROW9,
+        _RIGHT_BROW9,
+        _Part("bridge", "nose", 4, _kept(4)),
+        _Part("nose", "nose", 11, _reversed(11)),
+        # Eight points around the eye, then the centre of its opening.
+        *_pair("eye", "eyes", 9, (*_EYE8, 8)),
+        *_MOUTH,
+        _LEFT_PUPIL,
+        _RIGHT_PUPIL,
+    ),
+    (
+        _line("contour", 0, 32),
+        _line("left_brow", 33, 41, True),
+        _line("right_brow", 42, 50, True),
+        _line("bridge", 51, 54),
+        _line("nose", 55, 65),
+        _line("left_eye", 66, 73, True),
+        _line("right_eye", 75, 82, True),
+        _line("outer_lip", 84, 95, True),
+        _line("inner_lip", 96, 103, True),
+    ),
+    eye_corners=(66, 79),
+    pupils=((104,), (105,)),
+)
+SCHEMES = {scheme.name: scheme for scheme in (WFLW98, IBUG68, COFW29, AFLW19, JD106)}
+
+
+def get(scheme):
+    """The scheme of this name; a `Scheme` is returned as it is.
+
+    Raises:
+        ValueError: there is none; the message lists them.
+    """
+    if isinstance(scheme, Scheme):
+        return scheme
+    if scheme not in SCHEMES:
+        raise ValueError(f"no landmark scheme {scheme!r}; there are {', '.join(SCHEMES)}")
+    return SCHEMES[scheme]

@@ -1,0 +1,80 @@
+"""What makes a killed run go on: the model, its optimiser and the history after every epoch."""
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import keras
+
+
+class EpochCheckpoint(keras.callbacks.Callback):
+    """Saves the model with its optimiser and the history when an epoch ends.
+
+    `state.json` names the checkpoint it belongs to and is replaced in one step, so a
+    process killed at any moment leaves the state of its last finished epoch.
+
+    Args:
+        directory: where `checkpoint-NNNN.keras`, `state.json` and `history.csv` go.
+        history: rows of earlier epochs, as `load_state` returns them.
+        settings: JSON-able description of the run, compared on resume.
+        phase: name of the loss in use, written to each row.
+    """
+
+    def __init__(self, directory, history, settings, phase):
+        super().__init__()
+        self.directory = Path(directory)
+        self.history = history
+        self.settings = settings
+        self.phase = phase
+
+    def on_epoch_end(self, epoch, logs=None):
+        row = {"epoch": epoch + 1, "phase": self.phase}
+        row.update({name: float(value) for name, value in (logs or {}).items()})
+        self.history.append(row)
+        checkpoint = self.directory / f"checkpoint-{epoch + 1:04d}.keras"
+        save_model(self.model, checkpoint)
+        state = {"checkpoint": checkpoint.name, "settings": self.settings, "history": self.history}
+        write_text(self.directory / "state.json", json.dumps(state, indent=1))
+        write_history(self.directory / "history.csv", self.history)
+        for old in self.directory.glob("checkpoint-*.keras"):
+            if old != checkpoint:
+                old.unlink()
+
+
+def load_state(directory):
+    """The last finished epoch of a run: (model, history, settings), or None where none was finished."""
+    path = Path(directory) / "state.json"
+    if not path.exists():
+        return None
+    try:
+        state = json.loads(path.read_text())
+        checkpoint = path.with_name(state["checkpoint"])
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"{path} is not a run's state ({error}); remove the directory to start again") from error
+    return keras.saving.load_model(checkpoint), state["history"], state["settings"]
+
+
+def save_model(model, path):
+    """`model.save` to a temporary name, then renamed."""
+    temporary = Path(path).with_name(f".writing-{Path(path).name}")
+    model.save(temporary)
+    os.replace(temporary, path)
+
+
+def write_text(path, text):
+    """Write to a temporary name, then rename."""
+    temporary = Path(path).with_name(f".writing-{Path(path).name}")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def write_history(path, history):
+    """The history as CSV; a column for every value that any epoch has."""
+    columns = list(dict.fromkeys(name for row in history for name in row))
+    temporary = Path(path).with_name(f".writing-{Path(path).name}")
+    with open(temporary, "w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=columns)
+        writer.writeheader()
+        writer.writerows(history)
+    os.replace(temporary, path)

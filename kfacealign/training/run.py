@@ -1,0 +1,143 @@
+"""The run that every recipe calls: train, evaluate, write."""
+
+import sys
+from pathlib import Path
+
+import keras
+from rich.console import Console
+
+from kfacealign import data, evaluation
+from kfacealign.models.complexity import trainable_parameters
+from kfacealign.training.checkpoint import EpochCheckpoint, load_state, save_model
+
+
+def run(build, faces, views, settings, optimizer=keras.optimizers.Adam):
+    """Train, evaluate and export one model, as a recipe's settings say.
+
+    Args:
+        build: function without arguments that makes the model.
+        faces: a `kfacealign.data.Dataset`.
+        views: the `RandomView` of training, or None.
+        settings: what `kfacealign.training.parse_settings` returned.
+        optimizer: class of the optimiser, called with the learning rate.
+
+    Writes to `settings.out`: `history.csv` and a checkpoint after every epoch; at the end
+    `model.keras`, `report.json`, `ced.png`, `predictions.png` and, under TensorFlow,
+    `model.tflite`.
+
+    Returns:
+        The trained model and its `kfacealign.evaluation.Report`.
+
+    Raises:
+        ValueError: the directory holds a run that is not resumed, or one of other settings.
+    """
+    console = Console()
+    Path(settings.out).mkdir(parents=True, exist_ok=True)
+    keras.utils.set_random_seed(settings.seed)
+    keras.config.set_dtype_policy("mixed_float16" if settings.mixed_precision else "float32")
+
+    model, history = start_or_resume(build, faces, settings, optimizer)
+    announce(console, model, faces, history, settings)
+    crops = {"size": model.input_size, "enlarge": model.enlarge, "cache": settings.cache, "strict": settings.strict}
+    train, test = data.Crops(faces.train, **crops), data.Crops(faces.test, **crops)
+    fit(model, train, test, views, history, settings, describe(faces, settings))
+    report = evaluation.evaluate(model, test, subsets=faces.subsets, normalizer=faces.normalizer)
+    for part, made in (("training set", train), ("test set", test)):
+        if made.failures:
+            console.print(f"{part}: {made.summary()}", style="yellow")
+    finish(console, model, report, faces, history, settings)
+    return model, report
+
+
+def start_or_resume(build, faces, settings, optimizer):
+    """The model and its history: those of the last finished epoch with `resume`, else new ones."""
+    state = load_state(settings.out)
+    if state is None:
+        model = build()
+        model.compile(optimizer(settings.learning_rate))
+        return model, []
+    model, history, before = state
+    if not settings.resume:
+        raise ValueError(
+            f"{settings.out} holds a run of {len(history)} epochs: add --resume to go on with it, "
+            "or name another directory with --out"
+        )
+    now = describe(faces, settings)
+    changed = [f"{name} was {before.get(name)} and is {value}" for name, value in now.items() if before.get(name) != value]
+    if changed:
+        raise ValueError(f"{settings.out} cannot be resumed with other settings: {'; '.join(changed)}")
+    return model, history
+
+
+def describe(faces, settings):
+    """The settings that decide what an epoch does; they must agree for a run to be resumed."""
+    names = ("variant", "input_size", "batch_size", "learning_rate", "drops", "warmup_epochs", "mixed_precision", "seed")
+    return {
+        "dataset": faces.name,
+        "scheme": faces.scheme.name,
+        "training faces": len(faces.train),
+        **{name: getattr(settings, name) for name in names},
+    }
+
+
+def announce(console, model, faces, history, settings):
+    """What is about to happen and where its results go."""
+    parameters = trainable_parameters(model) / 1e6
+    console.print(f"[bold]{type(model).__name__} {settings.variant}[/bold]: {parameters:.2f} M parameters, {model.input_size} px crops")
+    console.print(faces.summary())
+    console.print(
+        f"{settings.epochs} epochs of batch {settings.batch_size} at learning rate {settings.learning_rate:g} "
+        f"(a tenth from epochs {', '.join(str(drop) for drop in settings.drops)} on), "
+        f"the first {settings.warmup_epochs} as warm-up, seed {settings.seed}, on {keras.config.backend()}"
+    )
+    if history:
+        console.print(f"resumed after epoch {len(history)}")
+    console.print(f"writing to {settings.out}: a checkpoint and history.csv every epoch; --resume goes on after an interruption\n")
+
+
+def fit(model, train, test, views, history, settings, description):
+    """The epochs after the last finished one: those of the warm-up first, then those of the method's loss."""
+    batches = {"size": model.input_size, "batch_size": settings.batch_size}
+    for phase, last in (("warmup", min(settings.warmup_epochs, settings.epochs)), ("training", settings.epochs)):
+        first = len(history)
+        model.warmup = phase == "warmup"
+        if first >= last:
+            continue
+        model.fit(
+            data.pipeline(train, views=views, shuffle=True, seed=settings.seed, epoch=first, **batches),
+            validation_data=data.pipeline(test, **batches),
+            shuffle=False,  # the pipeline has its own order
+            initial_epoch=first,
+            epochs=last,
+            verbose=1 if sys.stdout.isatty() else 2,
+            callbacks=[
+                keras.callbacks.LearningRateScheduler(step_decay(settings.learning_rate, settings.drops)),
+                EpochCheckpoint(settings.out, history, description, phase),
+            ],
+        )
+
+
+def step_decay(rate, drops, factor=0.1):
+    """The learning rate by epoch: `rate`, times `factor` from each epoch in `drops` on."""
+
+    def schedule(epoch, _):
+        return rate * factor ** sum(epoch >= drop for drop in drops)
+
+    return schedule
+
+
+def finish(console, model, report, faces, history, settings):
+    """Writes the model, its report and its export, and says where they are."""
+    out = Path(settings.out)
+    save_model(model, out / "model.keras")
+    written = ["model.keras", "history.csv"]
+    written += [path.name for path in evaluation.write_run(out, report, faces.test)]
+    if keras.config.backend() == "tensorflow":
+        from kfacealign import deploy
+
+        deploy.export(model, out / "model.tflite")
+        written.append("model.tflite")
+    console.print(report.table())
+    console.print("\nwritten:")
+    for name in written:
+        console.print(f"  {out / name}")

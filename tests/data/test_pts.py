@@ -1,0 +1,180 @@
+import os
+import pathlib
+
+import numpy as np
+import pytest
+
+from kfacealign.data.annotations300w import read_csv
+from kfacealign.data.pts import pts
+from kfacealign.data.pts import read_pts
+from kfacealign.data.pts import write_points
+
+LANDMARKS = np.random.default_rng(0).uniform(5, 200, (68, 2)).astype("float32")
+
+
+def text(points, declared=68):
+    return f"version: 1\nn_points: {declared}\n{{\n" + "".join(f"{x:.4f} {y:.4f}\n" for x, y in points) + "}\n"
+
+
+def tree(root, names, landmarks=LANDMARKS):
+    for name in names:
+        path = root / name
+        os.makedirs(path.parent, exist_ok=True)
+        path.write_bytes(b"")
+        path.with_suffix(".pts").write_text(text(landmarks + 0.5))
+
+
+@pytest.fixture
+def real():
+    root = os.environ.get("KFACEALIGN_DATA")
+    if not root:
+        pytest.skip("KFACEALIGN_DATA names no folder of real data")
+    return pathlib.Path(root)
+
+
+def test_file_is_one_based(tmp_path):
+    (tmp_path / "a.pts").write_text("version: 1\nn_points:   2 \n{\n1 1\n10.5 20\n}")
+    np.testing.assert_array_equal(read_pts(tmp_path / "a.pts"), [[0.5, 0.5], [10.0, 19.5]])
+
+
+def test_blanks_are_tolerated(tmp_path):
+    path = tmp_path / "a.pts"
+    for content in (
+        "version: 1 \r\nn_points:  2\r\n{ \r\n1 1\r\n\r\n 3\t4 \r\n}\r\n\r\n",
+        "\nversion: 1\n\nn_points: 2\n\n{\n1 1\n3 4\n\n}",
+    ):
+        path.write_text(content)
+        np.testing.assert_array_equal(read_pts(path, 2), [[0.5, 0.5], [2.5, 3.5]])
+
+
+def test_write_read(tmp_path):
+    write_points(tmp_path / "a.pts", LANDMARKS)
+    np.testing.assert_allclose(read_pts(tmp_path / "a.pts", 68), LANDMARKS, atol=1e-4)
+    assert os.listdir(tmp_path) == ["a.pts"]
+
+
+@pytest.mark.parametrize(
+    "content, line, message",
+    [
+        (text(LANDMARKS[:67], 67), 2, "the file has 67 points, the scheme needs 68"),
+        (text(LANDMARKS[:67]), 71, "67 points between the braces, expected 68"),
+        (text(LANDMARKS).replace("}\n", ""), 71, "ends after 68 points without a closing brace: it is truncated"),
+        (text(LANDMARKS)[:300], r"\d+", "(two numbers|two finite|truncated)"),
+        (text(LANDMARKS).replace("{\n", ""), 3, "expected .* an opening brace"),
+        (text(LANDMARKS).replace("n_points: 68\n", ""), 1, "no 'n_points: K' line"),
+        (text(LANDMARKS).replace("n_points: 68", "n_points: many"), 2, "expected 'n_points: K'"),
+        (text(LANDMARKS) + "1 2\n", 73, "after the closing brace"),
+        ("", 1, "no opening brace"),
+    ],
+)
+def test_bad_structure_is_named(tmp_path, content, line, message):
+    path = tmp_path / "a.pts"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=rf"a\.pts:{line}: .*{message}"):
+        read_pts(path, 68)
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [("nan 3", "two finite"), ("7 x", "two numbers x y"), ("7", "two finite"), ("7 8 9", "two finite")],
+)
+def test_bad_points_are_named(tmp_path, words, message):
+    lines = text(LANDMARKS).splitlines()
+    lines[9] = words
+    (tmp_path / "a.pts").write_text("\n".join(lines))
+    with pytest.raises(ValueError, match=rf"a\.pts:10: '{words}', expected .*{message}"):
+        read_pts(tmp_path / "a.pts", 68)
+
+
+def test_train_and_test_folders(tmp_path):
+    tree(tmp_path, ["train/a.jpg", "train/deep/b.PNG", "train/c.tiff", "test/d.webp"])
+    dataset = pts(tmp_path)
+    assert dataset.train.names == ["a", "c", os.path.join("deep", "b")] and dataset.test.names == ["d"]
+    np.testing.assert_allclose(dataset.train.landmarks[1], LANDMARKS, atol=1e-4)
+    assert dataset.normalizer == "inter_ocular" and dataset.subsets == {} and dataset.name == tmp_path.name
+
+
+def test_seeded_split(tmp_path):
+    tree(tmp_path, [f"{i:02d}.jpg" for i in range(20)])
+    first, again, other = (pts(tmp_path, test_fraction=0.25, seed=seed) for seed in (0, 0, 1))
+    assert len(first.train) == 15 and len(first.test) == 5
+    assert sorted(first.train.names + first.test.names) == [f"{i:02d}" for i in range(20)]
+    assert first.test.names == again.test.names != other.test.names
+    assert len(pts(tmp_path, test_fraction=1.0).train) == 0
+    assert len(pts(tmp_path, test_fraction=0).test) == 0
+    assert len(pts(tmp_path, test_fraction=0.001).test) == 1
+    with pytest.raises(ValueError, match="test_fraction"):
+        pts(tmp_path, test_fraction=7)
+
+
+def test_lonely_files_are_listed(tmp_path):
+    tree(tmp_path, ["a.jpg", "b.jpg", "c.jpg"])
+    os.remove(tmp_path / "a.pts")
+    os.remove(tmp_path / "b.jpg")
+    with pytest.warns(UserWarning) as warned:
+        dataset = pts(tmp_path, test_fraction=0)
+    messages = " ".join(str(warning.message) for warning in warned)
+    assert "1 image without a .pts, left out: a" in messages and "1 .pts without an image, left out: b" in messages
+    assert dataset.train.names == ["c"]
+
+
+def test_nothing_to_read(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no image with a .pts file beside it .0 images, 0 .pts files"):
+        pts(tmp_path)
+    with pytest.raises(FileNotFoundError, match="is no directory. Expected a folder of images.*synthetic"):
+        pts(tmp_path / "nowhere")
+
+
+def test_two_images_for_one_file(tmp_path):
+    tree(tmp_path, ["a.jpg"])
+    (tmp_path / "a.png").write_bytes(b"")
+    with pytest.raises(ValueError, match="share one name"):
+        pts(tmp_path)
+
+
+def test_wrong_scheme_and_no_size(tmp_path):
+    tree(tmp_path, ["a.jpg"])
+    with pytest.raises(ValueError, match=r"a\.pts:2: the file has 68 points, the scheme needs 98"):
+        pts(tmp_path, scheme="wflw98")
+    tree(tmp_path, ["a.jpg"], np.full((68, 2), 7.0))
+    with pytest.raises(ValueError, match=r"a\.pts: the face has no size"):
+        pts(tmp_path)
+
+
+def test_real_frames(real):
+    dataset = pts(real / "ytf68")
+    assert (len(dataset.train), len(dataset.test)) == (2751, 396)
+    person = [name.rsplit("_", 1)[0] for name in dataset.train.names]
+    assert not set(person) & {name.rsplit("_", 1)[0] for name in dataset.test.names}
+    # Abdel_Aziz_Al-Hakim_00.pts begins 66 110, 70 132.
+    face = dataset.train[0]
+    assert face.name == "Abdel_Aziz_Al-Hakim_00" and face.landmarks[:2].tolist() == [[65.5, 109.5], [69.5, 131.5]]
+    assert len(pts(real / "samples", test_fraction=1.0).test) == 3
+
+
+def test_real_300w_lists(real):
+    lists = real / "annotations" / "300w"
+    counts = {"valid": 689, "valid_common": 554, "valid_challenge": 135, "test": 600}
+    for name, count in counts.items():
+        names, landmarks, scale, center = read_csv(lists / f"face_landmarks_300w_{name}.csv")
+        assert len(names) == count and landmarks.shape == (count, 68, 2) and scale.shape == (count,)
+        middle = (landmarks.min(1) + landmarks.max(1)) / 2
+        # The stated box is around the landmarks: its centre is theirs, give or take a tenth of its side.
+        assert (np.abs(middle - center).max(1) / (200 * scale)).max() < 0.1
+    first = (lists / "face_landmarks_300w_test.csv").read_text().splitlines()[1].split(",")
+    np.testing.assert_allclose(read_csv(lists / "face_landmarks_300w_test.csv")[1][0, 0], np.float32(first[4:6]) - 0.5)
+
+
+def test_bad_300w_lists(tmp_path):
+    path = tmp_path / "list.csv"
+    with pytest.raises(FileNotFoundError, match="expected a 300W list"):
+        read_csv(path)
+    row = ["a.png", "1.0", "100", "100"] + ["50"] * 136
+    few, word, nan = row[:-1], row[:-1] + ["x"], row[:-1] + ["nan"]
+    for bad, message in ((few, "expected 140 fields, found 139"), (word, "'x'"), (nan, "not finite")):
+        path.write_text("header\n" + ",".join(row) + "\n" + ",".join(bad) + "\n")
+        with pytest.raises(ValueError, match=rf"list\.csv:3: .*{message}"):
+            read_csv(path)
+    path.write_text("header\n")
+    with pytest.raises(ValueError, match="no face"):
+        read_csv(path)

@@ -1,0 +1,96 @@
+"""Loading models by path: what is accepted, and what is said about the rest."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from kfacealign import deploy, models
+from kfacealign.codecs.codec import Codec
+from kfacealign.deploy import exporter, flatbuffer
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Centre(Codec):
+    """Every landmark at the mean colour, (red, green)."""
+
+    def decode(self, outputs):
+        points = outputs["color"][:, None, :2] * np.ones((1, 19, 1), "float32")
+        return points, points[..., 0]
+
+
+@pytest.fixture(scope="module")
+def model():
+    image = keras.Input((8, 8, 3), name="image")
+    color = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(image))
+    return models.FaceAligner(keras.Model(image, {"color": color}), Centre(), "aflw19", enlarge=1.4)
+
+
+@pytest.fixture(scope="module")
+def folder(model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    model.save(folder / "m.keras")
+    deploy.export(model, folder / "m.tflite")
+    deploy.export(model, folder / "m")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["m.keras", "m.tflite", "m"])
+def test_every_kind_of_model_has_the_same_interface(folder, name):
+    aligner = deploy.load(folder / name)
+    crops = np.zeros((3, 8, 8, 3), "uint8")
+    crops[1, ..., 0] = 51
+    landmarks, scores = aligner.align(crops, verbose=0)
+    assert landmarks.shape == (3, 19, 2) and scores.shape == (3, 19)
+    np.testing.assert_allclose(landmarks[1], np.tile([0.2, 0.0], (19, 1)), atol=1e-6)
+    np.testing.assert_allclose(scores[:, 0], [0.0, 0.2, 0.0], atol=1e-6)
+    assert (aligner.scheme.name, aligner.input_size, aligner.enlarge) == ("aflw19", 8, 1.4)
+    assert aligner.align(crops[:0])[0].shape == (0, 19, 2)
+    with pytest.raises(ValueError, match=r"\(N, 8, 8, 3\)"):
+        aligner.align(np.zeros((1, 9, 9, 3)))
+
+
+def test_threads_are_passed_on(folder):
+    assert deploy.load(folder / "m.tflite", threads=2).threads == 2
+
+
+def test_a_path_that_is_no_model(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such model"):
+        deploy.load(tmp_path / "missing.keras")
+    (tmp_path / "m.h5").touch()
+    with pytest.raises(ValueError, match="a .keras file, a .tflite file or a SavedModel folder"):
+        deploy.load(tmp_path / "m.h5")
+    with pytest.raises(ValueError, match="a .keras file, a .tflite file or a SavedModel folder"):
+        deploy.load(tmp_path)
+
+
+def test_damaged_files(folder, tmp_path):
+    content = (folder / "m.tflite").read_bytes()
+    for name, damaged in (("empty.tflite", b""), ("other.tflite", b"PK\3\4 zip file"), ("cut.tflite", content[:600])):
+        (tmp_path / name).write_bytes(damaged)
+        with pytest.raises(ValueError, match=f"{name}: not a TFLite file|{name} is damaged"):
+            deploy.load(tmp_path / name)
+    (tmp_path / "cut.keras").write_bytes((folder / "m.keras").read_bytes()[:500])
+    with pytest.raises(ValueError, match="cut.keras cannot be loaded"):
+        deploy.load(tmp_path / "cut.keras")
+
+
+def test_models_of_other_origin(model, tmp_path):
+    (tmp_path / "foreign.tflite").write_bytes(exporter.convert(deploy.inference_model(model)))
+    with pytest.raises(ValueError, match="foreign.tflite was not exported by kfacealign"):
+        deploy.load(tmp_path / "foreign.tflite")
+    exporter.write_saved_model(deploy.inference_model(model), tmp_path / "foreign")
+    with pytest.raises(ValueError, match="foreign was not exported by kfacealign"):
+        deploy.load(tmp_path / "foreign")
+    model.network.save(tmp_path / "network.keras")
+    with pytest.raises(ValueError, match="network.keras holds a Functional, not a kfacealign model"):
+        deploy.load(tmp_path / "network.keras")
+
+
+def test_metadata_that_lacks_something(model, tmp_path):
+    content = exporter.convert(deploy.inference_model(model))
+    for text, message in (("{", "is not JSON"), (json.dumps({"scheme": "aflw19"}), "has no input_size, enlarge")):
+        (tmp_path / "m.tflite").write_bytes(flatbuffer.add_metadata(content, "kfacealign", text))
+        with pytest.raises(ValueError, match=message):
+            deploy.load(tmp_path / "m.tflite")

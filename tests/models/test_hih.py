@@ -1,0 +1,123 @@
+import keras
+import numpy as np
+import pytest
+
+from kfacealign.models import HIH
+from kfacealign.models.complexity import convolution_multiply_adds, trainable_parameters
+
+
+def small_model(**kwargs):
+    return HIH("ibug68", input_size=64, width=16, decimal_size=4, decimal_width=16, **kwargs)
+
+
+@pytest.fixture(scope="module")
+def batch():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (4, 64, 64, 3)).astype("uint8")
+    labels = {"landmarks": rng.uniform(0.1, 0.9, (4, 68, 2)).astype("float32"), "weights": np.ones((4, 68), "float32")}
+    return images, labels
+
+
+@pytest.mark.parametrize(
+    "build, parameters, multiply_adds",
+    [(HIH.tiny, 10_365_700, 6.92e9), (HIH.small, 14_469_478, 10.27e9), (HIH.base, 22_677_034, 16.99e9)],
+)
+def test_sizes_of_table_1(build, parameters, multiply_adds):
+    model = build("wflw98")
+    assert trainable_parameters(model) == parameters
+    assert convolution_multiply_adds(model.network) == pytest.approx(multiply_adds, abs=0.005e9)
+    shapes = {name: output.shape for name, output in model.network.output.items()}
+    assert shapes.pop("decimal") == (None, 8, 8, 98)
+    assert shapes == {f"heatmap_{s}": (None, 64, 64, 98) for s in range(1, model.stacks + 1)}
+
+
+def test_alpha_is_the_papers():
+    assert small_model(stacks=1).codec.alpha == 0.1
+    assert small_model(stacks=2).codec.alpha == 0.05
+
+
+@pytest.mark.parametrize("size", [0, 100, -64])
+def test_input_size_must_suit_the_hourglass(size):
+    with pytest.raises(ValueError, match="multiple of 64"):
+        HIH("ibug68", input_size=size)
+
+
+def test_every_weight_in_use_gets_a_gradient(batch):
+    """All but the weights that the original builds and never runs."""
+    images, labels = batch
+    model = small_model(stacks=2)
+    model.compile(keras.optimizers.SGD(1.0))
+    before = [weight.numpy() for weight in model.trainable_weights]
+    model.fit(images, labels, batch_size=4, verbose=0)
+    moved = {w.path: bool((w.numpy() != b).any()) for w, b in zip(model.trainable_weights, before)}
+    still = [path for path, changed in moved.items() if not changed]
+    unused = [w.path for layer in model.network.layers if type(layer).__name__ == "IdentitySkip" for w in layer.trainable_weights]
+    assert set(still) == set(unused)
+
+
+def test_loss_falls_and_is_reported_with_its_terms(batch):
+    images, labels = batch
+    keras.utils.set_random_seed(0)
+    model = small_model()
+    model.compile(keras.optimizers.Adam(1e-3))
+    history = model.fit(images, labels, batch_size=4, epochs=30, verbose=0).history
+    assert set(history) == {"loss", "heatmap_loss", "decimal_loss", "nme"}
+    assert history["loss"][-1] < 0.5 * history["loss"][0]
+    np.testing.assert_allclose(history["loss"][0], history["heatmap_loss"][0] + history["decimal_loss"][0], rtol=1e-5)
+
+
+def test_warm_up_has_its_own_loss_and_learns_the_points(batch):
+    images, labels = batch
+    keras.utils.set_random_seed(0)
+    model = small_model()
+    model.compile(keras.optimizers.Adam(1e-3))
+    model.warmup = True
+    history = model.fit(images, labels, batch_size=4, epochs=30, verbose=0).history
+    assert set(history) == {"loss", "heatmap_loss", "coordinate_loss", "decimal_loss", "nme"}
+    assert history["nme"][-1] < 0.6 * history["nme"][0]
+    model.warmup = False
+    assert "coordinate_loss" not in model.fit(images, labels, batch_size=4, verbose=0).history
+
+
+def test_unannotated_points_do_not_matter(batch):
+    images, labels = batch
+    model = small_model()
+    model.compile(keras.optimizers.Adam(1e-3))
+    weights = np.ones((4, 68), "float32")
+    weights[:, 10:20] = 0
+    wrong = labels["landmarks"].copy()
+    wrong[:, 10:20] = 0.9
+    first = model.evaluate(images, {"landmarks": labels["landmarks"], "weights": weights}, return_dict=True, verbose=0)
+    second = model.evaluate(images, {"landmarks": wrong, "weights": weights}, return_dict=True, verbose=0)
+    assert first == pytest.approx(second)
+
+
+def test_align_decodes_the_outputs(batch):
+    images, _ = batch
+    model = small_model()
+    landmarks, scores = model.align(images, batch_size=3)
+    assert landmarks.shape == (4, 68, 2) and scores.shape == (4, 68)
+    outputs = model.predict(images, verbose=0)
+    expected, _ = model.codec.decode({name: keras.ops.convert_to_tensor(maps) for name, maps in outputs.items()})
+    np.testing.assert_allclose(landmarks, expected, atol=1e-6)
+    assert model.align(images[:0])[0].shape == (0, 68, 2)
+
+
+def test_align_refuses_crops_of_another_size():
+    with pytest.raises(ValueError, match=r"\(N, 64, 64, 3\), got \(1, 32, 32, 3\)"):
+        small_model().align(np.zeros((1, 32, 32, 3), "uint8"))
+
+
+def test_saves_and_loads_with_its_optimiser(batch, tmp_path):
+    images, labels = batch
+    model = small_model(stacks=2, sigma=1.0, decimal_label="hard")
+    model.compile(keras.optimizers.Adam(1e-3))
+    model.fit(images, labels, batch_size=4, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.get_config() == model.get_config()
+    np.testing.assert_array_equal(loaded.align(images)[0], model.align(images)[0])
+    for one in (model, loaded):
+        keras.utils.set_random_seed(1)
+        one.fit(images, labels, batch_size=4, epochs=2, verbose=0)
+    np.testing.assert_allclose(loaded.predict(images, verbose=0)["decimal"], model.predict(images, verbose=0)["decimal"], atol=1e-5)

@@ -1,0 +1,43 @@
+"""One training step, with the same weights and batch on every backend (`tests/test_backends.py` runs this file on JAX)."""
+
+import keras
+import numpy as np
+import pytest
+
+from kfacealign.data import RandomView
+from kfacealign.models import HIH
+
+# Measured on TensorFlow; every backend must come to the same.
+LOSS = 0.0
+WARMUP_LOSS = 0.0
+
+
+def model_and_batch():
+    rng = np.random.default_rng(0)
+    model = HIH("ibug68", input_size=64, width=8, decimal_size=4, decimal_width=8)
+    model.network.set_weights([0.1 * rng.normal(size=w.shape) + (1.0 if "variance" in w.path else 0.0) for w in model.network.weights])
+    for weight in model.network.weights:
+        if "variance" in weight.path:
+            weight.assign(np.ones(weight.shape))
+    images = rng.uniform(0, 255, (2, 64, 64, 3)).astype("float32")
+    labels = {"landmarks": rng.uniform(0.1, 0.9, (2, 68, 2)).astype("float32"), "weights": np.ones((2, 68), "float32")}
+    return model, images, labels
+
+
+@pytest.mark.parametrize("warmup, expected", [(False, LOSS), (True, WARMUP_LOSS)])
+def test_the_loss_is_the_same_on_every_backend(warmup, expected):
+    model, images, labels = model_and_batch()
+    model.compile(keras.optimizers.SGD(0.0), jit_compile=False)
+    model.warmup = warmup
+    assert model.evaluate(images, labels, return_dict=True, verbose=0)["loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_step_on_viewed_images_moves_the_weights():
+    model, images, labels = model_and_batch()
+    model.compile(keras.optimizers.Adam(1e-3), jit_compile=False)
+    draws = np.random.default_rng(1).random((2, RandomView(scheme="ibug68").draws_per_sample), "float32")
+    viewed, landmarks, _ = RandomView(scheme="ibug68")((images, labels["landmarks"]), draws=draws)
+    before = keras.ops.convert_to_numpy(model.trainable_weights[0])
+    logs = model.train_on_batch(viewed, {**labels, "landmarks": landmarks}, return_dict=True)
+    assert all(np.isfinite(value) for value in logs.values())
+    assert (keras.ops.convert_to_numpy(model.trainable_weights[0]) != before).all()
