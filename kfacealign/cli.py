@@ -9,6 +9,8 @@ import os
 import sys
 import traceback
 
+from kfacealign.quiet import quiet
+
 SCHEMES = ("wflw98", "ibug68", "cofw29", "aflw19", "jd106", "menpo39")
 MODEL_HELP = "a trained model (.keras) or an exported one (.tflite, or a SavedModel folder)"
 
@@ -24,10 +26,12 @@ def main(argv=None):
         the input, told in one line on stderr, 130 interrupted.
     """
     arguments = build_parser().parse_args(argv)
-    # TensorFlow's notices about this machine are not for this command's user.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # TensorFlow's notices about this machine are not for this command's user; its errors are exceptions.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        return importlib.import_module(f"kfacealign.commands.{arguments.command}").run(arguments)
+        with quiet():
+            command = importlib.import_module(f"kfacealign.commands.{arguments.command}")
+        return command.run(arguments)
     except (ValueError, OSError, ImportError) as error:
         if arguments.debug:
             traceback.print_exc()
@@ -73,7 +77,7 @@ def add_align(commands):
         commands,
         "align",
         "find the landmarks of the faces in photographs",
-        "Finds the faces of each photograph (OpenCV's Haar cascade, frontal faces) and their landmarks. Writes "
+        "Finds the faces of each photograph (OpenCV's Haar cascades) and their landmarks. Writes "
         "PHOTO_landmarks.png (the photograph with the landmarks drawn), PHOTO.json (landmarks in image coordinates, scores, "
         "boxes) and one .pts file for each face. A photograph that fails is named and skipped; the exit status is then 1.",
     )
@@ -139,21 +143,27 @@ def add_codecs(commands):
 
 
 def add_synthetic(commands):
-    parser = add_command(
-        commands,
-        "synthetic",
-        "render faces to disk in the layout of a dataset",
-        "Renders synthetic faces with exact landmarks: in WFLW's layout, as images with .pts files, or as short clips. The "
-        "same seed gives the same files.",
-    )
-    parser.add_argument("layout", choices=("wflw", "pts", "clips"))
-    parser.add_argument("out", metavar="DIR")
-    parser.add_argument("--train", type=count, default=2000, metavar="N", help="training faces, or clips (default %(default)s)")
-    parser.add_argument("--test", type=count, default=400, metavar="N", help="test faces, or clips (default %(default)s)")
-    parser.add_argument("--frames", type=count, default=30, metavar="N", help="frames of a clip (default %(default)s)")
-    parser.add_argument("--scheme", choices=SCHEMES, default="ibug68", help="landmarks of pts and clips (default %(default)s)")
-    parser.add_argument("--size", type=count, default=256, help="side of the images in pixels (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="default %(default)s")
+    parser = commands.add_parser("synthetic", help="render faces to disk in the layout of a dataset")
+    layouts = parser.add_subparsers(metavar="LAYOUT", dest="layout", required=True)
+    for layout, help in (
+        ("wflw", "images and lists like WFLW's, 98 landmarks"),
+        ("pts", "images with .pts files beside them, in train and test"),
+        ("clips", "clips of a smoothly moving face, a folder of frames each"),
+    ):
+        description = f"Renders faces with exact landmarks: {help}. The same arguments give the same files."
+        parser = add_command(layouts, layout, help, description)
+        parser.set_defaults(command="synthetic")
+        parser.add_argument("out", metavar="DIR")
+        if layout == "clips":
+            parser.add_argument("--clips", type=count, default=20, metavar="N", help="default %(default)s")
+            parser.add_argument("--frames", type=count, default=30, metavar="N", help="of a clip (default %(default)s)")
+        else:
+            parser.add_argument("--train", type=count, default=2000, metavar="N", help="training faces (default %(default)s)")
+            parser.add_argument("--test", type=count, default=400, metavar="N", help="test faces (default %(default)s)")
+        if layout != "wflw":
+            parser.add_argument("--scheme", choices=SCHEMES, default="ibug68", help="landmarks written (default %(default)s)")
+        parser.add_argument("--size", type=count, default=256, help="side of the images in pixels (default %(default)s)")
+        parser.add_argument("--seed", type=int, default=0, help="default %(default)s")
 
 
 # === Values ===

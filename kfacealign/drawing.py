@@ -6,38 +6,76 @@ import numpy as np
 from kfacealign import schemes
 
 SHIFT = 4  # fractional bits of OpenCV's coordinates
+LIMIT = 3e4  # pixels; farther out OpenCV's fixed point would overflow
 
 
-def draw_landmarks(image, landmarks, scheme, color=(255, 50, 50), contours=True, thickness=None):
+def draw_landmarks(image, landmarks, scheme, color=(255, 50, 50), contours=True, thickness=None, weights=None):
     """A copy of an image with landmarks as dots and, thinner, the scheme's contours.
 
     Args:
         image: `(H, W, 3)` uint8, RGB.
-        landmarks: `(K, 2)` in image coordinates (the centre of the first pixel is (0.5, 0.5)).
-        scheme: of the landmarks.
+        landmarks: `(K, 2)` in image coordinates (the centre of the first pixel is (0.5, 0.5)); they may lie outside.
+        scheme: of the landmarks, a name or a `Scheme`.
         color: RGB.
         contours: whether lines are drawn.
-        thickness: radius of a dot in pixels; by default the size of the landmarks decides.
+        thickness: radius of a dot in pixels; by default the extent of the landmarks decides.
+        weights: `(K,)`; points of weight 0 and the lines to them are left out, as are points that are not finite.
 
     Returns:
         `(H, W, 3)` uint8.
+
+    Raises:
+        ValueError: the landmarks are not those of the scheme.
     """
     scheme = schemes.get(scheme)
     points = np.asarray(landmarks, "float64")
     if points.shape != (scheme.num_points, 2):
         raise ValueError(f"{scheme.name} has {scheme.num_points} points, got landmarks of shape {points.shape}")
-    picture = np.ascontiguousarray(image).copy()
+    shown = np.isfinite(points).all(1)
+    if weights is not None:
+        shown &= np.asarray(weights) > 0
+    picture = np.array(image, order="C")
+    if not shown.any():
+        return picture
     if thickness is None:
-        thickness = max(0.8, np.ptp(points, axis=0).max() / 130)
-    # OpenCV's integers are pixel centres. Far outside they would overflow its fixed point.
-    fixed = np.round((np.clip(points, -1e4, 1e4) - 0.5) * 2**SHIFT).astype(int)
+        thickness = max(0.8, np.ptp(points[shown], axis=0).max() / 130)
+    # OpenCV's whole numbers are pixel centres, ours are the halves.
+    points = np.clip(np.where(shown[:, None], points, 0), -LIMIT, LIMIT) - 0.5
+    fixed = np.round(points * 2**SHIFT).astype("int32")
     if contours:
-        for contour in scheme.contours:
-            line = fixed[list(contour.points)]
-            width = max(1, round(thickness * 0.7))
-            cv2.polylines(picture, [line], contour.closed, color, width, cv2.LINE_AA, SHIFT)
-    for point in fixed:
-        cv2.circle(picture, tuple(int(v) for v in point), round(thickness * 2**SHIFT), color, -1, cv2.LINE_AA, SHIFT)
+        lines = [fixed[list(pair)] for pair in segments(scheme) if shown[list(pair)].all()]
+        cv2.polylines(picture, lines, False, color, max(1, round(thickness * 0.7)), cv2.LINE_AA, SHIFT)
+    for point in fixed[shown].tolist():
+        cv2.circle(picture, point, round(thickness * 2**SHIFT), color, -1, cv2.LINE_AA, SHIFT)
+    return picture
+
+
+def segments(scheme):
+    """The lines of a scheme's contours as a list of pairs of points."""
+    pairs = []
+    for contour in scheme.contours:
+        points = contour.points + contour.points[:1] * contour.closed
+        pairs += zip(points, points[1:])
+    return pairs
+
+
+def draw_scheme(scheme, size=512):
+    """The mean shape of a scheme with its contours and the number of every point.
+
+    Args:
+        scheme: a name or a `Scheme`.
+        size: side of the picture in pixels.
+
+    Returns:
+        `(size, size, 3)` uint8, RGB, on white.
+    """
+    scheme = schemes.get(scheme)
+    points = scheme.mean_shape * size
+    picture = draw_landmarks(np.full((size, size, 3), 255, "uint8"), points, scheme, thickness=size / 300)
+    scale = size / 1800
+    for number, (x, y) in enumerate(points):
+        corner = round(float(x) + 4 * scale), round(float(y) - 7 * scale)
+        cv2.putText(picture, str(number), corner, cv2.FONT_HERSHEY_SIMPLEX, scale, (40, 40, 160), 1, cv2.LINE_AA)
     return picture
 
 

@@ -3,6 +3,15 @@
 "Left" and "right" are sides of the image: the left eye of a frontal face is the one with the smaller x. Indices count
 from 0 in the order that the datasets publish. A scheme is written down as its parts in that order; the mirror permutation
 follows from the parts, which are mirrored in themselves or with their counterpart on the other side.
+
+| scheme | points | annotation of |
+|---|---|---|
+| `wflw98` | 98 | WFLW |
+| `ibug68` | 68 | 300W and whatever else follows Multi-PIE |
+| `cofw29` | 29 | COFW |
+| `aflw19` | 19 | AFLW, without the ears |
+| `jd106` | 106 | JD-landmark and LaPa |
+| `menpo39` | 39 | profile faces of the Menpo 2D challenge; its comment below gives the order that this package expects |
 """
 
 import dataclasses
@@ -55,11 +64,11 @@ class Scheme:
 
     @property
     def default_normalizer(self):
-        """The normaliser that errors are divided by where nothing else is said."""
+        """Name of the normaliser that errors are divided by where nothing else is said: `inter_ocular`, or `box`."""
         return self.normalizers()[0]
 
     def normalizers(self):
-        """Names of the normalisers that this scheme's points define."""
+        """Names of the normalisers that this scheme's points define, see `kfacealign.evaluation.metrics`."""
         eyes = ("inter_ocular",) if self.eye_corners else ()
         pupils = ("inter_pupil",) if self.pupils else ()
         return (*eyes, *pupils, "box", "diagonal", "image")
@@ -255,7 +264,38 @@ JD106 = _scheme(
     eye_corners=(66, 79),
     pupils=((104,), (105,)),
 )
-SCHEMES = {scheme.name: scheme for scheme in (WFLW98, IBUG68, COFW29, AFLW19, JD106)}
+
+# The profile annotation of the Menpo 2D challenge: the visible half of a face seen from the side. A mirrored profile is a
+# profile of the other side with the same points, so every point mirrors to itself and names carry no side. In order:
+#   0-9    contour, from the ear down to the tip of the chin
+#   10-13  brow, from the ear's side forward
+#   14-17  bridge of the nose, from the root to the tip
+#   18-22  below the tip: columella, subnasale, base of the nostril, base of the wing, top of the wing
+#   23-27  eye: corner at the ear's side, upper lid (two, going forward), lower lid (two, going back); no inner corner
+#   28-34  outer lip: upper lip on the midline, back to the mouth's corner (31), forward to the lower lip on the midline
+#   35-38  inner lip: upper lip on the midline and behind it, lower lip behind the midline and on it
+MENPO39 = _scheme(
+    "menpo39",
+    (
+        _Part("contour", "contour", 10, _kept(10)),
+        _Part("brow", "brows", 4, _kept(4)),
+        _Part("bridge", "nose", 4, _kept(4)),
+        _Part("nose", "nose", 5, _kept(5)),
+        _Part("eye", "eyes", 5, _kept(5)),
+        _Part("outer_lip", "mouth", 7, _kept(7)),
+        _Part("inner_lip", "mouth", 4, _kept(4)),
+    ),
+    (
+        _line("contour", 0, 9),
+        _line("brow", 10, 13),
+        _line("nose", 14, 22),
+        _line("eye", 23, 27, True),
+        _line("outer_lip", 28, 34),
+        ("inner_lip", (35, 36, 31, 37, 38), False),
+    ),
+)
+
+SCHEMES = {scheme.name: scheme for scheme in (WFLW98, IBUG68, COFW29, AFLW19, JD106, MENPO39)}
 
 
 def get(scheme):

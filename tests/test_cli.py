@@ -10,10 +10,10 @@ import keras
 import numpy as np
 import pytest
 
-from kfacealign import deploy, models
+from kfacealign import data, deploy, models
 from kfacealign.cli import main
 from kfacealign.codecs import Heatmap
-from kfacealign.data.pts import read_pts
+from kfacealign.data.pts import read_pts, write_points
 
 CELLS = np.stack([np.arange(19) % 8, np.arange(19) // 8], axis=-1)
 
@@ -148,6 +148,40 @@ def test_a_real_face_is_found(folder, tmp_path):
     assert np.ptp(truth, axis=0).max() > 0.6 * (box[2] - box[0])
 
 
+# === evaluate ===
+
+
+def test_evaluate_prints_and_writes_a_report(folder, tmp_path, capsys):
+    faces = tmp_path / "faces" / "test"
+    faces.mkdir(parents=True)
+    (tmp_path / "faces" / "train").mkdir()
+    for part, count in (("train", 1), ("test", 2)):
+        for index in range(count):
+            stem = tmp_path / "faces" / part / str(index)
+            cv2.imwrite(f"{stem}.png", np.full((90, 120, 3), 99, "uint8"))
+            write_points(f"{stem}.pts", 20.0 + 5.0 * CELLS)
+    (tmp_path / "faces" / "test" / "1.png").write_bytes(b"damaged")
+    arguments = ["--model", folder / "m.tflite", "--dataset", "pts", "--data-dir", tmp_path / "faces", "--out", tmp_path / "out"]
+    with pytest.warns(UserWarning, match="1.png"):
+        assert main(["evaluate", *map(str, arguments), "--normalizer", "box"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "1 training and 2 test faces" in shown and "1 skipped" in shown
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    # The box of the points is 35 wide and 10 high around (37.5, 25); its square of side 43.75 begins at (15.625, 3.125).
+    errors = np.linalg.norm(np.array([15.625, 3.125]) + CELLS / 8 * 43.75 - (20 + 5 * CELLS), axis=-1)
+    assert report["normalizer"] == "box"
+    np.testing.assert_allclose(report["subsets"]["full"]["nme"], 100 * errors.mean() / np.sqrt(350), rtol=1e-4)
+    for name in ("report.json", "ced.png", "predictions.png"):
+        assert (tmp_path / "out" / name).exists() and str(tmp_path / "out" / name) in shown.replace(" ", "")
+
+
+def test_evaluate_needs_a_dataset_of_the_models_scheme(folder, tmp_path, capsys):
+    status, message = failure(capsys, "evaluate", "--model", folder / "m.tflite", "--dataset", "pts")
+    assert status == 2 and "--dataset pts needs --data-dir" in message
+    status, message = failure(capsys, "evaluate", "--model", folder / "m.tflite", "--dataset", "wflw", "--data-dir", tmp_path)
+    assert status == 2 and "WFLW" in message and message.count("\n") == 1
+
+
 # === export ===
 
 
@@ -166,7 +200,8 @@ def test_export_writes_a_model_that_works(folder, tmp_path, capsys):
     [
         (["--model", "{folder}/m.tflite", "--out", "x"], "a model is exported from its .keras file"),
         (["--model", "{folder}/none.keras", "--out", "x"], "no such model"),
-        (["--model", "{folder}/m.keras", "--out", "{tmp}/x.tflite", "--precision", "int8"], "int8 needs calibration images"),
+        (["--model", "{folder}/m.keras", "--out", "{tmp}/x.tflite", "--precision", "int8"], "--precision int8 and --calibration"),
+        (["--model", "{folder}/m.keras", "--out", "{tmp}/x.tflite", "--calibration", "{tmp}"], "--precision int8 and --calibration"),
         (
             ["--model", "{folder}/m.keras", "--out", "{tmp}/x.tflite", "--precision", "int8", "--calibration", "{tmp}"],
             "holds no image",
@@ -189,3 +224,27 @@ def test_quantization_prints_a_table(capsys):
     assert main(["codecs", "quantization", "--annotations", path]) == 0
     shown = capsys.readouterr().out
     assert "135 faces" in shown and "heatmap in heatmap 64x64, 8x8" in shown
+    assert main(["codecs", "quantization", "--annotations", path, "--scheme", "aflw19"]) == 2
+    assert "aflw19 has 19 points, the lists have 68" in capsys.readouterr().err
+
+
+# === synthetic ===
+
+
+def test_synthetic_faces_are_written_and_read(tmp_path, capsys):
+    settings = ["--size", "64", "--seed", "3"]
+    assert main(["synthetic", "wflw", str(tmp_path / "wflw"), "--train", "2", "--test", "1", *settings]) == 0
+    assert f"written: {tmp_path / 'wflw'}" in capsys.readouterr().out.replace("\n", "")
+    faces = data.wflw(tmp_path / "wflw")
+    assert (len(faces.train), len(faces.test)) == (2, 1)
+    assert main(["synthetic", "pts", str(tmp_path / "pts"), "--train", "1", "--test", "2", "--scheme", "aflw19", *settings]) == 0
+    assert len(data.pts(tmp_path / "pts", scheme="aflw19").test) == 2
+    assert main(["synthetic", "clips", str(tmp_path / "clips"), "--clips", "1", "--frames", "3", *settings]) == 0
+    assert len(list((tmp_path / "clips").rglob("*.pts"))) == 3
+
+
+def test_synthetic_faces_do_not_replace_other_things(tmp_path, capsys):
+    (tmp_path / "thesis.txt").touch()
+    status, message = failure(capsys, "synthetic", "wflw", tmp_path, "--train", "1")
+    assert status == 2 and "holds something else" in message
+    assert (tmp_path / "thesis.txt").exists()

@@ -85,6 +85,8 @@ class HeatmapCodec(Codec):
     terms = ("heatmap_loss",)
     warmup_terms = ("heatmap_loss", "coordinate_loss")
     warmup_temperature = 10.0
+    # Of the coordinate term, which then starts far above the heatmap's and ends about equal to it.
+    warmup_weight = 0.1
 
     def stack_maps(self, outputs):
         """The heatmaps of every stack, first to last."""
@@ -100,13 +102,13 @@ class HeatmapCodec(Codec):
         return sum(errors) / len(errors)
 
     def warmup_loss(self, landmarks, outputs, weights):
-        """The terms of `loss`, and the L1 between landmarks and each stack's soft-argmax in crop units."""
+        """The terms of `loss`, and 0.1 times the L1 between landmarks and each stack's soft-argmax in crop units."""
         errors = [
             weighted_mean(ops.sum(ops.abs(soft_argmax(maps, self.warmup_temperature) - landmarks), axis=-1), weights)
             for maps in self.stack_maps(outputs)
         ]
         terms = self.loss(self.encode(landmarks), outputs, weights)
-        return {**terms, "coordinate_loss": sum(errors) / len(errors)}
+        return {**terms, "coordinate_loss": self.warmup_weight * sum(errors) / len(errors)}
 
     def warmup_decode(self, outputs):
         """Landmarks and scores as warm-up trains them."""

@@ -9,7 +9,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from kfacealign import deploy, geometry
-from kfacealign.deploy.files import replacing
+from kfacealign.data.pts import write_points
+from kfacealign.detect import HaarDetector, face_box
+from kfacealign.drawing import draw_landmarks
+from kfacealign.files import replacing
 
 COORDINATES = (
     "image coordinates: (x, y) in pixels, origin at the outer top-left corner, the centre of the first pixel at (0.5, 0.5); "
@@ -55,8 +58,6 @@ def output_names(photos):
 
 
 def make_detector():
-    from kfacealign.detect import HaarDetector
-
     try:
         return HaarDetector()
     except RuntimeError as error:
@@ -107,8 +108,6 @@ def detected_faces(detector, image):
     Raises:
         ValueError: there is none.
     """
-    from kfacealign.detect import face_box
-
     boxes = detector.boxes(image)
     if not len(boxes):
         raise ValueError("no face found; give the face's --box")
@@ -124,9 +123,6 @@ def align_faces(model, image, boxes):
 
 
 def write_results(model, photo, image, boxes, landmarks, scores, stem):
-    from kfacealign import drawing
-    from kfacealign.data.pts import write_points
-
     points = [stem.with_name(f"{stem.name}.pts")]
     if len(boxes) > 1:
         points = [stem.with_name(f"{stem.name}_{number}.pts") for number in range(1, len(boxes) + 1)]
@@ -151,8 +147,9 @@ def write_results(model, photo, image, boxes, landmarks, scores, stem):
     with replacing(picture) as temporary:
         overlay = image
         for face in landmarks:
-            overlay = drawing.draw_landmarks(overlay, face, model.scheme)
-        cv2.imwrite(str(temporary), cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
+            overlay = draw_landmarks(overlay, face, model.scheme)
+        if not cv2.imwrite(str(temporary), cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR)):
+            raise OSError(f"{picture} cannot be written")
     with replacing(text) as temporary:
         temporary.write_text(json.dumps(description, indent=1), encoding="utf-8")
     for path, face in zip(points, landmarks):

@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from kfacealign import deploy, evaluation
+from kfacealign import data, deploy, evaluation
 from kfacealign.training.settings import load_dataset
 
 
@@ -14,13 +14,10 @@ def run(arguments):
     if faces.scheme.name != model.scheme.name:
         raise ValueError(f"{arguments.model} predicts {model.scheme.name}, the dataset is annotated with {faces.scheme.name}")
     console.print(faces.summary())
-    report = evaluation.evaluate(
-        model,
-        faces.test,
-        subsets=faces.subsets,
-        enlarge=model.enlarge,
-        normalizer=arguments.normalizer or faces.normalizer,
-    )
+    crops = data.Crops(faces.test, size=model.input_size, enlarge=model.enlarge, cache=None)
+    report = evaluation.evaluate(model, crops, subsets=faces.subsets, normalizer=arguments.normalizer or faces.normalizer)
+    if crops.failures:
+        console.print(crops.summary(), style="yellow")
     written = evaluation.write_run(arguments.out, report, faces.test)
     console.print(report.table())
     console.print("written:")

@@ -2,23 +2,25 @@
 
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
-from kfacealign import deploy
+from kfacealign import data, deploy, geometry
+from kfacealign.data.crops import read_image
+from kfacealign.data.pts import IMAGE_SUFFIXES
+from kfacealign.deploy.runtime import load_keras
 
 
 def run(arguments):
-    from kfacealign.deploy.runtime import load_keras
-
     path = Path(arguments.model)
     if path.suffix != ".keras":
         raise ValueError(f"{path}: a model is exported from its .keras file")
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such model")
+    if (arguments.precision == "int8") != (arguments.calibration is not None):
+        raise ValueError("--precision int8 and --calibration (a folder of images, or a .npy array of crops) go together")
     model = load_keras(path)
-    calibration = None
-    if arguments.precision == "int8" and arguments.calibration:
-        calibration = read_calibration(Path(arguments.calibration), model)
+    calibration = arguments.calibration and read_calibration(Path(arguments.calibration), model)
     written = deploy.export(
         model, arguments.out, format=arguments.format, precision=arguments.precision, calibration=calibration
     )
@@ -32,10 +34,6 @@ def read_calibration(path, model):
     Raises:
         FileNotFoundError, ValueError: there is nothing to read at `path`.
     """
-    import numpy as np
-
-    from kfacealign import data
-
     if path.suffix == ".npy":
         return np.load(path, allow_pickle=False)
     if not path.is_dir():
@@ -47,12 +45,6 @@ def read_calibration(path, model):
 
 def read_crops(folder, side):
     """Every image below a folder, taken as a face crop, resampled to `(N, side, side, 3)`."""
-    import numpy as np
-
-    from kfacealign import geometry
-    from kfacealign.data.crops import read_image
-    from kfacealign.data.pts import IMAGE_SUFFIXES
-
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
     if not paths:
         raise FileNotFoundError(f"{folder} holds no image; suffixes: {' '.join(IMAGE_SUFFIXES)}")

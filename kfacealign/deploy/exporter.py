@@ -1,18 +1,15 @@
 """Export: pixels -> network -> decode as one graph, a SavedModel folder or a TFLite file."""
 
-import logging
-import os
 import re
 import tempfile
-import warnings
-from contextlib import contextmanager
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from kfacealign.deploy import flatbuffer, metadata
-from kfacealign.deploy.files import replacing
+from kfacealign.files import replacing
+from kfacealign.quiet import quiet
 
 PRECISIONS = ("float32", "float16", "int8")
 
@@ -237,21 +234,3 @@ def reason(message):
     if not foreign:
         return message.splitlines()[0]
     return f"it needs {foreign[0]}, no TFLite built-in (keras.ops.argmax of floats needs BitwiseAnd: take the maximum's index instead)"
-
-
-@contextmanager
-def quiet():
-    """Hides what the converter prints about its own workings; its errors are exceptions."""
-    logger = logging.getLogger("tensorflow")
-    level = logger.level
-    saved = os.dup(2)
-    with open(os.devnull, "w") as nowhere, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logger.setLevel(logging.ERROR)
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            logger.setLevel(level)

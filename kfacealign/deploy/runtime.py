@@ -6,6 +6,7 @@ import numpy as np
 
 from kfacealign import schemes
 from kfacealign.deploy import flatbuffer, metadata
+from kfacealign.quiet import quiet
 
 
 class ExportedAligner:
@@ -76,7 +77,9 @@ class LiteRTAligner(ExportedAligner):
             raise ValueError(f"{path}: not a TFLite file")
         try:
             text = flatbuffer.read_metadata(content, metadata.NAME)
-            self.interpreter = interpreter_class()(model_content=content, num_threads=threads)
+            with quiet():
+                self.interpreter = interpreter_class()(model_content=content, num_threads=threads)
+                self.interpreter.allocate_tensors()
         except Exception as error:
             # A cut file fails anywhere between the bindings and the runtime.
             raise ValueError(f"{path} is damaged: {error}") from error
@@ -102,7 +105,8 @@ class SavedModelAligner(ExportedAligner):
     def __init__(self, path):
         file = Path(path) / metadata.FILE
         super().__init__(path, file.read_text(encoding="utf-8") if file.exists() else None)
-        import tensorflow as tf
+        with quiet():
+            import tensorflow as tf
 
         # Kept: the signature's variables live as long as the model.
         self.model = tf.saved_model.load(str(path))
@@ -147,9 +151,10 @@ def load(path, threads=None):
 
 
 def load_keras(path):
-    import keras
+    with quiet():
+        import keras
 
-    import kfacealign.models
+        import kfacealign.models
 
     try:
         model = keras.saving.load_model(path, compile=False)

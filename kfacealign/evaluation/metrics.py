@@ -1,8 +1,21 @@
 """Normalised errors of landmarks, in percent, in `keras.ops`.
 
-The normalisers are named as the field names them: `inter_ocular` (distance of the outer eye corners), `inter_pupil`
-(of the pupils' centres), `box` (sqrt(width * height) of the landmarks' box), `diagonal` (of that box) and `image` (the
-side of a square image). Truth and prediction share one coordinate system with equal units along x and y.
+With true landmarks p, predictions q, weights w and a length d that depends on the truth alone, a face has
+
+    e_k = 100 |q_k - p_k| / d      NME = sum_k w_k e_k / sum_k w_k      NRMSE = sqrt(sum_k w_k e_k^2 / sum_k w_k)
+
+The normalisers d are named as the field names them:
+
+| name | length |
+|---|---|
+| `inter_ocular` | between the outer corners of the eyes |
+| `inter_pupil` | between the centres of the pupils |
+| `box` | sqrt(width * height) of the landmarks' box |
+| `diagonal` | of the landmarks' box |
+| `image` | the side of the square image |
+
+Truth and prediction share one coordinate system with equal units along x and y. A point of weight 0 counts nowhere; a
+face whose normaliser needs such a point has none (length 0).
 """
 
 import keras
@@ -18,11 +31,11 @@ def normalizer(landmarks, scheme, name=None, weights=None, image_size=None):
         landmarks: `(B, K, 2)` true landmarks.
         scheme: their scheme.
         name: normaliser; None takes the scheme's default.
-        weights: `(B, K)`; points of weight 0 do not count for the box.
-        image_size: side of the image, for "image".
+        weights: `(B, K)`, 0 = not annotated; None counts every point.
+        image_size: side of the image in the units of the landmarks, a number or `(B,)`; only "image" reads it.
 
     Returns:
-        `(B,)` in the units of the landmarks.
+        `(B,)` in the units of the landmarks; 0 where the face has no such length.
 
     Raises:
         ValueError: the scheme has no such normaliser, or `image_size` is missing.
@@ -35,17 +48,19 @@ def normalizer(landmarks, scheme, name=None, weights=None, image_size=None):
     if name == "image":
         if image_size is None:
             raise ValueError("the normaliser 'image' needs image_size")
-        return ops.ones_like(landmarks[:, 0, 0]) * image_size
+        return ops.ones_like(landmarks[:, 0, 0]) * ops.cast(image_size, "float32")
     if name in ("box", "diagonal"):
         width, height = _extent(landmarks, weights)
         return ops.sqrt(width * height) if name == "box" else ops.sqrt(width**2 + height**2)
-    groups = [(point,) for point in scheme.eye_corners] if name == "inter_ocular" else scheme.pupils
-    left, right = (ops.mean(ops.take(landmarks, list(group), axis=1), axis=1) for group in groups)
-    return _length(left - right)
+    left, right = [(point,) for point in scheme.eye_corners] if name == "inter_ocular" else scheme.pupils
+    length = _length(_centre(landmarks, left) - _centre(landmarks, right))
+    if weights is None:
+        return length
+    return ops.where(ops.all(ops.take(weights, [*left, *right], axis=1) > 0, axis=1), length, 0.0)
 
 
 def normalized_errors(truth, predicted, scheme, name=None, weights=None, image_size=None):
-    """`(B, K)` distances in percent of the normaliser; 0 where a face's normaliser is 0."""
+    """`(B, K)` distances in percent of the normaliser; 0 where a face's normaliser is 0. Arguments as `nme`."""
     truth, predicted = ops.cast(truth, "float32"), ops.cast(predicted, "float32")
     length = normalizer(truth, scheme, name, weights, image_size)[:, None]
     distance = _length(predicted - truth)
@@ -53,13 +68,27 @@ def normalized_errors(truth, predicted, scheme, name=None, weights=None, image_s
 
 
 def nme(truth, predicted, scheme, name=None, weights=None, image_size=None):
-    """Normalised mean error of each face, `(B,)` percent: the mean over its annotated points (0 where there is none)."""
+    """Normalised mean error of each face: the mean over its annotated points.
+
+    Args:
+        truth, predicted: `(B, K, 2)` landmarks in one coordinate system.
+        scheme: of both, a name or a `Scheme`.
+        name: normaliser; None takes the scheme's default.
+        weights: `(B, K)`, 0 = not annotated; None counts every point.
+        image_size: for the normaliser "image", in the units of the landmarks.
+
+    Returns:
+        `(B,)` percent; 0 for a face without annotated points or with a normaliser of 0.
+
+    Raises:
+        ValueError: as `normalizer`.
+    """
     errors = normalized_errors(truth, predicted, scheme, name, weights, image_size)
     return _point_mean(errors, weights)
 
 
 def nrmse(truth, predicted, scheme, name=None, weights=None, image_size=None):
-    """Normalised root mean squared error of each face, `(B,)` percent."""
+    """Normalised root mean squared error of each face, `(B,)` percent. Arguments as `nme`."""
     errors = normalized_errors(truth, predicted, scheme, name, weights, image_size)
     return ops.sqrt(_point_mean(errors**2, weights))
 
@@ -68,9 +97,16 @@ def nrmse(truth, predicted, scheme, name=None, weights=None, image_size=None):
 class NME(keras.metrics.Metric):
     """Mean of `nme` over faces, in percent; faces without annotated points or with a normaliser of 0 do not count.
 
+    Landmarks are in crop coordinates: the side of the image is 1.
+
     Args:
         scheme: landmark scheme, a name or a `Scheme`.
         normalizer: name; None takes the scheme's default.
+
+    Example:
+        >>> metric = NME("wflw98")
+        >>> metric.update_state(landmarks, predicted, sample_weight=weights)
+        >>> metric.result()
     """
 
     def __init__(self, scheme, normalizer=None, name="nme", **kwargs):
@@ -81,15 +117,15 @@ class NME(keras.metrics.Metric):
         self.count = self.add_variable((), initializer="zeros", name="count")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        """`y_true`, `y_pred` `(B, K, 2)` landmarks; `sample_weight` `(B, K)`, 0 = not annotated."""
+        """Adds faces: `y_true`, `y_pred` `(B, K, 2)` landmarks; `sample_weight` `(B, K)`, 0 = not annotated."""
         y_true = ops.cast(y_true, "float32")
         if sample_weight is None:
             sample_weight = ops.ones_like(y_true[..., 0])
         sample_weight = ops.cast(sample_weight, "float32")
-        length = normalizer(y_true, self.scheme, self.normalizer, sample_weight)
+        length = normalizer(y_true, self.scheme, self.normalizer, sample_weight, image_size=1.0)
         counted = ops.cast(ops.logical_and(ops.sum(sample_weight, axis=-1) > 0, length > 0), "float32")
-        errors = nme(y_true, y_pred, self.scheme, self.normalizer, sample_weight)
-        self.total.assign_add(ops.sum(errors * counted))
+        errors = nme(y_true, y_pred, self.scheme, self.normalizer, sample_weight, image_size=1.0)
+        self.total.assign_add(ops.sum(errors))  # those that do not count are 0
         self.count.assign_add(ops.sum(counted))
 
     def result(self):
@@ -97,6 +133,10 @@ class NME(keras.metrics.Metric):
 
     def get_config(self):
         return {**super().get_config(), "scheme": self.scheme.name, "normalizer": self.normalizer}
+
+
+def _centre(landmarks, group):
+    return ops.mean(ops.take(landmarks, list(group), axis=1), axis=1)
 
 
 def _length(vectors):
@@ -119,4 +159,5 @@ def _point_mean(values, weights):
     if weights is None:
         return ops.mean(values, axis=-1)
     weights = ops.cast(weights, "float32")
-    return ops.sum(values * weights, axis=-1) / ops.maximum(ops.sum(weights, axis=-1), 1e-9)
+    counted = ops.where(weights > 0, values, 0.0)  # what stands in for a point not annotated may be NaN
+    return ops.sum(counted * weights, axis=-1) / ops.maximum(ops.sum(weights, axis=-1), 1e-9)

@@ -1,30 +1,35 @@
 """What a model's predictions come to: NME, failure rate and AUC, by subset, region and landmark."""
 
 import dataclasses
+import functools
+import io
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 from keras import ops
-from rich.table import Table
+from rich.console import Console
+from rich.progress import track
+from rich.table import Column, Table
 
 from kfacealign import geometry, schemes
 from kfacealign.data.crops import Crops
 from kfacealign.evaluation import metrics
+from kfacealign.files import replacing
 
 BATCH = 64
+LONG = 4  # batches from which on a progress bar is shown
 
 
 def failure_rate(errors, threshold):
-    """Percentage of faces whose error is above `threshold`; errors `(N,)` and threshold in percent."""
+    """Percentage of faces whose error is above (not at) `threshold`; errors `(N,)`, N > 0, and threshold in percent."""
     return float(100.0 * np.mean(np.asarray(errors) > threshold))
 
 
 def auc(errors, threshold):
     """Area under the cumulative error distribution up to `threshold`, over the threshold: in [0, 1].
 
-    The exact integral of the step function, mean(max(0, 1 - e / threshold)).
+    The exact integral of the step function, mean(max(0, 1 - e / threshold)); errors `(N,)`, N > 0, in percent.
     """
     return float(np.mean(np.maximum(0.0, 1.0 - np.asarray(errors) / threshold)))
 
@@ -35,16 +40,16 @@ def ced(errors):
     return ordered, np.arange(1, len(ordered) + 1) / max(1, len(ordered))
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False, repr=False)
 class Report:
-    """The errors of a test set, in percent of one normaliser.
+    """The errors of a test set, in percent of one normaliser; printed, it is its table.
 
     Attributes:
         scheme, normalizer: names.
         names: N names of faces.
         errors: (N, K) error of each point.
-        weights: (N, K), 0 = not annotated or not readable.
-        subsets: dict of name -> positions of the faces in it.
+        weights: (N, K), 0 = does not count: not annotated, in an unreadable image, or without normaliser.
+        subsets: dict of name -> integer positions of the faces in it.
         thresholds: of failure rate and AUC, in percent.
         predicted: (N, K, 2) landmarks in image coordinates.
     """
@@ -58,6 +63,14 @@ class Report:
     thresholds: tuple
     predicted: np.ndarray
 
+    def __str__(self):
+        text = io.StringIO()
+        Console(file=text, width=120).print(self.table())
+        return text.getvalue().rstrip()
+
+    def __repr__(self):
+        return f"<Report of {len(self.names):,} faces, {self.scheme}, {self.normalizer}>"
+
     @property
     def counted(self):
         """(N,) whether a face has a point that counts."""
@@ -69,59 +82,68 @@ class Report:
         total = self.weights.sum(1)
         return np.where(total > 0, (self.errors * self.weights).sum(1) / np.maximum(total, 1e-9), np.nan)
 
+    def counted_errors(self, indices=None):
+        """NME of the faces that count, of all or of those at `indices`."""
+        errors = self.face_errors if indices is None else self.face_errors[indices]
+        return errors[np.isfinite(errors)]
+
     def summary(self, indices=None):
-        """Dict of `faces`, `nme`, and `fr` and `auc` at every threshold, of all faces or of some."""
-        errors = self.face_errors if indices is None else self.face_errors[np.asarray(indices, int)]
-        errors = errors[np.isfinite(errors)]
-        if not len(errors):
-            return {"faces": 0}
-        row = {"faces": len(errors), "nme": float(errors.mean())}
+        """Figures of all faces, or of those at `indices`.
+
+        Returns:
+            Dict of `faces` (how many count), `nme` (percent, mean over faces), and for every threshold `fr@8` (percent)
+            and `auc@8` (in [0, 1]). Where no face counts, `faces` is 0 and the rest is None.
+        """
+        errors = self.counted_errors(indices)
+        figures = {"nme": np.mean}
         for threshold in self.thresholds:
-            row[f"fr@{threshold:g}"] = failure_rate(errors, threshold)
-            row[f"auc@{threshold:g}"] = auc(errors, threshold)
-        return row
+            figures[f"fr@{threshold:g}"] = functools.partial(failure_rate, threshold=threshold)
+            figures[f"auc@{threshold:g}"] = functools.partial(auc, threshold=threshold)
+        return {
+            "faces": len(errors),
+            **{name: float(figure(errors)) if len(errors) else None for name, figure in figures.items()},
+        }
 
     def rows(self):
         """Dict of subset name -> `summary`, the full set first."""
         return {"full": self.summary(), **{name: self.summary(indices) for name, indices in self.subsets.items()}}
 
     def regions(self):
-        """Dict of region -> NME over its points."""
+        """Dict of region -> mean error of its points over all faces, in percent; None where no point counts."""
         return {name: self._mean(list(points)) for name, points in schemes.get(self.scheme).regions.items()}
 
     def landmarks(self):
-        """Dict of point name -> NME over faces."""
+        """Dict of point name -> mean error over all faces, in percent; None where it does not count."""
         return {name: self._mean([k]) for k, name in enumerate(schemes.get(self.scheme).point_names)}
 
     def table(self):
         """The rows and regions as a `rich` table for the console."""
         rows = self.rows()
         columns = [name for name in rows["full"] if name != "faces"]
-        title = f"{self.normalizer.replace('_', '-')} errors in percent, {self.scheme}"
-        table = Table("subset", "faces", *(heading(name) for name in columns), title=title)
+        skipped = int((~self.counted).sum())
+        table = Table(
+            "subset",
+            *(Column(heading(name), justify="right") for name in ("faces", *columns)),
+            title=f"{self.normalizer.replace('_', '-')} errors in percent, {self.scheme}",
+            caption=f"{skipped} faces do not count (unreadable image, or not annotated)" if skipped else None,
+        )
         for name, row in rows.items():
-            table.add_row(name, str(row["faces"]), *(shown(column, row) for column in columns))
+            table.add_row(name, *(shown(column, value) for column, value in row.items()))
         table.add_section()
         for name, error in self.regions().items():
-            table.add_row(name, "", f"{error:.2f}", *[""] * (len(columns) - 1))
+            table.add_row(name, "", shown("nme", error))
         return table
 
     def markdown(self):
         """The rows as a Markdown table."""
         rows = self.rows()
-        columns = [name for name in rows["full"] if name != "faces"]
-        lines = ["| subset | faces | " + " | ".join(heading(name) for name in columns) + " |"]
-        lines.append("|---|---|" + "---|" * len(columns))
-        for name, row in rows.items():
-            lines.append(f"| {name} | {row['faces']} | " + " | ".join(shown(column, row) for column in columns) + " |")
+        columns = list(rows["full"])
+        lines = [f"| {' | '.join(['subset', *map(heading, columns)])} |", "|---|" + "---:|" * len(columns)]
+        lines += [f"| {' | '.join([name, *map(shown, row, row.values())])} |" for name, row in rows.items()]
         return "\n".join(lines)
 
     def to_json(self):
-        """All figures and every face's error, as text."""
-        faces = [
-            {"name": name, "nme": None if np.isnan(error) else round(float(error), 4)}
-            for name, error in zip(self.names, self.face_errors)
-        ]
+        """All figures and every face's error, as text; null where nothing counts."""
         content = {
             "scheme": self.scheme,
             "normalizer": self.normalizer,
@@ -130,79 +152,98 @@ class Report:
             "subsets": self.rows(),
             "regions": self.regions(),
             "landmarks": self.landmarks(),
-            "faces": faces,
+            "faces": [
+                {"name": name, "nme": None if np.isnan(error) else round(float(error), 4)}
+                for name, error in zip(self.names, self.face_errors)
+            ],
         }
-        return json.dumps(content, indent=1)
+        return json.dumps(content, indent=1, allow_nan=False)
 
     def save(self, path):
-        """Writes `to_json` under a temporary name and renames it."""
-        path = Path(path)
-        temporary = path.with_name(f".writing-{path.name}")
-        temporary.write_text(self.to_json())
-        os.replace(temporary, path)
-        return path
+        """Writes `to_json` to a file, under a temporary name first; returns its path."""
+        with replacing(path) as temporary:
+            temporary.write_text(self.to_json(), encoding="utf-8")
+        return Path(path)
 
     def _mean(self, points):
         weights = self.weights[:, points]
-        return float((self.errors[:, points] * weights).sum() / max(weights.sum(), 1e-9))
+        if not weights.sum() > 0:
+            return None
+        return float((self.errors[:, points] * weights).sum() / weights.sum())
 
 
 def heading(name):
-    """`fr@10` -> `FR 10 %`."""
+    """`fr@10` -> `FR 10 %`, `faces` as it is."""
+    if name == "faces":
+        return name
     return name.upper().replace("@", " ") + (" %" if "@" in name else "")
 
 
-def shown(column, row):
+def shown(column, value):
     """A figure as the papers print it."""
-    if column not in row:
+    if value is None:
         return "-"
-    return f"{row[column]:.3f}" if column.startswith("auc") else f"{row[column]:.2f}"
+    if column == "faces":
+        return f"{value:,}"
+    return f"{value:.3f}" if column.startswith("auc") else f"{value:.2f}"
 
 
-def report(truth, predicted, scheme, weights=None, subsets=None, normalizer=None, thresholds=(8.0, 10.0), names=None):
+def report(
+    truth, predicted, scheme, weights=None, subsets=None, normalizer=None, thresholds=(8.0, 10.0), names=None, image_size=None
+):
     """A `Report` of predictions, no model needed.
 
     Args:
         truth, predicted: `(N, K, 2)` in image coordinates.
         scheme: of both.
         weights: `(N, K)`, 0 = does not count.
-        subsets: dict of name -> positions.
+        subsets: dict of name -> positions, or `(N,)` flags.
         normalizer: name; None takes the scheme's default.
-        thresholds: in percent.
-        names: of the faces.
+        thresholds: of failure rate and AUC, in percent.
+        names: of the faces; their numbers where None.
+        image_size: a number or `(N,)`, for the normaliser "image".
 
     Raises:
-        ValueError: the shapes differ, or the scheme lacks the normaliser.
+        ValueError: the shapes differ, a prediction that counts is not finite, a subset names a face that is not there, or
+            the scheme lacks the normaliser.
     """
     truth, predicted = np.asarray(truth, "float32"), np.asarray(predicted, "float32")
     scheme = schemes.get(scheme)
     if truth.shape != predicted.shape or truth.shape[1:] != (scheme.num_points, 2):
         raise ValueError(f"truth {truth.shape} and prediction {predicted.shape} must both be (N, {scheme.num_points}, 2)")
-    weights = np.ones(truth.shape[:2], "float32") if weights is None else np.asarray(weights, "float32")
-    normalizer = normalizer or scheme.default_normalizer
-    errors = np.zeros(truth.shape[:2], "float32")
-    if len(truth):
-        length = ops.convert_to_numpy(metrics.normalizer(truth, scheme, normalizer, weights))
-        weights = weights * (length > 0)[:, None]
-        errors = ops.convert_to_numpy(metrics.normalized_errors(truth, predicted, scheme, normalizer, weights))
     names = [str(index) for index in range(len(truth))] if names is None else list(names)
-    return Report(scheme.name, normalizer, names, errors, weights, dict(subsets or {}), tuple(thresholds), predicted)
+    weights = np.ones(truth.shape[:2], "float32") if weights is None else np.asarray(weights, "float32")
+    if weights.shape != truth.shape[:2] or len(names) != len(truth):
+        raise ValueError(f"weights {weights.shape} and {len(names)} names do not fit truth {truth.shape}")
+    _check_finite(predicted, weights, names)
+    subsets = {name: _positions(name, indices, len(truth)) for name, indices in (subsets or {}).items()}
+    normalizer = normalizer or scheme.default_normalizer
+    length = ops.convert_to_numpy(metrics.normalizer(truth, scheme, normalizer, weights, image_size))
+    errors = ops.convert_to_numpy(metrics.normalized_errors(truth, predicted, scheme, normalizer, weights, image_size))
+    weights = weights * (length > 0)[:, None]
+    errors = np.where(weights > 0, errors, 0)
+    return Report(scheme.name, normalizer, names, errors, weights, subsets, tuple(thresholds), predicted)
 
 
 def predict(model, crops, batch_size=BATCH):
-    """Landmarks of all crops in the coordinates of their photographs, `(N, K, 2)`, and the weights that count, `(N, K)`.
+    """Landmarks of all crops in the coordinates of their photographs.
 
     Args:
         model: anything with `align`.
-        crops: `kfacealign.data.Crops`.
+        crops: `kfacealign.data.Crops` of at least one face.
+        batch_size: crops a step. From four steps on a terminal shows a progress bar.
+
+    Returns:
+        landmarks `(N, K, 2)` float32, and the weights that count `(N, K)`: 0 where the image cannot be read.
     """
+    starts = range(0, len(crops), batch_size)
+    quiet = len(starts) < LONG or not Console().is_terminal
     landmarks, weights = [], []
-    for start in range(0, len(crops), batch_size):
+    for start in track(starts, "evaluating", transient=True, disable=quiet):
         indices = np.arange(start, min(start + batch_size, len(crops)))
         images, _, counted = crops.batch(indices)
         points = model.align(images, verbose=0)[0] * crops.size
-        inverse = np.stack([geometry.invert_affine(crops.matrix(index)) for index in indices])
-        landmarks.append(geometry.apply_affine(inverse, points))
+        landmarks.append(geometry.apply_affine(geometry.invert_affine(crops.matrices[indices]), points))
         weights.append(counted)
     return np.concatenate(landmarks), np.concatenate(weights)
 
@@ -211,24 +252,52 @@ def evaluate(model, faces, subsets=None, normalizer=None, thresholds=(8.0, 10.0)
     """Errors of a model on annotated faces, measured in the coordinates of their photographs.
 
     Args:
-        model: a `FaceAligner` or anything with its `align`, `input_size`, `scheme` and `enlarge`.
+        model: a `FaceAligner`, or anything with its `align`, `input_size`, `scheme` and `enlarge`, as exported models.
         faces: `Faces`, or `Crops` already made of them.
         subsets: dict of name -> positions.
-        normalizer: name; None takes the scheme's default.
+        normalizer: name; None takes the scheme's default. "image" is the side of a face's crop.
         thresholds: of failure rate and AUC, in percent.
-        enlarge: of the crops; None takes the model's.
+        enlarge: side of the crops over the longer side of the landmarks' box; None takes the model's. `Crops` have theirs.
 
     Returns:
         A `Report`; faces whose image cannot be read do not count.
 
     Raises:
-        ValueError: the faces have another scheme than the model, or there is none.
+        ValueError: the faces have another scheme than the model, there is none, or the model's output is not finite.
+
+    Example:
+        >>> faces = kfacealign.data.wflw("WFLW")
+        >>> print(evaluate(model, faces.test, subsets=faces.subsets))
     """
-    crops = faces if isinstance(faces, Crops) else Crops(faces, model.input_size, enlarge or model.enlarge, cache=None)
-    faces = crops.faces
-    if faces.scheme.name != schemes.get(model.scheme).name:
-        raise ValueError(f"the model predicts {schemes.get(model.scheme).name}, the faces have {faces.scheme.name}")
-    if not len(faces):
+    annotated = faces.faces if isinstance(faces, Crops) else faces
+    scheme = schemes.get(model.scheme)
+    if annotated.scheme.name != scheme.name:
+        raise ValueError(f"the model predicts {scheme.name}, the faces have {annotated.scheme.name}")
+    if not len(annotated):
         raise ValueError("there is no face to evaluate")
+    crops = faces
+    if not isinstance(faces, Crops):
+        crops = Crops(faces, model.input_size, model.enlarge if enlarge is None else enlarge, cache=None)
     predicted, weights = predict(model, crops)
-    return report(faces.landmarks, predicted, faces.scheme, weights, subsets, normalizer, thresholds, faces.names)
+    sides = crops.size / crops.matrices[:, 0, 0]
+    return report(
+        annotated.landmarks, predicted, scheme, weights, subsets, normalizer, thresholds, annotated.names, image_size=sides
+    )
+
+
+def _check_finite(predicted, weights, names):
+    wrong = ((weights > 0) & ~np.isfinite(predicted).all(-1)).any(-1)
+    if wrong.any():
+        first = names[int(np.argmax(wrong))]
+        raise ValueError(f"the prediction is not finite for {int(wrong.sum())} of {len(names)} faces, the first is {first}")
+
+
+def _positions(name, indices, count):
+    """Integer positions of a subset given as positions or as flags."""
+    indices = np.asarray(indices)
+    if not indices.size:
+        return np.zeros(0, int)
+    try:
+        return np.arange(count)[indices]
+    except IndexError:
+        raise ValueError(f"subset {name!r} names faces that are not among the {count}") from None

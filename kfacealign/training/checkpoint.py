@@ -2,10 +2,11 @@
 
 import csv
 import json
-import os
 from pathlib import Path
 
 import keras
+
+from kfacealign.files import replacing
 
 
 class EpochCheckpoint(keras.callbacks.Callback):
@@ -33,9 +34,11 @@ class EpochCheckpoint(keras.callbacks.Callback):
         row.update({name: float(value) for name, value in (logs or {}).items()})
         self.history.append(row)
         checkpoint = self.directory / f"checkpoint-{epoch + 1:04d}.keras"
-        save_model(self.model, checkpoint)
+        with replacing(checkpoint) as temporary:
+            self.model.save(temporary)
         state = {"checkpoint": checkpoint.name, "settings": self.settings, "history": self.history}
-        write_text(self.directory / "state.json", json.dumps(state, indent=1))
+        with replacing(self.directory / "state.json") as temporary:
+            temporary.write_text(json.dumps(state, indent=1))
         write_history(self.directory / "history.csv", self.history)
         for old in self.directory.glob("checkpoint-*.keras"):
             if old != checkpoint:
@@ -55,26 +58,10 @@ def load_state(directory):
     return keras.saving.load_model(checkpoint), state["history"], state["settings"]
 
 
-def save_model(model, path):
-    """`model.save` to a temporary name, then renamed."""
-    temporary = Path(path).with_name(f".writing-{Path(path).name}")
-    model.save(temporary)
-    os.replace(temporary, path)
-
-
-def write_text(path, text):
-    """Write to a temporary name, then rename."""
-    temporary = Path(path).with_name(f".writing-{Path(path).name}")
-    temporary.write_text(text)
-    os.replace(temporary, path)
-
-
 def write_history(path, history):
     """The history as CSV; a column for every value that any epoch has."""
     columns = list(dict.fromkeys(name for row in history for name in row))
-    temporary = Path(path).with_name(f".writing-{Path(path).name}")
-    with open(temporary, "w", newline="") as file:
+    with replacing(path) as temporary, open(temporary, "w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=columns)
         writer.writeheader()
         writer.writerows(history)
-    os.replace(temporary, path)

@@ -1,6 +1,6 @@
 import pytest
 
-from kfacealign.deploy.files import replacing
+from kfacealign.files import replacing
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):

@@ -1,0 +1,69 @@
+import json
+import warnings
+
+import cv2
+import numpy as np
+import pytest
+
+from kfacealign.data import Faces
+from kfacealign.evaluation import plots
+from kfacealign.evaluation.report import report
+
+
+def run_of(folder, count, uncounted=(), subsets=None):
+    """A report of faces in tiny images; the faces named in `uncounted` have an unreadable one."""
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(5, 55, (count, 19, 2)).astype("float32")
+    truth[:, 6], truth[:, 11] = (10, 20), (50, 20)
+    images = [folder / f"{index}.png" for index in range(count)]
+    for index, path in enumerate(images):
+        pixels = rng.integers(0, 256, (60, 60, 3), "uint8")
+        path.write_bytes(b"no image" if index in uncounted else cv2.imencode(".png", pixels)[1].tobytes())
+    weights = np.ones((count, 19))
+    weights[list(uncounted)] = 0
+    predicted = truth + np.linspace(0, 5, count).reshape(-1, 1, 1)
+    return report(truth, predicted, "aflw19", weights, subsets), Faces("aflw19", images, truth)
+
+
+@pytest.mark.parametrize(
+    "count, uncounted",
+    [(20, (0, 7)), (5, ()), (1, ()), (2, (0,)), (3, (0, 1, 2))],
+    ids=["many", "five", "one", "one of two", "none counts"],
+)
+def test_write_run(tmp_path, count, uncounted):
+    made, faces = run_of(tmp_path, count, uncounted, {"first": [0], "empty": []})
+    out = tmp_path / "new" / "run"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        written = plots.write_run(out, made, faces, size=64)
+    assert [path.name for path in written] == ["report.json", "ced.png", "predictions.png"]
+    assert sorted(out.iterdir()) == sorted(written)
+    assert json.loads(written[0].read_text())["subsets"]["full"]["faces"] == count - len(uncounted)
+    for path in written[1:]:
+        assert cv2.imread(str(path)).std() > 0
+
+
+def test_curves_are_those_of_the_report(tmp_path):
+    made, _ = run_of(tmp_path, 4, subsets={"first": [0], "empty": []})
+    axes = plots.ced_figure(made).axes[0]
+    assert [line.get_label().split(":")[0] for line in axes.get_lines()] == ["full", "first"]
+    full = axes.get_lines()[0]
+    np.testing.assert_allclose(full.get_xdata()[1:5], np.sort(made.face_errors))
+    np.testing.assert_array_equal(full.get_ydata()[:5], [0, 25, 50, 75, 100])
+    assert full.get_xdata()[-1] >= max(made.thresholds) and full.get_ydata()[-1] == 100
+    assert full.get_label() == f"full: AUC {made.summary()['auc@10']:.3f}"
+
+
+def test_rows_of_the_gallery(tmp_path):
+    made, faces = run_of(tmp_path, 21, uncounted=(20,))
+    shown = [axis.get_xlabel() for axis in plots.gallery_figure(made, faces, size=32).axes]
+    errors = [f"{error:.2f} %" for error in made.face_errors[:20]]  # they grow with the position
+    assert shown == errors[19:13:-1] + errors[7:13] + errors[:6]
+
+
+def test_the_picture_of_a_face_shows_truth_and_prediction(tmp_path):
+    made, faces = run_of(tmp_path, 3)
+    cv2.imwrite(faces.images[2], np.zeros((60, 60, 3), "uint8"))
+    picture = plots.face_picture(made, faces, 2, 128).astype(int)
+    assert picture.shape == (128, 128, 3)
+    assert ((picture == plots.GREEN).all(-1)).sum() > 30 and ((picture == plots.RED).all(-1)).sum() > 30

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+
+from kfacealign import drawing
+from kfacealign import schemes
+
+
+def one_point(x, y):
+    """Landmarks of aflw19 of which only the last is in the image."""
+    landmarks = np.full((19, 2), 5000.0)
+    landmarks[18] = x, y
+    return landmarks
+
+
+def centre(picture):
+    """Centre of what is bright, (x, y) in image coordinates."""
+    weight = picture.astype(float).sum(-1)
+    rows, columns = np.indices(weight.shape) + 0.5
+    return np.array([(columns * weight).sum(), (rows * weight).sum()]) / weight.sum()
+
+
+def test_a_dot_at_a_pixel_centre_is_on_that_pixel():
+    black = np.zeros((40, 40, 3), "uint8")
+    picture = drawing.draw_landmarks(black, one_point(10.5, 20.5), "aflw19", (255, 0, 0), contours=False, thickness=0.8)
+    np.testing.assert_array_equal(picture[20, 10], [255, 0, 0])
+    np.testing.assert_allclose(centre(picture), [10.5, 20.5], atol=0.05)
+    assert not black.any()  # the image itself is left alone
+
+
+@pytest.mark.parametrize("point", [(10.0, 20.0), (13.25, 7.75), (20.9, 30.1)])
+def test_dots_are_drawn_between_pixels(point):
+    black = np.zeros((40, 40, 3), "uint8")
+    picture = drawing.draw_landmarks(black, one_point(*point), "aflw19", contours=False, thickness=3)
+    np.testing.assert_allclose(centre(picture), point, atol=0.15)
+
+
+def test_contours_are_lines_between_their_points():
+    landmarks = np.full((19, 2), 200.0)
+    landmarks[12], landmarks[13], landmarks[14] = (10.5, 20.5), (25.5, 20.5), (40.5, 20.5)  # the nose
+    weights = np.zeros(19)
+    weights[12:15] = 1
+    black = np.zeros((60, 60, 3), "uint8")
+    lines = drawing.draw_landmarks(black, landmarks, "aflw19", (255, 255, 255), thickness=1, weights=weights)
+    assert lines[20, 10:41].min() > 200 and not lines[24:].any()
+    dots = drawing.draw_landmarks(black, landmarks, "aflw19", contours=False, thickness=1, weights=weights)
+    assert not dots[20, 15].any() and dots[20, 25].any()
+
+
+def test_closed_contours_return_to_their_first_point():
+    pairs = drawing.segments(schemes.IBUG68)
+    assert (36, 37) in pairs and (41, 36) in pairs and (16, 0) not in pairs
+    assert len(pairs) == 16 + 4 + 4 + 3 + 4 + 6 + 6 + 12 + 8
+
+
+def test_what_is_not_annotated_or_not_finite_is_left_out():
+    black = np.zeros((40, 40, 3), "uint8")
+    assert not drawing.draw_landmarks(black, np.full((19, 2), 20.0), "aflw19", weights=np.zeros(19)).any()
+    assert not drawing.draw_landmarks(black, np.full((19, 2), np.nan), "aflw19").any()
+    landmarks = np.full((19, 2), 20.5)
+    landmarks[3] = np.nan
+    assert drawing.draw_landmarks(black, landmarks, "aflw19").any()
+
+
+@pytest.mark.parametrize("far", [60.0, -100.0, 1e5, -1e12])
+def test_points_outside_the_image(far):
+    landmarks = np.full((19, 2), far)
+    assert drawing.draw_landmarks(np.zeros((40, 40, 3), "uint8"), landmarks, "aflw19").shape == (40, 40, 3)
+
+
+def test_wrong_number_of_points():
+    with pytest.raises(ValueError, match=r"ibug68 has 68 points, got landmarks of shape \(19, 2\)"):
+        drawing.draw_landmarks(np.zeros((8, 8, 3), "uint8"), np.zeros((19, 2)), "ibug68")
+
+
+@pytest.mark.parametrize("name", schemes.SCHEMES)
+def test_draw_scheme(name):
+    picture = drawing.draw_scheme(name, 256)
+    assert picture.shape == (256, 256, 3) and picture.dtype == np.uint8
+    for x, y in schemes.get(name).mean_shape * 256:
+        assert (picture[int(y), int(x)] < 255).any()
+
+
+def test_mosaic():
+    tiles = [np.full((2, 3, 3), value, "uint8") for value in (1, 2, 3)]
+    picture = drawing.mosaic(tiles, 2)
+    assert picture.shape == (4, 6, 3)
+    assert [picture[0, 0, 0], picture[0, 5, 0], picture[3, 0, 0], picture[3, 5, 0]] == [1, 2, 3, 0]

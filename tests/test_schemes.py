@@ -1,0 +1,197 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kfacealign import schemes
+from kfacealign.schemes import SCHEMES
+
+SIZES = {"wflw98": 98, "ibug68": 68, "cofw29": 29, "aflw19": 19, "jd106": 106, "menpo39": 39}
+REAL = {"ibug68": "300w", "wflw98": "wflw", "cofw29": "cofw", "aflw19": "aflw", "jd106": "lapa"}
+MIRRORED = {
+    "wflw98": [(0, 32), (16, 16), (33, 46), (41, 47), (51, 51), (55, 59), (60, 72), (61, 71), (67, 73), (64, 68), (76, 82)]
+    + [(87, 83), (88, 92), (95, 93), (96, 97)],
+    "ibug68": [(0, 16), (8, 8), (17, 26), (21, 22), (30, 30), (31, 35), (36, 45), (39, 42), (41, 46), (48, 54), (59, 55)]
+    + [(60, 64), (67, 65)],
+    "cofw29": [(0, 1), (2, 3), (4, 6), (5, 7), (8, 9), (10, 11), (12, 14), (13, 15), (16, 17), (18, 19), (22, 23), (28, 28)],
+    "aflw19": [(0, 5), (1, 4), (2, 3), (6, 11), (7, 10), (12, 14), (13, 13), (15, 17), (18, 18)],
+    "jd106": [(0, 32), (33, 46), (55, 65), (60, 60), (66, 79), (70, 75), (74, 83), (84, 90), (96, 100), (104, 105)],
+    "menpo39": [(0, 0), (14, 14), (31, 31), (38, 38)],
+}
+everywhere = pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
+
+
+def real_mean(name):
+    if "KFACEALIGN_DATA" not in os.environ:
+        pytest.skip("KFACEALIGN_DATA names no directory of real annotations")
+    text = (Path(os.environ["KFACEALIGN_DATA"]) / "meanface" / f"{REAL[name]}.txt").read_text()
+    return np.array(text.split(), float).reshape(-1, 2)
+
+
+def fitted(source, target, similarity=False):
+    """`source` moved onto `target` by least squares: one scale per axis, or a similarity (Procrustes)."""
+    source, centre = source - source.mean(0), target.mean(0)
+    target = target - centre
+    if not similarity:
+        return source * (source * target).sum(0) / (source**2).sum(0) + centre
+    u, s, v = np.linalg.svd(source.T @ target)
+    return source @ (u @ v) * (s.sum() / (source**2).sum()) + centre
+
+
+def test_names_and_sizes():
+    assert {name: scheme.num_points for name, scheme in SCHEMES.items()} == SIZES
+    assert all(scheme.name == name for name, scheme in SCHEMES.items())
+
+
+def test_get():
+    assert schemes.get("wflw98") is schemes.WFLW98
+    assert schemes.get(schemes.COFW29) is schemes.COFW29
+    with pytest.raises(ValueError, match="'wflw'; there are wflw98, ibug68, cofw29, aflw19, jd106, menpo39"):
+        schemes.get("wflw")
+
+
+@everywhere
+def test_points_have_unique_names(scheme):
+    assert len(set(scheme.point_names)) == scheme.num_points
+
+
+@everywhere
+def test_the_mirror_undoes_itself(scheme):
+    mirror = np.array(scheme.mirror)
+    assert sorted(mirror) == list(range(scheme.num_points))
+    np.testing.assert_array_equal(mirror[mirror], np.arange(scheme.num_points))
+
+
+@everywhere
+def test_the_mirror_swaps_the_sides_of_the_names(scheme):
+    for name, twin in zip(scheme.point_names, scheme.mirror):
+        side = name.partition("_")[0]
+        expected = {"left": "right", "right": "left"}.get(side, side)
+        assert scheme.point_names[twin].partition("_")[0] == expected
+
+
+@everywhere
+def test_known_pairs(scheme):
+    for first, second in MIRRORED[scheme.name]:
+        assert scheme.mirror[first] == second and scheme.mirror[second] == first
+
+
+@everywhere
+def test_regions_part_the_points(scheme):
+    assert set(scheme.regions) == {"contour", "brows", "eyes", "nose", "mouth"}
+    assert sorted(point for points in scheme.regions.values() for point in points) == list(range(scheme.num_points))
+
+
+@everywhere
+def test_a_region_mirrors_to_itself(scheme):
+    for points in scheme.regions.values():
+        assert {scheme.mirror[point] for point in points} == set(points)
+
+
+@everywhere
+def test_contours(scheme):
+    assert len({contour.name for contour in scheme.contours}) == len(scheme.contours)
+    for contour in scheme.contours:
+        assert len(set(contour.points)) == len(contour.points) >= 2
+        assert 0 <= min(contour.points) and max(contour.points) < scheme.num_points
+
+
+@everywhere
+def test_contours_mirror_to_contours(scheme):
+    """Every drawn line is also one of the mirrored face."""
+
+    def lines(permutation):
+        pairs = set()
+        for contour in scheme.contours:
+            points = [permutation[point] for point in contour.points]
+            points += points[:1] * contour.closed
+            pairs |= {frozenset(pair) for pair in zip(points, points[1:])}
+        return pairs
+
+    assert lines(scheme.mirror) == lines(range(scheme.num_points))
+
+
+def test_eye_corners_and_pupils():
+    corners = {name: scheme.eye_corners for name, scheme in SCHEMES.items()}
+    known = {"wflw98": (60, 72), "ibug68": (36, 45), "cofw29": (8, 9), "aflw19": (6, 11), "jd106": (66, 79), "menpo39": None}
+    assert corners == known
+    assert schemes.WFLW98.pupils == ((96,), (97,))
+    assert schemes.IBUG68.pupils == ((36, 37, 38, 39, 40, 41), (42, 43, 44, 45, 46, 47))
+    assert schemes.JD106.pupils == ((104,), (105,))
+    for scheme in SCHEMES.values():
+        if scheme.eye_corners:
+            left, right = scheme.eye_corners
+            assert scheme.mirror[left] == right
+            assert {scheme.mirror[point] for point in scheme.pupils[0]} == set(scheme.pupils[1])
+
+
+def test_normalizers():
+    assert schemes.IBUG68.normalizers() == ("inter_ocular", "inter_pupil", "box", "diagonal", "image")
+    assert schemes.IBUG68.default_normalizer == "inter_ocular"
+    assert schemes.MENPO39.normalizers() == ("box", "diagonal", "image")
+    assert schemes.MENPO39.default_normalizer == "box"
+
+
+def test_schemes_are_dictionary_keys():
+    assert {schemes.WFLW98: 1}[schemes.get("wflw98")] == 1
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_the_real_mean_face_is_near_its_mirror_image(name):
+    points = real_mean(name)
+    mirrored = points[list(SCHEMES[name].mirror)] * [-1, 1]
+    mirrored[:, 0] += (points - mirrored)[:, 0].mean()  # about the best axis
+    distances = np.linalg.norm(points - mirrored, axis=1)
+    assert distances.max() < 0.04
+    assert distances.mean() < 0.02
+
+
+@everywhere
+def test_mean_shape_fills_four_fifths_of_the_crop(scheme):
+    shape = scheme.mean_shape
+    assert shape.shape == (scheme.num_points, 2) and shape.dtype == np.float32
+    np.testing.assert_allclose((shape.min(0) + shape.max(0)) / 2, 0.5, atol=1e-6)
+    np.testing.assert_allclose(np.ptp(shape, axis=0).max(), 0.8, atol=1e-6)
+    shape[:] = 0
+    assert scheme.mean_shape.any()  # what was changed is a copy
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_mean_shape_is_its_own_mirror_image(name):
+    shape = SCHEMES[name].mean_shape
+    np.testing.assert_allclose(shape[list(SCHEMES[name].mirror)] * [-1, 1] + [1, 0], shape, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_mean_shape_resembles_the_real_mean_face(name):
+    real, shape = real_mean(name), SCHEMES[name].mean_shape.astype(float)
+    real *= np.ptp(shape, axis=0) / np.ptp(real, axis=0)  # fractions of crops whose two sides differ
+    distances = np.linalg.norm(fitted(shape, real, similarity=True) - real, axis=1)
+    assert np.sqrt((distances**2).mean()) < 0.05 * np.ptp(shape, axis=0).max()
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_mean_shape_has_the_order_of_the_real_annotation(name):
+    """Mostly the nearest real point is the same one; the rest are neighbours on dense contours and lips that touch."""
+    real = real_mean(name)
+    shape = fitted(SCHEMES[name].mean_shape.astype(float), real)
+    nearest = np.linalg.norm(shape[:, None] - real, axis=-1).argmin(1)
+    steps = np.abs(nearest - np.arange(len(real)))
+    assert (steps == 0).mean() >= 0.75
+    assert (steps <= 1).mean() >= 0.9
+
+
+def test_the_mean_profile_looks_right_and_runs_in_its_order():
+    """The order that the comment of MENPO39 promises, on its mean shape."""
+    points = dict(zip(schemes.MENPO39.point_names, schemes.MENPO39.mean_shape))
+    x, y = schemes.MENPO39.mean_shape.T
+    assert points["contour_0"][0] == x.min() and points["contour_9"][1] == y.max()
+    assert points["bridge_3"][0] == x.max()
+    assert (np.diff(y[:10]) > 0).all()  # down the jaw
+    assert (np.diff(x[10:14]) > 0).all()  # forward along the brow
+    assert (np.diff(y[14:18]) > 0).all() and (np.diff(x[14:18]) > 0).all()  # down the bridge
+    assert x[17] > x[18] > x[19:23].max() and y[22] < y[21]  # back to the wing, up its crease
+    assert points["eye_0"][0] == x[23:28].min() and y[24] < y[27] and y[25] < y[26]
+    assert points["outer_lip_3"][0] == x[28:35].min() and y[28] < y[31] < y[34]
+    assert y[28] < y[35] <= y[38] < y[34] and x[35] > x[36] and x[38] > x[37]
