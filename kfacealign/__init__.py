@@ -1,5 +1,10 @@
 """kfacealign: facial landmark alignment in Keras 3."""
 
+from kfacealign.quiet import quiet
+
+with quiet():  # notices that backends print when they start
+    import keras  # noqa: F401
+
 from kfacealign import codecs, data, deploy, evaluation, layers, losses, models, schemes, training
 
 __version__ = "0.1.0"

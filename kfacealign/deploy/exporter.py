@@ -184,9 +184,9 @@ def write_saved_model(model, folder):
         return model.stateless_call(trainable, other, inputs, training=False)[0]
 
     with quiet():
-        module = tf.Module()
-        module.serve = tf.function(serve, input_signature=[specs], autograph=False)
-        tf.saved_model.save(module, str(folder), signatures=module.serve.get_concrete_function())
+        # Only as a signature: as an attribute of the module the function, with its weights, would be stored twice.
+        function = tf.function(serve, input_signature=[specs], autograph=False)
+        tf.saved_model.save(tf.Module(), str(folder), signatures=function)
 
 
 def to_tflite(aligner, precision, crops=None):

@@ -93,7 +93,7 @@ def face_picture(report, faces, index, size=SIDE):
 
 
 def write_figure(figure, path):
-    """Saves a figure under a temporary name and renames it."""
+    """Saves a figure in the format of the path's suffix; returns the path."""
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110)
     return path

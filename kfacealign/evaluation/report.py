@@ -125,7 +125,7 @@ class Report:
             "subset",
             *(Column(heading(name), justify="right") for name in ("faces", *columns)),
             title=f"{self.normalizer.replace('_', '-')} errors in percent, {self.scheme}",
-            caption=f"{skipped} faces do not count (unreadable image, or not annotated)" if skipped else None,
+            caption=f"faces not counted: {skipped:,} (unreadable image, or not annotated)" if skipped else None,
         )
         for name, row in rows.items():
             table.add_row(name, *(shown(column, value) for column, value in row.items()))
@@ -160,7 +160,7 @@ class Report:
         return json.dumps(content, indent=1, allow_nan=False)
 
     def save(self, path):
-        """Writes `to_json` to a file, under a temporary name first; returns its path."""
+        """Writes `to_json` to a file, whole or not at all; returns its path."""
         with replacing(path) as temporary:
             temporary.write_text(self.to_json(), encoding="utf-8")
         return Path(path)
@@ -237,9 +237,10 @@ def predict(model, crops, batch_size=BATCH):
         landmarks `(N, K, 2)` float32, and the weights that count `(N, K)`: 0 where the image cannot be read.
     """
     starts = range(0, len(crops), batch_size)
-    quiet = len(starts) < LONG or not Console().is_terminal
+    console = Console()
+    quiet = len(starts) < LONG or not console.is_terminal
     landmarks, weights = [], []
-    for start in track(starts, "evaluating", transient=True, disable=quiet):
+    for start in track(starts, "evaluating", console=console, transient=True, disable=quiet):
         indices = np.arange(start, min(start + batch_size, len(crops)))
         images, _, counted = crops.batch(indices)
         points = model.align(images, verbose=0)[0] * crops.size

@@ -6,6 +6,7 @@ from keras import ops
 
 from kfacealign import schemes
 from kfacealign.evaluation.metrics import NME
+from kfacealign.quiet import quiet
 
 
 @keras.saving.register_keras_serializable(package="kfacealign")
@@ -196,6 +197,7 @@ def labels(y):
 
 def default_jit_compile():
     """XLA everywhere but under TensorFlow on a CPU, where it measured seven times slower than the plain graph."""
-    if keras.backend.backend() == "tensorflow" and not any("gpu" in d for d in keras.distribution.list_devices()):
-        return False
-    return "auto"
+    with quiet():  # TensorFlow's search for a GPU
+        devices = keras.distribution.list_devices()
+    on_cpu = not any("gpu" in device.lower() for device in devices)
+    return False if keras.backend.backend() == "tensorflow" and on_cpu else "auto"

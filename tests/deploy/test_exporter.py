@@ -82,6 +82,14 @@ def shortfall(model, crops, landmarks):
     return worst
 
 
+@keras.saving.register_keras_serializable(package="tests")
+class Coordinates(Codec):
+    """The smallest codec: the network's outputs are the landmarks."""
+
+    def decode(self, outputs):
+        return outputs["points"], ops.max(outputs["points"], axis=-1)
+
+
 # === Parity ===
 
 
@@ -150,6 +158,15 @@ def test_float16_stores_half_the_bytes(exported):
     assert weights < sizes["float32"] - sizes["float16"] < 2.2 * weights
 
 
+def test_a_saved_model_stores_its_weights_once(tmp_path):
+    image = keras.Input((SIZE, SIZE, 3), name="image")
+    x = keras.layers.Dense(38)(keras.layers.Dense(2000)(keras.layers.AveragePooling2D(SIZE)(image)))
+    model = models.FaceAligner(keras.Model(image, {"points": keras.layers.Reshape((19, 2))(x)}), Coordinates(), "aflw19")
+    path = deploy.export(model, tmp_path / "m")
+    weights = 4 * model.network.count_params()
+    assert weights < (path / "saved_model.pb").stat().st_size < 1.3 * weights
+
+
 def test_a_whole_hih_in_int8():
     keras.utils.set_random_seed(0)
     model = random_weights(models.HIH("aflw19", input_size=SIZE, width=8, decimal_size=4, decimal_width=8))
@@ -171,14 +188,6 @@ def test_the_file_tells_all_that_its_user_needs(exported):
 
 
 # === Other methods and precisions ===
-
-
-@keras.saving.register_keras_serializable(package="tests")
-class Coordinates(Codec):
-    """The smallest codec: the network's outputs are the landmarks."""
-
-    def decode(self, outputs):
-        return outputs["points"], ops.max(outputs["points"], axis=-1)
 
 
 def test_a_codec_that_passes_outputs_through(tmp_path):
@@ -250,6 +259,12 @@ def test_arguments_that_do_not_fit(exported, tmp_path, name, arguments, message)
     with pytest.raises(ValueError, match=message):
         deploy.export(exported.model, tmp_path / name, **arguments)
     assert not list(tmp_path.iterdir())
+
+
+def test_other_backends_are_sent_to_tensorflow(exported, tmp_path, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(ValueError, match="needs the TensorFlow backend, not jax: save the model as .keras"):
+        deploy.export(exported.model, tmp_path / "m.tflite")
 
 
 def test_a_folder_that_is_no_saved_model_is_not_replaced(exported, tmp_path):

@@ -66,4 +66,5 @@ def test_the_picture_of_a_face_shows_truth_and_prediction(tmp_path):
     cv2.imwrite(faces.images[2], np.zeros((60, 60, 3), "uint8"))
     picture = plots.face_picture(made, faces, 2, 128).astype(int)
     assert picture.shape == (128, 128, 3)
-    assert ((picture == plots.GREEN).all(-1)).sum() > 30 and ((picture == plots.RED).all(-1)).sum() > 30
+    for colour in (plots.GREEN, plots.RED):
+        assert (picture == colour).all(-1).sum() >= 19

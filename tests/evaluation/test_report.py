@@ -7,11 +7,11 @@ import scipy.integrate
 
 from kfacealign.data import Crops
 from kfacealign.data import Faces
-from kfacealign.evaluation import report as module
 from kfacealign.evaluation.report import auc
 from kfacealign.evaluation.report import ced
 from kfacealign.evaluation.report import evaluate
 from kfacealign.evaluation.report import failure_rate
+from kfacealign.evaluation.report import predict
 from kfacealign.evaluation.report import report
 
 ERRORS = (2.0, 6.0, 10.0, 20.0)
@@ -124,7 +124,7 @@ def test_faces_that_do_not_count():
     content = strict(made.to_json())
     assert content["skipped"] == 3
     assert [face["nme"] for face in content["faces"]] == [5.0, None, None, None]
-    assert "3 faces do not count" in str(made)
+    assert "faces not counted: 3" in str(made)
 
 
 def test_no_face_counts():
@@ -213,14 +213,14 @@ def test_evaluate_skips_unreadable_photographs(tmp_path):
 
 def test_evaluate_shows_progress_on_a_terminal_only(tmp_path, monkeypatch, capsys):
     faces = photographs(tmp_path, 9)
-    monkeypatch.setattr(module, "BATCH", 2)
     crops = Crops(faces, 32)
-    module.predict(Oracle(faces), crops, batch_size=2)
-    assert capsys.readouterr().out == ""
-    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes this for a terminal
-    module.predict(Oracle(faces), crops, batch_size=2)
+    predict(Oracle(faces), crops, batch_size=2)
+    assert capsys.readouterr().out.strip() == ""
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes this and TERM for a terminal
+    monkeypatch.setenv("TERM", "xterm")
+    predict(Oracle(faces), crops, batch_size=2)
     assert "evaluating" in capsys.readouterr().out
-    module.predict(Oracle(faces), crops, batch_size=9)
+    predict(Oracle(faces), crops, batch_size=9)
     assert capsys.readouterr().out == ""
 
 

@@ -8,8 +8,8 @@ from kfacealign.data import RandomView
 from kfacealign.models import HIH
 
 # Measured on TensorFlow; every backend must come to the same.
-LOSS = 0.0
-WARMUP_LOSS = 0.0
+LOSS = 0.0408524
+WARMUP_LOSS = 0.0817433
 
 
 def model_and_batch():
