@@ -1,13 +1,14 @@
-"""Every export of a trained HIH, with its size and how far its landmarks move.
+"""Every export of a trained HIH, with what each costs in accuracy and in size.
 
-    python export/export_hih.py --model runs/wflw_base/model.keras --wflw WFLW --out exported
+    python export/export_hih.py --model runs/quick/model.keras --dataset synthetic --out exported
+    python export/export_hih.py --model runs/wflw_base/model.keras --dataset wflw --data-dir WFLW --out exported
 
-int8 is calibrated on WFLW's training faces; the landmarks are compared on its test faces.
-Without `--wflw`, synthetic faces are rendered for both.
+Writes the SavedModel and the TFLite files (float32, float16, int8 calibrated on training faces),
+runs them on the test faces and prints the difference of their landmarks to Keras' (in fractions
+of the crop) and their NME.
 """
 
 import argparse
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -16,43 +17,45 @@ from rich.table import Table
 
 import kfacealign as kfa
 
+PRECISIONS = ("float32", "float16", "int8")
+
+
+def size_of(path):
+    """MiB of a file or of all files in a folder."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files) / 2**20
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="a trained HIH (.keras)")
-    parser.add_argument("--wflw", metavar="DIR", help="WFLW's directory")
-    parser.add_argument("--faces", type=int, default=100, help="faces for calibration, and for the comparison")
-    parser.add_argument("--out", default="exported", metavar="DIR")
+    parser.add_argument("--dataset", choices=kfa.training.DATASETS, default="wflw")
+    parser.add_argument("--data-dir", help="the dataset's directory")
+    parser.add_argument("--out", default="exported", help="directory to write to")
     arguments = parser.parse_args()
 
     model = kfa.deploy.load(arguments.model)
-    with tempfile.TemporaryDirectory() as folder:
-        if arguments.wflw is None:
-            kfa.data.write_wflw(folder, train=arguments.faces, test=arguments.faces, seed=0)
-        faces = kfa.data.wflw(arguments.wflw or folder)
-        crops = kfa.data.Crops(faces.test[: arguments.faces], size=model.input_size, enlarge=model.enlarge)
-        images = np.stack([crops[index][0] for index in range(len(crops))])
-        landmarks, _ = model.align(images, verbose=0)
+    arguments.scheme = model.scheme.name
+    faces = kfa.training.load_dataset(arguments)
+    crops = kfa.data.Crops(faces.test, model.input_size, model.enlarge)
+    images = crops.batch(np.arange(len(crops)))[0]
+    expected, _ = model.align(images)
+    reference = kfa.evaluation.evaluate(model, crops).summary()["nme"]
 
-        table = Table(title=f"{arguments.model}: {model.scheme.name}, {model.input_size} px")
-        table.add_column("written")
-        table.add_column("MB", justify="right")
-        table.add_column("mean move, % of the crop", justify="right")
-        for name, precision in (
-            ("hih", "float32"),
-            ("hih_float32.tflite", "float32"),
-            ("hih_float16.tflite", "float16"),
-            ("hih_int8.tflite", "int8"),
-        ):
-            path = kfa.deploy.export(model, Path(arguments.out) / name, precision=precision, calibration=faces.train)
-            moved = np.linalg.norm(kfa.deploy.load(path).align(images, verbose=0)[0] - landmarks, axis=-1)
-            table.add_row(str(path), f"{size(path) / 1e6:.2f}", f"{100 * moved.mean():.3f}")
+    table = Table("written", "MiB", "largest move", "moved > 0.001", "NME, %", "NME over Keras'", title=faces.summary())
+    table.add_row(arguments.model, f"{size_of(Path(arguments.model)):.2f}", "", "", f"{reference:.3f}", "1.000")
+    exports = [kfa.deploy.export(model, Path(arguments.out) / "saved_model")]
+    for precision in PRECISIONS:
+        path = Path(arguments.out) / f"{precision}.tflite"
+        calibration = faces.train if precision == "int8" else None
+        exports.append(kfa.deploy.export(model, path, precision=precision, calibration=calibration))
+    for path in exports:
+        aligner = kfa.deploy.load(path)
+        moves = np.abs(aligner.align(images)[0] - expected).max(-1)
+        nme = kfa.evaluation.evaluate(aligner, crops).summary()["nme"]
+        moved = f"{100 * (moves > 1e-3).mean():.3f} %"
+        table.add_row(str(path), f"{size_of(path):.2f}", f"{moves.max():.5f}", moved, f"{nme:.3f}", f"{nme / reference:.3f}")
     Console().print(table)
-
-
-def size(path):
-    """Bytes of a file, or of all files in a folder."""
-    return sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())
 
 
 if __name__ == "__main__":

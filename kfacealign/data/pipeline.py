@@ -19,7 +19,7 @@ def pipeline(
     size,
     batch_size,
     views=None,
-    shuffle=False,
+    shuffle=None,
     seed=0,
     enlarge=1.25,
     box="landmarks",
@@ -35,8 +35,8 @@ def pipeline(
 
     ```python
     crops = kfacealign.data.Crops(dataset.train, size=128)
-    batches = kfacealign.data.pipeline(crops, size=128, batch_size=16, views=kfacealign.data.RandomView(), shuffle=True)
-    model.fit(batches, epochs=60, shuffle=False)  # the pipeline shuffles, by its seed
+    batches = kfacealign.data.pipeline(crops, size=128, batch_size=16, views=kfacealign.data.RandomView())
+    model.fit(batches, epochs=60)
     print(crops.summary())  # how many photographs could not be read
     ```
 
@@ -46,7 +46,7 @@ def pipeline(
         size: side S of the crops in pixels.
         batch_size: B.
         views: a `RandomView` that each batch goes through, or `None`.
-        shuffle: whether each epoch has an order of its own.
+        shuffle: whether each epoch has an order of its own; `None` takes that for wanted where there are views.
         seed: of orders and views.
         enlarge, box, cache, strict: see `Crops`.
         epoch: the number of the first pass.
@@ -82,7 +82,7 @@ class FaceBatches(keras.utils.PyDataset):
         size,
         batch_size,
         views=None,
-        shuffle=False,
+        shuffle=None,
         seed=0,
         enlarge=1.25,
         box="landmarks",
@@ -96,7 +96,8 @@ class FaceBatches(keras.utils.PyDataset):
         self.crops = faces if isinstance(faces, Crops) else Crops(faces, size, enlarge, box, cache, strict)
         if self.crops.size != size:
             raise ValueError(f"the crops are {self.crops.size} px, but size is {size}")
-        self.batch_size, self.views, self.shuffle, self.seed = int(batch_size), views, bool(shuffle), int(seed)
+        self.batch_size, self.views, self.seed = int(batch_size), views, int(seed)
+        self.shuffle = views is not None if shuffle is None else bool(shuffle)
         self.epoch, self.drop_remainder = int(epoch), bool(drop_remainder)
         self._running, self._read = False, set()
         self._planned = None

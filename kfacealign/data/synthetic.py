@@ -132,7 +132,7 @@ def sample_identity(rng):
 
 
 def sample_expression(rng):
-    mouth = rng.uniform(0.2, 1.0) if rng.random() < 0.3 else rng.uniform(0, 0.12)
+    mouth = rng.uniform(0.2, 1.0) if rng.random() < 0.25 else rng.uniform(0, 0.12)
     eyes = np.clip(rng.normal(0.95, 0.2), 0.25, 1.35)
     blink = rng.random() < 0.06
     left, right = (0.02 if blink or rng.random() < 0.02 else eyes * rng.uniform(0.93, 1.07) for _ in range(2))
@@ -148,8 +148,8 @@ def sample_expression(rng):
 
 
 def sample_pose(rng):
-    yaw = rng.uniform(-60, 60) if rng.random() < 0.45 else np.clip(rng.normal(0, 16), -60, 60)
-    return yaw, np.clip(rng.normal(0, 9), -25, 28), np.clip(rng.normal(0, 11), -45, 45)
+    yaw = rng.uniform(-60, 60) if rng.random() < 0.25 else np.clip(rng.normal(0, 14), -60, 60)
+    return yaw, np.clip(rng.normal(0, 7), -25, 28), np.clip(rng.normal(0, 9), -45, 45)
 
 
 def sample_look(rng):
@@ -188,10 +188,10 @@ def sample_place(rng):
         "share": rng.uniform(0.5, 0.72),
         "exposure": float(np.exp(rng.normal(-0.08, 0.28))),
         "cast": tuple(np.exp(rng.normal(0, 0.07, 3))),
-        "blur": rng.uniform(0.009, 0.022) if rng.random() < 0.2 else rng.uniform(0, 0.004),
+        "blur": rng.uniform(0.009, 0.02) if rng.random() < 0.15 else rng.uniform(0, 0.004),
         "motion": rng.uniform(0, np.pi) if rng.random() < 0.3 else None,
         "noise": rng.uniform(0, 14),
-        "occluder": int(rng.choice(5, p=(0.72, 0.08, 0.07, 0.07, 0.06))),
+        "occluder": int(rng.choice(5, p=(0.78, 0.07, 0.05, 0.05, 0.05))),
     }
 
 

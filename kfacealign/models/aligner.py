@@ -85,6 +85,10 @@ class FaceAligner(keras.Model):
             jit_compile = default_jit_compile()
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
 
+    def fit(self, x=None, y=None, *args, shuffle=None, **kwargs):
+        """As `keras.Model.fit`. `shuffle=None` shuffles arrays and leaves the order of a pipeline to the pipeline."""
+        return super().fit(x, y, *args, shuffle=y is not None if shuffle is None else shuffle, **kwargs)
+
     def get_compile_config(self):
         if not self.compiled:
             return None

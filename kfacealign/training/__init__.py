@@ -2,6 +2,6 @@
 
 from kfacealign.training.checkpoint import EpochCheckpoint, load_state
 from kfacealign.training.run import run, step_decay
-from kfacealign.training.settings import load_dataset, main, parse_settings
+from kfacealign.training.settings import DATASETS, load_dataset, main, parse_settings
 
-__all__ = ["EpochCheckpoint", "load_dataset", "load_state", "main", "parse_settings", "run", "step_decay"]
+__all__ = ["DATASETS", "EpochCheckpoint", "load_dataset", "load_state", "main", "parse_settings", "run", "step_decay"]

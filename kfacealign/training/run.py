@@ -112,7 +112,6 @@ def fit(model, train, test, views, history, settings, description):
         model.fit(
             data.pipeline(train, views=views, shuffle=True, seed=settings.seed, epoch=first, **batches),
             validation_data=data.pipeline(test, **batches),
-            shuffle=False,  # the pipeline has its own order
             initial_epoch=first,
             epochs=last,
             verbose=1 if sys.stdout.isatty() else 2,
