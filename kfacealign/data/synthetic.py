@@ -148,7 +148,7 @@ def sample_expression(rng):
 
 
 def sample_pose(rng):
-    yaw = rng.uniform(-60, 60) if rng.random() < 0.25 else np.clip(rng.normal(0, 14), -60, 60)
+    yaw = rng.uniform(-60, 60) if rng.random() < 0.15 else np.clip(rng.normal(0, 13), -60, 60)
     return yaw, np.clip(rng.normal(0, 7), -25, 28), np.clip(rng.normal(0, 9), -45, 45)
 
 

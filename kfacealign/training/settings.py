@@ -8,7 +8,7 @@ from kfacealign import data, schemes
 
 DATASETS = ("wflw", "pts", "synthetic")
 # The embedded data of a quick run: faces rendered once, then read like any other dataset.
-SYNTHETIC = {"train": 2000, "test": 400, "seed": 0, "size": 256}
+SYNTHETIC = {"train": 1800, "test": 300, "seed": 0, "size": 256}
 
 
 def parse_settings(description, variants, paper, quick, argv=None):
