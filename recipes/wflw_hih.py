@@ -14,7 +14,7 @@ VARIANTS = {
     "small": {"stacks": 2},
     "base": {"stacks": 4},
     # For CPUs: a quarter of the width, tighter crops, and coarser decimal heatmaps that weigh more: what few epochs can learn.
-    "narrow": {"stacks": 1, "width": 64, "decimal_size": 4, "decimal_width": 96, "alpha": 1.0, "enlarge": 1.15},
+    "narrow": {"stacks": 1, "width": 64, "decimal_size": 4, "decimal_width": 96, "alpha": 1.0, "enlarge": 1.12},
 }
 PAPER = {
     "variant": "base",
@@ -35,7 +35,7 @@ QUICK = {
     "drops": (10, 12),
 }
 # Few epochs cannot overfit: gentler views let a quick run get further.
-GENTLE = functools.partial(kfa.data.RandomView, translation=12 / 256, rotation=15.0, occlusion_probability=0.1, blur_probability=0.0)
+GENTLE = functools.partial(kfa.data.RandomView, translation=8 / 256, rotation=10.0, occlusion_probability=0.1, blur_probability=0.0)
 VIEWS = {"paper": kfa.data.RandomView, "quick": GENTLE}
 
 

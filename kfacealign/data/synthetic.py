@@ -148,7 +148,7 @@ def sample_expression(rng):
 
 
 def sample_pose(rng):
-    yaw = rng.uniform(-60, 60) if rng.random() < 0.15 else np.clip(rng.normal(0, 13), -60, 60)
+    yaw = rng.uniform(-60, 60) if rng.random() < 0.12 else np.clip(rng.normal(0, 12), -60, 60)
     return yaw, np.clip(rng.normal(0, 7), -25, 28), np.clip(rng.normal(0, 9), -45, 45)
 
 
@@ -188,10 +188,10 @@ def sample_place(rng):
         "share": rng.uniform(0.5, 0.72),
         "exposure": float(np.exp(rng.normal(-0.08, 0.28))),
         "cast": tuple(np.exp(rng.normal(0, 0.07, 3))),
-        "blur": rng.uniform(0.009, 0.02) if rng.random() < 0.15 else rng.uniform(0, 0.004),
+        "blur": rng.uniform(0.009, 0.02) if rng.random() < 0.13 else rng.uniform(0, 0.004),
         "motion": rng.uniform(0, np.pi) if rng.random() < 0.3 else None,
         "noise": rng.uniform(0, 14),
-        "occluder": int(rng.choice(5, p=(0.78, 0.07, 0.05, 0.05, 0.05))),
+        "occluder": int(rng.choice(5, p=(0.82, 0.06, 0.04, 0.04, 0.04))),
     }
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from kfacealign import data, evaluation
 from kfacealign.files import replacing
 from kfacealign.models.complexity import trainable_parameters
+from kfacealign.quiet import quiet
 from kfacealign.training.checkpoint import EpochCheckpoint, load_state
 
 
@@ -39,7 +40,8 @@ def run(build, faces, views, settings, optimizer=adam):
     """
     console = Console()
     Path(settings.out).mkdir(parents=True, exist_ok=True)
-    keras.utils.set_random_seed(settings.seed)
+    with quiet():  # TensorFlow's search for a GPU
+        keras.utils.set_random_seed(settings.seed)
     keras.config.set_dtype_policy("mixed_float16" if settings.mixed_precision else "float32")
 
     model, history = start_or_resume(build, faces, settings, optimizer)
