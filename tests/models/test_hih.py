@@ -122,3 +122,28 @@ def test_saves_and_loads_with_its_optimiser(batch, tmp_path):
         keras.utils.set_random_seed(1)
         one.fit(images, labels, batch_size=4, epochs=2, verbose=0)
     np.testing.assert_allclose(loaded.predict(images, verbose=0)["decimal"], model.predict(images, verbose=0)["decimal"], atol=1e-5)
+
+
+def test_mixed_precision_ends_in_float32(batch):
+    images, labels = batch
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = small_model()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert {output.dtype for output in model.network.output.values()} == {"float32"}
+    assert model.network.get_layer("stem_1_conv").compute_dtype == "float16"
+    model.compile(keras.optimizers.Adam(1e-3))
+    assert np.isfinite(model.fit(images, labels, batch_size=4, verbose=0).history["loss"][0])
+    assert model.align(images)[0].dtype == np.float32
+
+
+def test_arrays_are_shuffled_and_pipelines_are_not(batch, monkeypatch):
+    images, labels = batch
+    seen = []
+    monkeypatch.setattr(keras.Model, "fit", lambda self, x, y, *args, **kwargs: seen.append(kwargs["shuffle"]))
+    model = small_model()
+    model.fit(images, labels)
+    model.fit([(images, labels)])
+    model.fit(images, labels, shuffle=False)
+    assert seen == [True, False, False]
