@@ -148,7 +148,7 @@ def sample_expression(rng):
 
 
 def sample_pose(rng):
-    yaw = rng.uniform(-60, 60) if rng.random() < 0.12 else np.clip(rng.normal(0, 12), -60, 60)
+    yaw = rng.uniform(-60, 60) if rng.random() < 0.1 else np.clip(rng.normal(0, 12), -60, 60)
     return yaw, np.clip(rng.normal(0, 7), -25, 28), np.clip(rng.normal(0, 9), -45, 45)
 
 
@@ -191,7 +191,7 @@ def sample_place(rng):
         "blur": rng.uniform(0.009, 0.02) if rng.random() < 0.13 else rng.uniform(0, 0.004),
         "motion": rng.uniform(0, np.pi) if rng.random() < 0.3 else None,
         "noise": rng.uniform(0, 14),
-        "occluder": int(rng.choice(5, p=(0.82, 0.06, 0.04, 0.04, 0.04))),
+        "occluder": int(rng.choice(5, p=(0.85, 0.05, 0.04, 0.03, 0.03))),
     }
 
 
