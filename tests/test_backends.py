@@ -17,7 +17,7 @@ def test_the_same_tests_pass(backend):
     if keras.config.backend() == backend:
         pytest.skip("this session runs on that backend already")
     environment = {**os.environ, "KERAS_BACKEND": backend}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(str(TESTS / name) for name in FILES)]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *(str(TESTS / name) for name in FILES)]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=TESTS.parent)
     assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-2000:]
     assert "passed" in result.stdout

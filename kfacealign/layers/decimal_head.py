@@ -53,9 +53,6 @@ class DecimalHeatmapHead(keras.layers.Layer):
         self.body = keras.Model(inputs, predict_maps(x, self.maps, name="maps"), name="body")
         self.built = True
 
-    def compute_output_shape(self, input_shape):
-        return input_shape[0], self.size, self.size, self.maps
-
     def call(self, inputs, training=None):
         return self.body(inputs, training=training)
 

@@ -72,7 +72,7 @@ class HIH(FaceAligner):
 
         # === Functional model ===
         image = keras.Input((input_size, input_size, 3), name="image")
-        x = keras.layers.Rescaling(1.0 / 255, name="rescale")(image)
+        x = keras.ops.multiply(image, 1.0 / 255)  # not Rescaling, which needs TensorFlow on every backend
         heatmaps, trunk = stacked_hourglass(x, scheme.num_points, stacks, width)
         outputs = {f"heatmap_{stack}": maps for stack, maps in enumerate(heatmaps, start=1)}
         head = DecimalHeatmapHead(scheme.num_points, decimal_size, decimal_width, name="decimal")
