@@ -129,6 +129,18 @@ def invert_affine(matrix):
     return np.concatenate([linear, -linear @ matrix[..., 2:]], axis=-1)
 
 
+def length_scale(matrix):
+    """How much longer an affine map makes lengths, `sqrt(|det A|)`: exact for every direction of a similarity transform.
+
+    Args:
+        matrix: (2, 3) or (N, 2, 3).
+
+    Returns:
+        float64 number or (N,).
+    """
+    return np.sqrt(np.abs(np.linalg.det(np.asarray(matrix, np.float64)[..., :2])))
+
+
 def _reduce(image, matrix, size, reduction):
     """Area-average the part of the source that the crop covers; returns it with the map that belongs to it."""
     corners = apply_affine(invert_affine(matrix), np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float64))

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from kfacealign import geometry
+from kfacealign.data import alignment
 
 GREY = 128  # of the crop that stands in for an unreadable photograph
 WORKERS = min(8, os.cpu_count() or 1)
@@ -52,9 +53,11 @@ def read_image(path):
 class Crops:
     """The square crops of a list of faces, made when first asked for.
 
-    The crop is the square around the face's box whose side is `enlarge` times the box's longer side. A photograph
-    that cannot be read gives a grey crop with weights 0 (its landmarks count nowhere), a warning and an entry in
-    `failures`; with `strict` it raises.
+    The crop is the square around the face's box whose side is `enlarge` times the box's longer side, or, with
+    `align="five_points"`, the square that turns the face upright and has its eyes, nose and mouth where the template of
+    `kfacealign.data.alignment` has them. Either way `matrices` take points into the crop and their inverse takes
+    predictions back. A photograph that cannot be read gives a grey crop with weights 0 (its landmarks count nowhere), a
+    warning and an entry in `failures`; with `strict` it raises.
 
     ```python
     crops = Crops(dataset.train, size=128)
@@ -65,29 +68,39 @@ class Crops:
     Args:
         faces: `Faces`.
         size: side S of the crops in pixels.
-        enlarge: side of the crop over the longer side of the box; 1.25 lets the landmarks fill 80 % of the crop.
+        enlarge: side of the crop over the longer side of the box; 1.25 lets the landmarks fill 80 % of the crop. Aligned
+            by five points, an upright face fills 2/3 of the crop at 1.25, and less at more.
         box: "landmarks", the box of the annotated landmarks, or "file", the box that the dataset gives.
         cache: "memory" keeps every crop made (S * S * 3 bytes each), `None` keeps none, and a directory keeps them
             there across runs, in files that are used again only for the same faces, unchanged photographs, size,
-            enlargement and box.
+            enlargement, box and alignment.
         strict: whether an unreadable photograph raises.
+        align: "box", or "five_points"; a face whose five points are not annotated is then cropped by its box, which the
+            summary counts.
 
     Attributes:
         landmarks: (N, K, 2) float32, crop coordinates of all the faces.
         matrices: (N, 2, 3) float64, image coordinates -> crop pixels.
+        aligned: (N,) bool, whether the face is aligned by five points.
         failures: list of (path, reason), each face once.
+
+    Raises:
+        ValueError: `box` or `align` is neither of its two, or the scheme has no five points (`menpo39`).
     """
 
-    def __init__(self, faces, size, enlarge=1.25, box="landmarks", cache="memory", strict=False):
+    def __init__(self, faces, size, enlarge=1.25, box="landmarks", cache="memory", strict=False, align="box"):
         if box not in ("landmarks", "file"):
             raise ValueError(f"box is {box!r}, expected 'landmarks' or 'file'")
+        if align not in ("box", "five_points"):
+            raise ValueError(f"align is {align!r}, expected 'box' or 'five_points'")
         self.faces, self.size, self.enlarge, self.box = faces, int(size), float(enlarge), box
-        self.cache, self.strict = cache, bool(strict)
-        boxes = faces.boxes
-        if box == "landmarks" and len(faces):
-            boxes = geometry.landmark_box(faces.landmarks, faces.weights)
-        squares = [geometry.square_box(box, self.enlarge) for box in boxes]
-        self.matrices = np.array([geometry.crop_matrix(square, self.size) for square in squares]).reshape(-1, 2, 3)
+        self.cache, self.strict, self.align = cache, bool(strict), align
+        self.matrices = self._box_matrices()
+        self.aligned = np.zeros(len(faces), bool)
+        if align == "five_points":
+            self.aligned = alignment.usable(faces.landmarks, faces.weights, faces.scheme)
+            points = faces.landmarks[self.aligned]
+            self.matrices[self.aligned] = alignment.crop_matrices(points, faces.scheme, self.size, self.enlarge)
         self.landmarks = faces.landmarks
         if len(faces):
             self.landmarks = geometry.apply_affine(self.matrices, faces.landmarks) / np.float32(self.size)
@@ -108,6 +121,11 @@ class Crops:
     def matrix(self, index):
         """(2, 3) float64: image coordinates -> crop pixels of this face."""
         return self.matrices[index]
+
+    @property
+    def sides(self):
+        """(N,) float64: the side of each crop in pixels of its photograph."""
+        return self.size / geometry.length_scale(self.matrices)
 
     def batch(self, indices):
         """The crops of several faces; those not cached are decoded in parallel.
@@ -133,8 +151,11 @@ class Crops:
         return images, self.landmarks[indices], weights
 
     def summary(self):
-        """One line for people: how many crops, how many photographs could not be read (and which)."""
+        """One line for people: how many crops, how many not aligned, how many photographs could not be read (and which)."""
         text = f"{len(self):,} face crops of {self.size} px"
+        boxed = len(self) - int(self.aligned.sum())
+        if self.align == "five_points" and boxed:
+            text += f", {boxed:,} cropped by their box because their five points are not annotated"
         if self.failures:
             shown = "; ".join(f"{path} ({reason})" for path, reason in self.failures[:NAMED])
             more = f"; and {len(self.failures) - NAMED:,} more" if len(self.failures) > NAMED else ""
@@ -142,6 +163,13 @@ class Crops:
         if self._outside.any():
             text += f", {int(self._outside.sum()):,} with landmarks outside their image (kept)"
         return text
+
+    def _box_matrices(self):
+        boxes = self.faces.boxes
+        if self.box == "landmarks" and len(self):
+            boxes = geometry.landmark_box(self.faces.landmarks, self.faces.weights)
+        squares = [geometry.square_box(box, self.enlarge) for box in boxes]
+        return np.array([geometry.crop_matrix(square, self.size) for square in squares]).reshape(-1, 2, 3)
 
     def _recall(self, index, out):
         """Fills `out` from the cache; False if it is not there."""
@@ -177,7 +205,7 @@ class Crops:
 
     def _key(self):
         """A hash of all that the pixels depend on, the photographs by size and modification time."""
-        digest = hashlib.sha256(f"{self.size} {self.enlarge} {self.box}".encode())
+        digest = hashlib.sha256(f"{self.size} {self.enlarge} {self.box} {self.align}".encode())
         digest.update(self.matrices.tobytes())
         for path in self.faces.images:
             try:

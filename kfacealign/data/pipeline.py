@@ -2,7 +2,8 @@
 absent.
 
 Every batch is `(images, {"landmarks": (B, K, 2), "weights": (B, K)})`: images (B, S, S, 3), 0..255, uint8 without
-views and float32 with them; landmarks in crop coordinates. What an epoch holds depends on `seed` and the epoch's
+views and float32 with them; landmarks in crop coordinates; attributes of the faces asked for with `labels` follow by
+name, (B,) float32. What an epoch holds depends on `seed` and the epoch's
 number alone: `default_rng([seed, epoch])` permutes the faces (with `shuffle`), then draws the numbers of the random
 views, one row for each place in that order. So both kinds of batches are the same, and a run resumed with `epoch=k`
 continues as if it had never stopped.
@@ -27,6 +28,8 @@ def pipeline(
     strict=False,
     epoch=0,
     drop_remainder=False,
+    labels=(),
+    align="box",
 ):
     """Batches of face crops for `fit`, `evaluate` and loops.
 
@@ -41,25 +44,26 @@ def pipeline(
     ```
 
     Args:
-        faces: `Faces`, or `Crops` made of them, whose `enlarge`, `box`, `cache` and `strict` then hold; keep the
+        faces: `Faces`, or `Crops` made of them, whose `enlarge`, `box`, `cache`, `strict` and `align` hold; keep the
             `Crops` to ask for its failures afterwards, or to share one cache.
         size: side S of the crops in pixels.
         batch_size: B.
         views: a `RandomView` that each batch goes through, or `None`.
         shuffle: whether each epoch has an order of its own; `None` takes that for wanted where there are views.
         seed: of orders and views.
-        enlarge, box, cache, strict: see `Crops`.
+        enlarge, box, cache, strict, align: see `Crops`.
         epoch: the number of the first pass.
         drop_remainder: whether an incomplete last batch is left out.
+        labels: names of `faces.attributes` that go into the label dict, such as "unlabelled".
 
     Returns:
         A `tf.data.Dataset` of known cardinality, or `FaceBatches`.
 
     Raises:
-        ValueError: if there is no batch in it, or `faces` is `Crops` of another size.
+        ValueError: if there is no batch in it, `faces` is `Crops` of another size, or the faces lack an attribute.
     """
     batches = FaceBatches(
-        faces, size, batch_size, views, shuffle, seed, enlarge, box, cache, strict, epoch, drop_remainder
+        faces, size, batch_size, views, shuffle, seed, enlarge, box, cache, strict, epoch, drop_remainder, labels, align
     )
     return _tf_dataset(batches) if keras.config.backend() == "tensorflow" else batches
 
@@ -90,15 +94,22 @@ class FaceBatches(keras.utils.PyDataset):
         strict=False,
         epoch=0,
         drop_remainder=False,
+        labels=(),
+        align="box",
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.crops = faces if isinstance(faces, Crops) else Crops(faces, size, enlarge, box, cache, strict)
+        self.crops = faces if isinstance(faces, Crops) else Crops(faces, size, enlarge, box, cache, strict, align)
         if self.crops.size != size:
             raise ValueError(f"the crops are {self.crops.size} px, but size is {size}")
         self.batch_size, self.views, self.seed = int(batch_size), views, int(seed)
         self.shuffle = views is not None if shuffle is None else bool(shuffle)
         self.epoch, self.drop_remainder = int(epoch), bool(drop_remainder)
+        self.labels = tuple(labels)
+        attributes = self.crops.faces.attributes
+        for name in self.labels:
+            if name not in attributes:
+                raise ValueError(f"the faces have no attribute {name!r}; they have {', '.join(attributes) or 'none'}")
         self._running, self._read = False, set()
         self._planned = None
         if not len(self):
@@ -118,7 +129,11 @@ class FaceBatches(keras.utils.PyDataset):
         if self.views is not None:
             seen = apply_views(self.views, self.crops.faces.scheme, images, landmarks, weights, draws[rows])
             images, landmarks, weights = (keras.ops.convert_to_numpy(value) for value in seen)
-        return images, {"landmarks": landmarks, "weights": weights}
+        return images, {"landmarks": landmarks, "weights": weights, **dict(zip(self.labels, self.extras(order[rows])))}
+
+    def extras(self, indices):
+        """The further labels of some faces, each (B,) float32."""
+        return [self.crops.faces.attributes[name][indices].astype("float32") for name in self.labels]
 
     def plan(self, epoch):
         """The order (N,) of the faces in an epoch, and the draws (N, D) of their views (`None` without views)."""
@@ -161,8 +176,8 @@ def _tf_dataset(batches):
     crops, views = batches.crops, batches.views
     points, size = crops.faces.scheme.num_points, crops.size
     rows = batches.batch_size if batches.drop_remainder or len(crops) % batches.batch_size == 0 else None
-    shapes = [(rows, size, size, 3), (rows, points, 2), (rows, points)]
-    dtypes = [tf.uint8, tf.float32, tf.float32]
+    shapes = [(rows, size, size, 3), (rows, points, 2), (rows, points), *[(rows,) for _ in batches.labels]]
+    dtypes = [tf.uint8, tf.float32, tf.float32, *[tf.float32 for _ in batches.labels]]
     if views is not None:
         shapes.append((rows, views.draws_per_sample))
         dtypes.append(tf.float32)
@@ -175,7 +190,7 @@ def _tf_dataset(batches):
             batches.epoch = int(epoch) + 1  # a pass given up before its last batch is no epoch
         order, draws = batches.plan(int(epoch))
         place = slice(number * batches.batch_size, (number + 1) * batches.batch_size)
-        batch = crops.batch(order[place])
+        batch = (*crops.batch(order[place]), *batches.extras(order[place]))
         return batch if views is None else (*batch, draws[place])
 
     def one_pass(_):
@@ -186,11 +201,12 @@ def _tf_dataset(batches):
         batch = tf.numpy_function(read, [epoch, number], dtypes)
         return tuple(tf.ensure_shape(value, shape) for value, shape in zip(batch, shapes))
 
-    def view(images, landmarks, weights, draws):
-        return apply_views(views, crops.faces.scheme, images, landmarks, weights, draws)
+    def view(images, landmarks, weights, *rest):
+        *extras, draws = rest
+        return *apply_views(views, crops.faces.scheme, images, landmarks, weights, draws), *extras
 
-    def labelled(images, landmarks, weights):
-        return images, {"landmarks": landmarks, "weights": weights}
+    def labelled(images, landmarks, weights, *extras):
+        return images, {"landmarks": landmarks, "weights": weights, **dict(zip(batches.labels, extras))}
 
     dataset = tf.data.Dataset.range(1).flat_map(one_pass).map(crop)
     if views is not None:

@@ -22,10 +22,7 @@ def inference_model(aligner):
         coordinates and `scores` (1, K). The network computes in float32 even if it
         was trained in mixed precision.
     """
-    size = aligner.input_size
-    image = keras.Input((size, size, 3), batch_size=1, dtype="float32", name="image")
-    outputs = in_float32(aligner.network)(image, training=False)
-    return keras.Model(image, decode_layer(aligner)(outputs), name="inference")
+    return aligner.inference_model(batch_size=1, network=in_float32(aligner.network))
 
 
 def export(aligner, path, format=None, precision="float32", calibration=None, calibration_size=128):
@@ -132,12 +129,6 @@ def calibration_crops(aligner, calibration, count):
 # === Graphs ===
 
 
-def decode_layer(aligner):
-    from kfacealign.models.aligner import DecodeLandmarks
-
-    return DecodeLandmarks(aligner.codec, name="decode")
-
-
 def in_float32(network):
     """The network itself, or a float32 copy of one that was trained in mixed precision."""
     config = network.get_config()
@@ -190,26 +181,60 @@ def write_saved_model(model, folder):
 
 
 def to_tflite(aligner, precision, crops=None):
-    """Bytes of the TFLite model: the converted network, joined to the converted decoding."""
-    network = in_float32(aligner.network)
-    image = keras.Input(network.input_shape[1:], batch_size=1, dtype="float32", name="image")
-    outputs = network(image, training=False)
-    maps = {name: keras.Input(tensor.shape[1:], batch_size=1, name=name) for name, tensor in outputs.items()}
-    decoding = convert(keras.Model(maps, decode_layer(aligner)(maps), name="decoding"))
-    # Outputs that only training reads, such as the heatmaps of earlier stacks, are left out.
-    read = flatbuffer.inputs_read(flatbuffer.unpack(decoding))
-    network = convert(keras.Model(image, {name: outputs[name] for name in read}, name="network"), precision, crops)
-    content = flatbuffer.add_metadata(
-        flatbuffer.join(network, decoding), metadata.NAME, metadata.describe(aligner, precision)
-    )
+    """Bytes of the TFLite model: the parts of inference, converted one by one and joined."""
+    parts = part_models(aligner)
+    feeds = [None] * len(parts) if crops is None else calibration_feeds(parts, crops)
+    read, converted = {"landmarks", "scores"}, []
+    for (model, quantizable), samples in zip(reversed(parts), reversed(feeds)):
+        # Outputs that no later part reads, such as the heatmaps of earlier stacks, are left out.
+        outputs = {name: tensor for name, tensor in model.output.items() if name in read}
+        pruned = keras.Model(model.input, outputs, name=model.name)
+        content = convert(pruned, precision if quantizable else "float32", samples)
+        converted.insert(0, (content, read - set(outputs)))
+        read = converted[0][1] | set(flatbuffer.inputs_read(flatbuffer.unpack(content)))
+    content = converted[0][0]
+    for part, passed_on in converted[1:]:
+        content = flatbuffer.join(content, part, keep=passed_on)
+    content = flatbuffer.add_metadata(content, metadata.NAME, metadata.describe(aligner, precision))
     custom = sorted({name for name, _ in flatbuffer.operators(content) if name.startswith("CUSTOM")})
     if custom:
         raise ValueError(f"these operations are no TFLite built-ins: {', '.join(custom)}")
     return content
 
 
-def convert(model, precision="float32", crops=None):
-    """A functional model of fixed shapes -> bytes of a `.tflite` file, float32 at both ends."""
+def part_models(aligner):
+    """The parts of inference as functional models of batch 1 (dict to dict), each with whether it may be quantised."""
+    size = aligner.input_size
+    shapes = {"image": (size, size, 3)}
+    models = []
+    for part in aligner.inference_parts(in_float32(aligner.network)):
+        inputs = {name: keras.Input(shapes[name], batch_size=1, dtype="float32", name=name) for name in part.inputs}
+        outputs = part(inputs)
+        shapes.update({name: tensor.shape[1:] for name, tensor in outputs.items()})
+        models.append((keras.Model(inputs, outputs, name=part.name), part.quantizable))
+    return models
+
+
+def calibration_feeds(parts, crops):
+    """What the quantised parts read on every crop: for each part a list of dicts of arrays, empty for the others."""
+    last = max(place for place, (_, quantizable) in enumerate(parts) if quantizable)
+    feeds = [[] for _ in parts]
+    for crop in crops:
+        tensors = {"image": crop[None]}
+        for place, (model, quantizable) in enumerate(parts[: last + 1]):
+            inputs = {name: tensors[name] for name in model.input}
+            if quantizable:
+                feeds[place].append({name: np.asarray(value) for name, value in inputs.items()})
+            if place < last:
+                tensors.update(model(inputs, training=False))
+    return feeds
+
+
+def convert(model, precision="float32", samples=None):
+    """A functional model of fixed shapes -> bytes of a `.tflite` file, float32 at both ends.
+
+    `samples` are dicts of input arrays, by which int8 is calibrated.
+    """
     import tensorflow as tf
 
     with tempfile.TemporaryDirectory() as folder, quiet():
@@ -221,7 +246,7 @@ def convert(model, precision="float32", crops=None):
             converter.target_spec.supported_types = [tf.float16]
         if precision == "int8":
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            converter.representative_dataset = lambda: ([crop[None]] for crop in crops)
+            converter.representative_dataset = lambda: iter(samples)
         try:
             return converter.convert()
         except Exception as error:

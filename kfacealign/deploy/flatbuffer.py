@@ -67,15 +67,17 @@ def operators(content):
     return found
 
 
-def join(first, second):
+def join(first, second, keep=()):
     """One TFLite model that feeds the outputs of one into the inputs of another.
 
     The inputs of `second` are outputs of `first` of the same names, by their
-    signatures. The result has the inputs of `first` and the outputs of `second`.
-    Neither part is converted again, so each keeps its own precision.
+    signatures. The result has the inputs of `first`, and the outputs of `second` and
+    those of `first` that `keep` names. Neither part is converted again, so each keeps
+    its own precision.
 
     Args:
         first, second: bytes of `.tflite` files with one graph and one signature each.
+        keep: names of outputs of `first`.
 
     Raises:
         ValueError: an input of `second` has no counterpart, or a part has control flow
@@ -92,10 +94,12 @@ def join(first, second):
         operator.inputs = [tensors.get(index, -1) for index in operator.inputs]
         operator.outputs = [tensors[index] for index in operator.outputs]
         graph.operators.append(operator)
-    graph.outputs = [tensors[index] for index in tail_graph.outputs]
-    model.signatureDefs[0].outputs = tail.signatureDefs[0].outputs
-    for output in model.signatureDefs[0].outputs:
+    signature = model.signatureDefs[0]
+    kept = [output for output in signature.outputs if output.name.decode() in keep]
+    for output in tail.signatureDefs[0].outputs:
         output.tensorIndex = tensors[output.tensorIndex]
+    signature.outputs = [*kept, *tail.signatureDefs[0].outputs]
+    graph.outputs = [output.tensorIndex for output in signature.outputs]
     model.description = "kfacealign"
     return pack(model)
 

@@ -1,5 +1,6 @@
 """Losses of the five papers, as Keras losses."""
 
 from kfacealign.losses.coordinate_soft_classification import CoordinateSoftClassification
+from kfacealign.losses.regression import L1, L2, SmoothL1, SmoothWing, Wing
 
-__all__ = ["CoordinateSoftClassification"]
+__all__ = ["CoordinateSoftClassification", "L1", "L2", "SmoothL1", "SmoothWing", "Wing"]

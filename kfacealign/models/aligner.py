@@ -1,5 +1,8 @@
 """The aligner: a network plus a codec, as one Keras model."""
 
+import dataclasses
+from collections.abc import Callable
+
 import keras
 import numpy as np
 from keras import ops
@@ -45,8 +48,12 @@ class FaceAligner(keras.Model):
         enlarge: side of the training crops over the longer side of the landmark box;
             kept so that inference crops a face as training did.
 
+    A subclass whose method is more than network, codec and their plain composition overrides
+    `loss_terms`, `decode` and `inference_parts`.
+
     Attributes:
         warmup: while True the codec's warm-up loss takes the place of its loss.
+        extra_terms: names of the terms that `loss_terms` adds to those of the codec.
 
     Example:
         >>> model = kfacealign.models.HIH.tiny("wflw98")
@@ -55,6 +62,8 @@ class FaceAligner(keras.Model):
         >>> landmarks, scores = model.align(crops)
     """
 
+    extra_terms = ()
+
     def __init__(self, network, codec, scheme, enlarge=1.25, **kwargs):
         super().__init__(**kwargs)
         self.network = network
@@ -62,7 +71,7 @@ class FaceAligner(keras.Model):
         self.scheme = schemes.get(scheme)
         self.enlarge = enlarge
         self.nme = NME(scheme=self.scheme.name, name="nme")
-        names = (*codec.terms, *codec.warmup_terms)
+        names = (*codec.terms, *codec.warmup_terms, *self.extra_terms)
         self.term_means = {name: keras.metrics.Mean(name) for name in dict.fromkeys(names)}
         self._warmup = False
         self._inference = None
@@ -112,36 +121,72 @@ class FaceAligner(keras.Model):
             self.train_function = self.test_function = None
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        landmarks, weights = labels(y)
-        if self.warmup:
-            terms = self.codec.warmup_loss(landmarks, y_pred, weights)
-        else:
-            terms = self.codec.loss(self.codec.encode(landmarks), y_pred, weights)
+        terms = self.loss_terms(y, y_pred)
         for name, term in terms.items():
-            self.term_means[name].update_state(term, sample_weight=ops.shape(landmarks)[0])
+            self.term_means[name].update_state(term, sample_weight=ops.shape(y["landmarks"])[0])
         loss = sum(terms.values())
         for regularisation in self.losses:
             loss = loss + ops.sum(regularisation)
         return loss
 
+    def loss_terms(self, y, outputs):
+        """The named scalars whose sum is the training loss.
+
+        Args:
+            y: the batch's dict of labels. outputs: what `call` returned.
+        """
+        landmarks, weights = labels(y)
+        if self.warmup:
+            return self.codec.warmup_loss(landmarks, outputs, weights)
+        return self.codec.loss(self.codec.encode(landmarks), outputs, weights)
+
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         landmarks, weights = labels(y)
-        decode = self.codec.warmup_decode if self.warmup else self.codec.decode
-        self.nme.update_state(landmarks, decode(y_pred)[0], sample_weight=weights)
+        if "unlabelled" in y:
+            weights = weights * (1.0 - ops.cast(y["unlabelled"], "float32")[:, None])
+        predicted, _ = self.codec.warmup_decode(y_pred) if self.warmup else self.decode(y_pred)
+        self.nme.update_state(landmarks, predicted, sample_weight=weights)
         return self.get_metrics_result()
 
     def get_metrics_result(self):
         """Results by name: the loss, the terms of the loss in use, the NME in percent."""
-        unused = set(self.term_means) - set(self.codec.warmup_terms if self.warmup else self.codec.terms)
+        used = self.codec.warmup_terms if self.warmup else (*self.codec.terms, *self.extra_terms)
+        unused = set(self.term_means) - set(used)
         return {name: value for name, value in super().get_metrics_result().items() if name not in unused}
 
     # === Inference ===
 
-    def inference_model(self, batch_size=None):
+    def decode(self, outputs):
+        """What `call` returned -> landmarks `(B, K, 2)` and scores `(B, K)`."""
+        return self.codec.decode(outputs)
+
+    def inference_parts(self, network=None):
+        """The steps of inference after one another: functions from a dict of tensors to a dict of tensors.
+
+        The first reads `image`, each other reads tensors of those before it, the last
+        returns `landmarks` and `scores`.
+
+        Args:
+            network: takes the place of the model's own, such as a float32 copy.
+
+        Returns:
+            List of `InferencePart`.
+        """
+        network = network or self.network
+        decode = DecodeLandmarks(self.codec, name="decode")
+        return [
+            InferencePart("network", ("image",), lambda tensors: network(tensors["image"], training=False), True),
+            InferencePart("decode", tuple(network.output), decode, False),
+        ]
+
+    def inference_model(self, batch_size=None, network=None):
         """Functional model `image` (B, S, S, 3) -> {"landmarks": (B, K, 2), "scores": (B, K)}."""
         size = self.input_size
         image = keras.Input((size, size, 3), batch_size=batch_size, dtype="float32", name="image")
-        model = keras.Model(image, DecodeLandmarks(self.codec, name="decode")(self.network(image, training=False)))
+        tensors = {"image": image}
+        for part in self.inference_parts(network):
+            tensors.update(part({name: tensors[name] for name in part.inputs}))
+        model = keras.Model(image, {name: tensors[name] for name in ("landmarks", "scores")}, name="inference")
         model.jit_compile = default_jit_compile()
         return model
 
@@ -189,6 +234,26 @@ class FaceAligner(keras.Model):
         network = keras.saving.deserialize_keras_object(config.pop("network"))
         codec = keras.saving.deserialize_keras_object(config.pop("codec"))
         return cls(network, codec, **config)
+
+
+@dataclasses.dataclass
+class InferencePart:
+    """One step of inference.
+
+    Attributes:
+        name: for messages.
+        inputs: names of the tensors it reads.
+        function: dict of these tensors -> dict of new ones, built of Keras layers.
+        quantizable: whether it may compute in integers; decoding may not.
+    """
+
+    name: str
+    inputs: tuple
+    function: Callable
+    quantizable: bool
+
+    def __call__(self, tensors):
+        return self.function(tensors)
 
 
 def labels(y):

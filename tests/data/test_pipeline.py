@@ -188,3 +188,21 @@ def test_mixed_precision_leaves_the_batches_alone(faces):
     finally:
         keras.config.set_dtype_policy("float32")
     assert_same(found, want, 1e-3)
+
+
+@pytest.mark.parametrize("kind", ["pipeline", "FaceBatches"])
+def test_attributes_follow_their_faces(faces, kind):
+    flags = np.arange(11) % 3 == 0
+    marked = Faces("ibug68", faces.images, faces.landmarks, attributes={"unlabelled": flags})
+    plain = make("FaceBatches", marked, views=view(), seed=5)
+    order = plain.plan(0)[0]
+    batches = make(kind, marked, views=view(), seed=5, labels=("unlabelled",))
+    epoch = [batches[i] for i in range(len(batches))] if kind == "FaceBatches" else list(batches)
+    found = np.concatenate([np.asarray(y["unlabelled"]) for _, y in epoch])
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, flags[order])
+
+
+def test_an_attribute_that_is_not_there_is_named(faces):
+    with pytest.raises(ValueError, match="no attribute 'unlabelled'; they have none"):
+        make("pipeline", faces, labels=("unlabelled",))

@@ -42,6 +42,12 @@ def test_joined_graphs_compute_one_after_the_other():
     assert result["twice"].item() == 22.0
 
 
+def test_outputs_of_the_first_part_can_be_kept():
+    content = flatbuffer.join(head(), tail(), keep=("b",))
+    result = run(content, image=np.array([1.0, 2.0, 3.0, 5.0], "float32").reshape(1, 2, 2, 1))
+    assert {name: value.item() for name, value in result.items()} == {"twice": 22.0, "b": 5.0}
+
+
 def test_inputs_that_nothing_reads_are_known():
     assert flatbuffer.inputs_read(flatbuffer.unpack(tail())) == ["a"]
 

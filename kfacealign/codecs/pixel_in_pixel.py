@@ -1,0 +1,187 @@
+"""Pixel in pixel, the representation of PIPNet (Sec. 3.1 to 3.3)."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from kfacealign.codecs.codec import Codec, weighted_mean
+from kfacealign.codecs.heatmap import argmax_cells, one_hot_maps
+
+# alpha = beta by stride (Sec. 4.1.2).
+OFFSET_WEIGHTS = {16: 0.02, 32: 0.1, 64: 0.125, 128: 0.25}
+
+
+def nearest_neighbors(mean_shape, count):
+    """The `count` points of a mean shape that are closest to each point, itself excluded.
+
+    Args:
+        mean_shape: `(K, 2)`, any unit. count: neighbours of each point, C.
+
+    Returns:
+        `(K, C)` int64, the closest first.
+
+    Raises:
+        ValueError: there are not that many other points.
+    """
+    shape = np.asarray(mean_shape, "float64")
+    if not 0 <= count < len(shape):
+        raise ValueError(f"each of {len(shape)} landmarks has 0 to {len(shape) - 1} neighbours, not {count}")
+    distance = np.linalg.norm(shape[:, None] - shape[None], axis=-1)
+    np.fill_diagonal(distance, -1.0)
+    return np.argsort(distance, axis=1, kind="stable")[:, 1 : count + 1]
+
+
+@keras.saving.register_keras_serializable(package="kfacealign")
+class PixelInPixel(Codec):
+    """A score for every cell of a coarse map, offsets inside the cell, and offsets of the neighbours.
+
+    Encoding: the positive cell of a landmark is the floor of its position in cells,
+    clipped to the map; its offset and its neighbours' are relative to the cell's
+    top-left corner, in cells.
+
+    Loss (Eq. 1 to 6): squared error of the scores over all cells, absolute error of the
+    offsets at the positive cell only, times `offset_weight` (alpha = beta).
+
+    Decoding: the winning cell's corner plus the offset; with neighbours the mean of this
+    and of every vote that other landmarks cast for it. A landmark's score is the winning
+    cell's.
+
+    Outputs read: `score` `(B, size, size, K)`; at one cell per landmark `x`, `y`
+    `(B, K)`, `neighbor_x`, `neighbor_y` `(B, K, C)`. Decoding also reads `cells`
+    `(B, K, 2)`, where these were taken. Self-training reads `score_2` and `score_4`, the
+    maps at twice and four times the stride.
+
+    Args:
+        neighbor_indices: `(K, C)` table of each landmark's neighbours.
+        size: side of the score map in cells.
+        offset_weight: alpha and beta of Eq. 5.
+    """
+
+    terms = ("score_loss", "offset_loss", "neighbor_loss")
+
+    def __init__(self, neighbor_indices, size, offset_weight=0.1):
+        self.neighbor_indices = [[int(index) for index in row] for row in neighbor_indices]
+        self.size = size
+        self.offset_weight = offset_weight
+        table = np.array(self.neighbor_indices, "int32").reshape(len(self.neighbor_indices), -1)
+        self.neighbors = table.shape[1]
+        self.table = table
+        self.votes = voters(table)
+        if not self.neighbors:
+            self.terms = ("score_loss", "offset_loss")
+
+    # === Encoding ===
+
+    def cells(self, landmarks, size):
+        """The positive cells: crop coordinates `(B, K, 2)` -> integer-valued float32 `(B, K, 2)`."""
+        return ops.clip(ops.floor(landmarks * size), 0.0, size - 1.0)
+
+    def encode(self, landmarks):
+        cells = self.cells(landmarks, self.size)
+        offsets = landmarks * self.size - cells
+        targets = {"cells": cells, "x": offsets[..., 0], "y": offsets[..., 1]}
+        for factor in (1, 2, 4):
+            if self.size % factor == 0:
+                size = self.size // factor
+                targets["score" if factor == 1 else f"score_{factor}"] = one_hot_maps(self.cells(landmarks, size), size)
+        if self.neighbors:
+            near = ops.take(landmarks * self.size, self.table, axis=1)
+            targets["neighbor_x"] = near[..., 0] - cells[..., 0:1]
+            targets["neighbor_y"] = near[..., 1] - cells[..., 1:2]
+        return targets
+
+    # === Loss ===
+
+    def loss(self, targets, outputs, weights):
+        """The terms of Eq. 5.
+
+        Args:
+            weights: `(B, K)`, or what `curriculum` returned.
+        """
+        if not isinstance(weights, dict):
+            weights = {"score": weights, "offset": weights}
+        terms = {"score_loss": self.score_loss(targets, outputs, weights)}
+        offset = sum(weighted_mean(ops.abs(outputs[name] - targets[name]), weights["offset"]) for name in ("x", "y"))
+        terms["offset_loss"] = self.offset_weight * offset / 2
+        if self.neighbors:
+            known = weights["offset"][..., None] * ops.take(weights["offset"], self.table, axis=1)
+            names = ("neighbor_x", "neighbor_y")
+            vote = sum(weighted_mean(ops.abs(outputs[name] - targets[name]), known) for name in names)
+            terms["neighbor_loss"] = self.offset_weight * vote / 2
+        return terms
+
+    def score_loss(self, targets, outputs, weights):
+        """Eq. 2: the mean over all cells of all maps that `weights` names, each cell counting once."""
+        total, cells = 0.0, 0.0
+        for name in ("score", "score_2", "score_4"):
+            if name in weights:
+                squared = ops.sum(ops.square(ops.cast(outputs[name], "float32") - targets[name]), axis=(1, 2))
+                total = total + ops.sum(squared * weights[name])
+                cells = cells + ops.sum(weights[name]) * (targets[name].shape[1] * targets[name].shape[2])
+        return total / ops.maximum(cells, 1.0)
+
+    def curriculum(self, weights, unlabelled, task):
+        """The weights of a batch of labelled and pseudo-labelled samples (Sec. 3.3).
+
+        Labelled samples are trained on everything. Task 1 lets a pseudo-labelled sample
+        count only in the map at four times the stride, task 2 in the one at twice, task 3
+        in everything.
+
+        Args:
+            weights: `(B, K)`. unlabelled: `(B,)`, 1 for pseudo-labelled samples.
+            task: 1, 2 or 3.
+
+        Returns:
+            dict: weights `(B, K)` of `score`, `score_2` and `score_4` as far as the task uses them, and of `offset`.
+        """
+        if task == 3:
+            return {"score": weights, "offset": weights}
+        labelled = weights * (1.0 - unlabelled)[:, None]
+        coarse = "score_4" if task == 1 else "score_2"
+        return {"score": labelled, "offset": labelled, coarse: weights * unlabelled[:, None]}
+
+    # === Decoding ===
+
+    def decode(self, outputs):
+        cells = ops.cast(outputs["cells"], "float32")
+        x, y = (self.merge(outputs, name, cells[..., axis]) for axis, name in enumerate(("x", "y")))
+        return ops.stack([x, y], axis=-1) / self.size, ops.cast(outputs["scores"], "float32")
+
+    def merge(self, outputs, name, corner):
+        """One coordinate in cells, `(B, K)`: the landmark's own prediction and the votes for it, averaged."""
+        own = corner + ops.cast(outputs[name], "float32")
+        if not self.neighbors:
+            return own
+        cast = corner[..., None] + ops.cast(outputs[f"neighbor_{name}"], "float32")
+        places, shares = self.votes
+        found = ops.take(ops.reshape(cast, (-1, len(places) * self.neighbors)), places, axis=1)
+        return own * shares[:, 0] + ops.sum(found * shares[:, 1:], axis=-1)
+
+    def locate(self, score):
+        """Score maps `(B, size, size, K)` -> the winning cells `(B, K, 2)` and their scores `(B, K)`."""
+        return argmax_cells(score)
+
+    def get_config(self):
+        return {"neighbor_indices": self.neighbor_indices, "size": self.size, "offset_weight": self.offset_weight}
+
+
+def voters(table):
+    """Who votes for whom, turned round.
+
+    Args:
+        table: `(K, C)`: landmark i votes for `table[i]`.
+
+    Returns:
+        places `(K, V)` int32 into the flattened `(K, C)` votes, padded with 0, and shares
+        `(K, 1 + V)` float32: the weight of the own prediction and of each vote, which is 1
+        over their number, 0 for padding. V is the largest number of votes for a landmark.
+    """
+    points = len(table)
+    received = [np.flatnonzero(table.reshape(-1) == point) for point in range(points)]
+    most = max(map(len, received))
+    places = np.zeros((points, most), "int32")
+    shares = np.zeros((points, 1 + most), "float32")
+    for point, votes in enumerate(received):
+        places[point, : len(votes)] = votes
+        shares[point, : 1 + len(votes)] = 1.0 / (1 + len(votes))
+    return places, shares

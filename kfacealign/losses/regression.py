@@ -1,0 +1,161 @@
+"""Losses of coordinate regression (LOTR, Sec. 2.5 and 3.2)."""
+
+import math
+
+import keras
+from keras import ops
+
+
+class RegressionLoss(keras.losses.Loss):
+    """A penalty of each coordinate's error, in pixels of the training crop, and its mean over x and y.
+
+    The unit matters: Wing's `w = 10` and smooth-Wing's `t = 0.01` are pixels of the paper's
+    192-px crop. `Coordinates(pixels=192)` scales crop coordinates to them; who calls a
+    loss directly does the same. Eq. 5 sums over points and coordinates; here it is the
+    mean, so that faces with few annotated points weigh as much as others.
+
+    Inputs `y_true`, `y_pred`: `(B, K, 2)` in pixels. `call` gives `(B, K)`, so that
+    `sample_weight` of that shape can leave out points that are not annotated.
+
+    A subclass defines `penalty(error)`, elementwise.
+    """
+
+    def __init__(self, name, reduction="mean_with_sample_weight", dtype=None):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def penalty(self, error):
+        """Penalty of each error, of the same shape."""
+        raise TypeError(f"{type(self).__name__} does not define penalty")
+
+    def call(self, y_true, y_pred):
+        return ops.mean(self.penalty(y_pred - y_true), axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="kfacealign")
+class L1(RegressionLoss):
+    """`|x|`, x in pixels; see `RegressionLoss` for shapes and unit."""
+
+    def __init__(self, name="l1", **kwargs):
+        super().__init__(name, **kwargs)
+
+    def penalty(self, error):
+        return magnitude(error)
+
+
+@keras.saving.register_keras_serializable(package="kfacealign")
+class L2(RegressionLoss):
+    """`x^2 / 2`, x in pixels; see `RegressionLoss` for shapes and unit."""
+
+    def __init__(self, name="l2", **kwargs):
+        super().__init__(name, **kwargs)
+
+    def penalty(self, error):
+        return 0.5 * ops.square(error)
+
+
+@keras.saving.register_keras_serializable(package="kfacealign")
+class SmoothL1(RegressionLoss):
+    """`x^2 / 2` below one pixel, `|x| - 1/2` from there on (Eq. 3); see `RegressionLoss` for shapes and unit."""
+
+    def __init__(self, name="smooth_l1", **kwargs):
+        super().__init__(name, **kwargs)
+
+    def penalty(self, error):
+        size = magnitude(error)
+        return ops.where(size < 1.0, 0.5 * ops.square(error), size - 0.5)
+
+
+@keras.saving.register_keras_serializable(package="kfacealign")
+class Wing(RegressionLoss):
+    """Logarithmic for small errors, linear for large ones (Eq. 4).
+
+        wing(x) = w ln(1 + |x| / epsilon)   if |x| < w
+                  |x| - c                   otherwise,   c = w - w ln(1 + w / epsilon)
+
+    The gradient jumps at 0, from -w / epsilon to w / epsilon, and at w, from
+    w / (w + epsilon) to 1; `SmoothWing` removes both jumps.
+
+    Args:
+        w: where the logarithm ends, in pixels of the training crop.
+        epsilon: pixels; the smaller, the steeper the logarithm begins.
+
+    Raises:
+        ValueError: `w` or `epsilon` is not positive.
+    """
+
+    def __init__(self, w=10.0, epsilon=2.0, name="wing", **kwargs):
+        check_positive(w=w, epsilon=epsilon)
+        super().__init__(name, **kwargs)
+        self.w = w
+        self.epsilon = epsilon
+
+    def penalty(self, error):
+        size = magnitude(error)
+        c = self.w - self.w * math.log1p(self.w / self.epsilon)
+        return ops.where(size < self.w, self.w * ops.log1p(size / self.epsilon), size - c)
+
+    def get_config(self):
+        return {**super().get_config(), "w": self.w, "epsilon": self.epsilon}
+
+
+@keras.saving.register_keras_serializable(package="kfacealign")
+class SmoothWing(RegressionLoss):
+    """Wing with a continuous gradient, quadratic around 0 (Sec. 3.2).
+
+        s-wing(x) = s x^2                                     if |x| < t
+                    (w + epsilon) ln(1 + |x| / epsilon) - c2  if t <= |x| <= w
+                    |x| - c1 - c2                             if |x| > w
+
+        s  = (w + epsilon) / (2 t (epsilon + t))
+        c1 = w - (w + epsilon) ln(1 + w / epsilon)
+        c2 = (w + epsilon) ln(1 + t / epsilon) - s t^2
+
+    The paper prints `c2 = s t^2`, which leaves the value with a jump at t (1.5e-4 for the
+    paper's parameters); the `c2` above closes it and changes no gradient. The gradient is 0
+    at 0, (w + epsilon) / (t + epsilon) at t and 1 from w on.
+
+    Args:
+        w: where the logarithm ends, in pixels of the training crop.
+        epsilon: pixels; the smaller, the steeper the logarithm begins.
+        t: where the logarithm begins, in pixels of the training crop.
+
+    Raises:
+        ValueError: one of them is not positive, or `t` is not below `w`.
+
+    Example:
+        >>> error = keras.ops.array([[[3.0, -0.005]]])   # pixels
+        >>> SmoothWing(reduction=None)(keras.ops.zeros_like(error), error)
+    """
+
+    def __init__(self, w=10.0, epsilon=2.0, t=0.01, name="smooth_wing", **kwargs):
+        check_positive(w=w, epsilon=epsilon, t=t)
+        if t >= w:
+            raise ValueError(f"t must be below w, where the logarithm ends; got t = {t}, w = {w}")
+        super().__init__(name, **kwargs)
+        self.w = w
+        self.epsilon = epsilon
+        self.t = t
+
+    def penalty(self, error):
+        size = magnitude(error)
+        steepness = self.w + self.epsilon
+        s = steepness / (2 * self.t * (self.epsilon + self.t))
+        c1 = self.w - steepness * math.log1p(self.w / self.epsilon)
+        c2 = steepness * math.log1p(self.t / self.epsilon) - s * self.t**2
+        wing = ops.where(size > self.w, size - c1, steepness * ops.log1p(size / self.epsilon)) - c2
+        return ops.where(size < self.t, s * ops.square(error), wing)
+
+    def get_config(self):
+        return {**super().get_config(), "w": self.w, "epsilon": self.epsilon, "t": self.t}
+
+
+def magnitude(error):
+    """`|error|` with slope 0 at 0 on every backend (that of `ops.abs` is 1 there on JAX and 0 on TensorFlow)."""
+    return error * ops.sign(error)
+
+
+def check_positive(**values):
+    """Raises ValueError for the first value that is not above 0."""
+    for name, value in values.items():
+        if value <= 0:
+            raise ValueError(f"{name} must be positive (pixels of the training crop), got {value}")
