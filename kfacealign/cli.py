@@ -56,7 +56,7 @@ def build_parser():
         epilog="kfacealign COMMAND --help explains a command.",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (add_align, add_evaluate, add_export, add_codecs, add_synthetic):
+    for add in (add_align, add_evaluate, add_export, add_codecs, add_models, add_synthetic):
         add(commands)
     return parser
 
@@ -98,14 +98,15 @@ def add_evaluate(commands):
         commands,
         "evaluate",
         "measure a model on a dataset's test faces",
-        "Prints the errors of a model on the test part of a dataset, by subset and region, and writes report.json, ced.png "
-        "and predictions.png.",
+        "Prints the errors of a model on the test part of a dataset, by subset and region, and writes report.json, ced.png, "
+        "landmark_errors.png and predictions.png.",
     )
     parser.add_argument("--model", required=True, help=MODEL_HELP)
-    parser.add_argument("--dataset", required=True, choices=("wflw", "pts", "synthetic"))
+    parser.add_argument("--dataset", required=True, choices=("wflw", "pts", "synthetic", "synthetic68"))
     parser.add_argument("--data-dir", metavar="DIR", help="the dataset's directory; synthetic faces are written to it if need be")
     parser.add_argument("--scheme", choices=SCHEMES, help="landmark scheme of --dataset pts (default: the model's)")
     parser.add_argument("--normalizer", help="what errors are divided by: inter_ocular, inter_pupil, box, diagonal or image")
+    parser.add_argument("--flip", action="store_true", help="average with the answer on the mirrored crop")
     parser.add_argument("--out", default="evaluation", metavar="DIR", help="directory of the results (default %(default)s)")
 
 
@@ -120,6 +121,7 @@ def add_export(commands):
     parser.add_argument("--out", required=True, metavar="PATH", help="NAME.tflite, or a folder for a SavedModel")
     parser.add_argument("--format", choices=("litert", "savedmodel"), help="by default as the suffix of --out says")
     parser.add_argument("--precision", choices=("float32", "float16", "int8"), default="float32", help="default %(default)s")
+    parser.add_argument("--flip", action="store_true", help="average with the answer on the mirrored crop, in the graph")
     parser.add_argument(
         "--calibration",
         metavar="PATH",
@@ -140,6 +142,18 @@ def add_codecs(commands):
     )
     parser.add_argument("--annotations", nargs="+", required=True, metavar="CSV", help="300W lists of landmarks")
     parser.add_argument("--scheme", choices=SCHEMES, default="ibug68", help="default %(default)s")
+
+
+def add_models(commands):
+    parser = add_command(
+        commands,
+        "models",
+        "the size of every model beside its paper's",
+        "Builds the models at 256 px with random weights and prints their parameters and multiply-adds beside the numbers that "
+        "the papers give.",
+    )
+    names = ("pipnet", "coordnet", "mapnet", "hih")
+    parser.add_argument("--model", choices=names, help="only this one (default: all, about a minute)")
 
 
 def add_synthetic(commands):

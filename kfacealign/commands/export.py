@@ -22,7 +22,7 @@ def run(arguments):
     model = load_keras(path)
     calibration = arguments.calibration and read_calibration(Path(arguments.calibration), model)
     written = deploy.export(
-        model, arguments.out, format=arguments.format, precision=arguments.precision, calibration=calibration
+        model, arguments.out, format=arguments.format, precision=arguments.precision, calibration=calibration, flip=arguments.flip
     )
     Console().print(f"written: {written} ({size(written) / 1e6:.2f} MB, {arguments.precision}, {model.scheme.name}, {model.input_size} px)")
     return 0

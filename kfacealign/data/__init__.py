@@ -6,6 +6,7 @@ from kfacealign.data.pipeline import FaceBatches, pipeline
 from kfacealign.data.pts import pts
 from kfacealign.data.synthetic import SyntheticFaces
 from kfacealign.data.synthetic_disk import write_clips, write_pts, write_wflw
+from kfacealign.data.unlabelled import ignore_labels, image_folder, mixed
 from kfacealign.data.views import RandomView
 from kfacealign.data.wflw import wflw
 
@@ -17,6 +18,9 @@ __all__ = [
     "Faces",
     "RandomView",
     "SyntheticFaces",
+    "ignore_labels",
+    "image_folder",
+    "mixed",
     "pipeline",
     "pts",
     "wflw",

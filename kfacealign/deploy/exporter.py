@@ -9,23 +9,24 @@ import numpy as np
 
 from kfacealign.deploy import flatbuffer, metadata
 from kfacealign.files import replacing
+from kfacealign.models.inference import flip_averaged
 from kfacealign.quiet import quiet
 
 PRECISIONS = ("float32", "float16", "int8")
 
 
-def inference_model(aligner):
-    """The graph that is exported.
+def inference_model(aligner, flip=False):
+    """The graph that is exported; `flip` as in `FaceAligner.align`.
 
     Returns:
         Functional model: `image` (1, S, S, 3) float32 RGB 0..255 -> `landmarks` (1, K, 2) in crop
         coordinates and `scores` (1, K). The network computes in float32 even if it
         was trained in mixed precision.
     """
-    return aligner.inference_model(batch_size=1, network=in_float32(aligner.network))
+    return aligner.inference_model(batch_size=1, network=in_float32(aligner.network), flip=flip)
 
 
-def export(aligner, path, format=None, precision="float32", calibration=None, calibration_size=128):
+def export(aligner, path, format=None, precision="float32", calibration=None, calibration_size=128, flip=False):
     """Writes an aligner for deployment, batch 1, pixels in and landmarks out.
 
     A TFLite file holds built-in operators only and a signature with input `image`
@@ -46,6 +47,7 @@ def export(aligner, path, format=None, precision="float32", calibration=None, ca
         calibration: for int8, what the network will see: crops `(N, S, S, 3)` RGB 0..255,
             or `Faces`, which are cropped as in training.
         calibration_size: number of calibration crops used, evenly spaced.
+        flip: whether the graph also reads the crop mirrored and averages both answers.
 
     Returns:
         The path written.
@@ -62,12 +64,12 @@ def export(aligner, path, format=None, precision="float32", calibration=None, ca
     check(aligner, path, format, precision, calibration)
     with replacing(path) as temporary:
         if format == "savedmodel":
-            write_saved_model(inference_model(aligner), temporary)
+            write_saved_model(inference_model(aligner, flip), temporary)
             (temporary / metadata.FILE).parent.mkdir()
-            (temporary / metadata.FILE).write_text(metadata.describe(aligner, precision), encoding="utf-8")
+            (temporary / metadata.FILE).write_text(metadata.describe(aligner, precision, flip), encoding="utf-8")
         else:
             crops = calibration_crops(aligner, calibration, calibration_size) if precision == "int8" else None
-            temporary.write_bytes(to_tflite(aligner, precision, crops))
+            temporary.write_bytes(to_tflite(aligner, precision, crops, flip))
     return path
 
 
@@ -180,9 +182,9 @@ def write_saved_model(model, folder):
         tf.saved_model.save(tf.Module(), str(folder), signatures=function)
 
 
-def to_tflite(aligner, precision, crops=None):
+def to_tflite(aligner, precision, crops=None, flip=False):
     """Bytes of the TFLite model: the parts of inference, converted one by one and joined."""
-    parts = part_models(aligner)
+    parts = part_models(aligner, flip)
     feeds = [None] * len(parts) if crops is None else calibration_feeds(parts, crops)
     read, converted = {"landmarks", "scores"}, []
     for (model, quantizable), samples in zip(reversed(parts), reversed(feeds)):
@@ -195,22 +197,23 @@ def to_tflite(aligner, precision, crops=None):
     content = converted[0][0]
     for part, passed_on in converted[1:]:
         content = flatbuffer.join(content, part, keep=passed_on)
-    content = flatbuffer.add_metadata(content, metadata.NAME, metadata.describe(aligner, precision))
+    content = flatbuffer.add_metadata(content, metadata.NAME, metadata.describe(aligner, precision, flip))
     custom = sorted({name for name, _ in flatbuffer.operators(content) if name.startswith("CUSTOM")})
     if custom:
         raise ValueError(f"these operations are no TFLite built-ins: {', '.join(custom)}")
     return content
 
 
-def part_models(aligner):
+def part_models(aligner, flip=False):
     """The parts of inference as functional models of batch 1 (dict to dict), each with whether it may be quantised."""
     size = aligner.input_size
-    shapes = {"image": (size, size, 3)}
+    shapes = {"image": (1, size, size, 3)}
     models = []
-    for part in aligner.inference_parts(in_float32(aligner.network)):
-        inputs = {name: keras.Input(shapes[name], batch_size=1, dtype="float32", name=name) for name in part.inputs}
+    parts = aligner.inference_parts(in_float32(aligner.network))
+    for part in flip_averaged(parts, aligner.scheme) if flip else parts:
+        inputs = {name: keras.Input(batch_shape=shapes[name], dtype="float32", name=name) for name in part.inputs}
         outputs = part(inputs)
-        shapes.update({name: tensor.shape[1:] for name, tensor in outputs.items()})
+        shapes.update({name: tensor.shape for name, tensor in outputs.items()})
         models.append((keras.Model(inputs, outputs, name=part.name), part.quantizable))
     return models
 
@@ -250,7 +253,7 @@ def convert(model, precision="float32", samples=None):
         try:
             return converter.convert()
         except Exception as error:
-            raise ValueError(f"the {model.name} cannot be converted to TFLite: {reason(str(error))}") from error
+            raise ValueError(f"the part {model.name} cannot be converted to TFLite: {reason(str(error))}") from error
 
 
 def reason(message):

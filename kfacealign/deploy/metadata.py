@@ -12,7 +12,7 @@ COORDINATES = (
 )
 
 
-def describe(aligner, precision):
+def describe(aligner, precision, flip=False):
     """The metadata of an exported aligner, as JSON text."""
     import kfacealign
 
@@ -28,6 +28,7 @@ def describe(aligner, precision):
             "outputs": {"landmarks": "(1, points, 2)", "scores": "(1, points)"},
             "coordinates": COORDINATES,
             "enlarge": aligner.enlarge,
+            "flip": flip,
         },
         indent=1,
     )

@@ -4,6 +4,8 @@ With true landmarks p, predictions q, weights w and a length d that depends on t
 
     e_k = 100 |q_k - p_k| / d      NME = sum_k w_k e_k / sum_k w_k      NRMSE = sqrt(sum_k w_k e_k^2 / sum_k w_k)
 
+and, of the errors as vectors, the variance over its points, `point_variance`.
+
 The normalisers d are named as the field names them:
 
 | name | length |
@@ -91,6 +93,36 @@ def nrmse(truth, predicted, scheme, name=None, weights=None, image_size=None):
     """Normalised root mean squared error of each face, `(B,)` percent. Arguments as `nme`."""
     errors = normalized_errors(truth, predicted, scheme, name, weights, image_size)
     return ops.sqrt(_point_mean(errors**2, weights))
+
+
+def point_variance(truth, predicted, scheme, name=None, weights=None, image_size=None):
+    """Variance of a face's errors over its annotated points; its mean over a test set is PIPNet's Point-Var (Sec. 4.3.2).
+
+    With the errors as vectors in percent of the normaliser, d_k = 100 (q_k - p_k) / d, and their mean m over the points,
+
+        m = sum_k w_k d_k / sum_k w_k      variance = sum_k w_k |d_k - m|^2 / sum_k w_k
+
+    A prediction that is only shifted has none: it tells how well the points agree with each other. The paper does not
+    state its unit. Ours is percent squared, summed over x and y, so that neither the size of an image nor the axis of
+    an error matters; it compares models with each other, not with the axis of the paper's Fig. 12.
+
+    Args:
+        truth, predicted, scheme, name, weights, image_size: as `nme`.
+
+    Returns:
+        `(B,)` percent squared; 0 for a face without annotated points or with a normaliser of 0.
+
+    Raises:
+        ValueError: as `normalizer`.
+    """
+    truth, predicted = ops.cast(truth, "float32"), ops.cast(predicted, "float32")
+    length = normalizer(truth, scheme, name, weights, image_size)[:, None, None]
+    vectors = ops.where(length > 0, 100.0 * (predicted - truth) / ops.where(length > 0, length, 1.0), 0.0)
+    along_axes = ops.transpose(vectors, (0, 2, 1))
+    if weights is not None:
+        weights = ops.expand_dims(ops.cast(weights, "float32"), 1)
+    centred = along_axes - _point_mean(along_axes, weights)[..., None]
+    return ops.sum(_point_mean(ops.square(centred), weights), axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="kfacealign")

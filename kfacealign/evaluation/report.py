@@ -1,4 +1,4 @@
-"""What a model's predictions come to: NME, failure rate and AUC, by subset, region and landmark."""
+"""What a model's predictions come to: NME, failure rate, AUC and Point-Var, by subset, region and landmark."""
 
 import dataclasses
 import functools
@@ -52,6 +52,8 @@ class Report:
         subsets: dict of name -> integer positions of the faces in it.
         thresholds: of failure rate and AUC, in percent.
         predicted: (N, K, 2) landmarks in image coordinates.
+        variances: (N,) variance of each face's errors over its points (`metrics.point_variance`), in percent squared;
+            NaN where no point counts.
     """
 
     scheme: str
@@ -62,6 +64,7 @@ class Report:
     subsets: dict
     thresholds: tuple
     predicted: np.ndarray
+    variances: np.ndarray
 
     def __str__(self):
         text = io.StringIO()
@@ -82,27 +85,38 @@ class Report:
         total = self.weights.sum(1)
         return np.where(total > 0, (self.errors * self.weights).sum(1) / np.maximum(total, 1e-9), np.nan)
 
+    @property
+    def landmark_errors(self):
+        """(K,) mean error of each point over all faces; NaN where it counts in none."""
+        total = self.weights.sum(0)
+        return np.where(total > 0, (self.errors * self.weights).sum(0) / np.maximum(total, 1e-9), np.nan)
+
+    @property
+    def point_variance(self):
+        """Point-Var of all faces, in percent squared; None where no face counts. `rows` has that of every subset."""
+        return self.summary()["point_variance"]
+
     def counted_errors(self, indices=None):
         """NME of the faces that count, of all or of those at `indices`."""
-        errors = self.face_errors if indices is None else self.face_errors[indices]
-        return errors[np.isfinite(errors)]
+        return self._counted(self.face_errors, indices)
 
     def summary(self, indices=None):
         """Figures of all faces, or of those at `indices`.
 
         Returns:
-            Dict of `faces` (how many count), `nme` (percent, mean over faces), and for every threshold `fr@8` (percent)
-            and `auc@8` (in [0, 1]). Where no face counts, `faces` is 0 and the rest is None.
+            Dict of `faces` (how many count), `nme` (percent, mean over faces), for every threshold `fr@8` (percent)
+            and `auc@8` (in [0, 1]), and `point_variance` (percent squared, mean over faces). Where no face counts,
+            `faces` is 0 and the rest is None.
         """
         errors = self.counted_errors(indices)
         figures = {"nme": np.mean}
         for threshold in self.thresholds:
             figures[f"fr@{threshold:g}"] = functools.partial(failure_rate, threshold=threshold)
             figures[f"auc@{threshold:g}"] = functools.partial(auc, threshold=threshold)
-        return {
-            "faces": len(errors),
-            **{name: float(figure(errors)) if len(errors) else None for name, figure in figures.items()},
-        }
+        result = {name: float(figure(errors)) if len(errors) else None for name, figure in figures.items()}
+        variances = self._counted(self.variances, indices)
+        variance = float(np.mean(variances)) if len(variances) else None
+        return {"faces": len(errors), **result, "point_variance": variance}
 
     def rows(self):
         """Dict of subset name -> `summary`, the full set first."""
@@ -114,7 +128,8 @@ class Report:
 
     def landmarks(self):
         """Dict of point name -> mean error over all faces, in percent; None where it does not count."""
-        return {name: self._mean([k]) for k, name in enumerate(schemes.get(self.scheme).point_names)}
+        errors = [None if np.isnan(error) else float(error) for error in self.landmark_errors]
+        return dict(zip(schemes.get(self.scheme).point_names, errors))
 
     def table(self):
         """The rows and regions as a `rich` table for the console."""
@@ -124,7 +139,7 @@ class Report:
         table = Table(
             "subset",
             *(Column(heading(name), justify="right") for name in ("faces", *columns)),
-            title=f"{self.normalizer.replace('_', '-')} errors in percent, {self.scheme}",
+            title=f"{self.normalizer.replace('_', '-')} errors in percent (Point-Var: percent squared), {self.scheme}",
             caption=f"faces not counted: {skipped:,} (unreadable image, or not annotated)" if skipped else None,
         )
         for name, row in rows.items():
@@ -148,6 +163,7 @@ class Report:
             "scheme": self.scheme,
             "normalizer": self.normalizer,
             "unit": "percent",
+            "point_variance_unit": "percent squared",
             "skipped": int((~self.counted).sum()),
             "subsets": self.rows(),
             "regions": self.regions(),
@@ -165,6 +181,11 @@ class Report:
             temporary.write_text(self.to_json(), encoding="utf-8")
         return Path(path)
 
+    def _counted(self, values, indices):
+        """Of one value a face, (N,), those of the faces that count, of all or of those at `indices`."""
+        values = values if indices is None else values[indices]
+        return values[np.isfinite(values)]
+
     def _mean(self, points):
         weights = self.weights[:, points]
         if not weights.sum() > 0:
@@ -173,9 +194,9 @@ class Report:
 
 
 def heading(name):
-    """`fr@10` -> `FR 10 %`, `faces` as it is."""
-    if name == "faces":
-        return name
+    """`fr@10` -> `FR 10 %`, `point_variance` as the paper has it, `faces` as it is."""
+    if name in ("faces", "point_variance"):
+        return {"faces": name, "point_variance": "Point-Var"}[name]
     return name.upper().replace("@", " ") + (" %" if "@" in name else "")
 
 
@@ -220,18 +241,21 @@ def report(
     normalizer = normalizer or scheme.default_normalizer
     length = ops.convert_to_numpy(metrics.normalizer(truth, scheme, normalizer, weights, image_size))
     errors = ops.convert_to_numpy(metrics.normalized_errors(truth, predicted, scheme, normalizer, weights, image_size))
+    variances = ops.convert_to_numpy(metrics.point_variance(truth, predicted, scheme, normalizer, weights, image_size))
     weights = weights * (length > 0)[:, None]
     errors = np.where(weights > 0, errors, 0)
-    return Report(scheme.name, normalizer, names, errors, weights, subsets, tuple(thresholds), predicted)
+    variances = np.where(weights.sum(1) > 0, variances, np.nan)
+    return Report(scheme.name, normalizer, names, errors, weights, subsets, tuple(thresholds), predicted, variances)
 
 
-def predict(model, crops, batch_size=BATCH):
+def predict(model, crops, batch_size=BATCH, flip=False):
     """Landmarks of all crops in the coordinates of their photographs.
 
     Args:
         model: anything with `align`.
         crops: `kfacealign.data.Crops` of at least one face.
         batch_size: crops a step. From four steps on a terminal shows a progress bar.
+        flip: see `FaceAligner.align`; exported models average or not as they were exported.
 
     Returns:
         landmarks `(N, K, 2)` float32, and the weights that count `(N, K)`: 0 where the image cannot be read.
@@ -239,17 +263,18 @@ def predict(model, crops, batch_size=BATCH):
     starts = range(0, len(crops), batch_size)
     console = Console()
     quiet = len(starts) < LONG or not console.is_terminal
+    options = {"flip": True} if flip else {}
     landmarks, weights = [], []
     for start in track(starts, "evaluating", console=console, transient=True, disable=quiet):
         indices = np.arange(start, min(start + batch_size, len(crops)))
         images, _, counted = crops.batch(indices)
-        points = model.align(images, verbose=0)[0] * crops.size
+        points = model.align(images, verbose=0, **options)[0] * crops.size
         landmarks.append(geometry.apply_affine(geometry.invert_affine(crops.matrices[indices]), points))
         weights.append(counted)
     return np.concatenate(landmarks), np.concatenate(weights)
 
 
-def evaluate(model, faces, subsets=None, normalizer=None, thresholds=(8.0, 10.0), enlarge=None):
+def evaluate(model, faces, subsets=None, normalizer=None, thresholds=(8.0, 10.0), enlarge=None, flip=False):
     """Errors of a model on annotated faces, measured in the coordinates of their photographs.
 
     Args:
@@ -259,6 +284,8 @@ def evaluate(model, faces, subsets=None, normalizer=None, thresholds=(8.0, 10.0)
         normalizer: name; None takes the scheme's default. "image" is the side of a face's crop.
         thresholds: of failure rate and AUC, in percent.
         enlarge: side of the crops over the longer side of the landmarks' box; None takes the model's. `Crops` have theirs.
+
+        flip: whether the answers on each crop and its mirror image are averaged, see `FaceAligner.align`.
 
     Returns:
         A `Report`; faces whose image cannot be read do not count.
@@ -279,10 +306,9 @@ def evaluate(model, faces, subsets=None, normalizer=None, thresholds=(8.0, 10.0)
     crops = faces
     if not isinstance(faces, Crops):
         crops = Crops(faces, model.input_size, model.enlarge if enlarge is None else enlarge, cache=None)
-    predicted, weights = predict(model, crops)
-    sides = crops.size / crops.matrices[:, 0, 0]
+    predicted, weights = predict(model, crops, flip=flip)
     return report(
-        annotated.landmarks, predicted, scheme, weights, subsets, normalizer, thresholds, annotated.names, image_size=sides
+        annotated.landmarks, predicted, scheme, weights, subsets, normalizer, thresholds, annotated.names, image_size=crops.sides
     )
 
 

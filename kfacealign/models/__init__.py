@@ -1,7 +1,10 @@
-"""The models of the suite: one file a paper."""
+"""The models of the suite: one file a paper, and the baselines they are compared with."""
 
-from kfacealign.models.aligner import DecodeLandmarks, FaceAligner
+from kfacealign.models.aligner import FaceAligner
+from kfacealign.models.coordnet import CoordNet
 from kfacealign.models.hih import HIH
+from kfacealign.models.inference import DecodeLandmarks
+from kfacealign.models.mapnet import MapNet
 from kfacealign.models.pipnet import PIPNet
 
-__all__ = ["DecodeLandmarks", "FaceAligner", "HIH", "PIPNet"]
+__all__ = ["CoordNet", "DecodeLandmarks", "FaceAligner", "HIH", "MapNet", "PIPNet"]

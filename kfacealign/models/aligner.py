@@ -1,35 +1,13 @@
 """The aligner: a network plus a codec, as one Keras model."""
 
-import dataclasses
-from collections.abc import Callable
-
 import keras
 import numpy as np
 from keras import ops
 
 from kfacealign import schemes
 from kfacealign.evaluation.metrics import NME
+from kfacealign.models.inference import DecodeLandmarks, InferencePart, flip_averaged
 from kfacealign.quiet import quiet
-
-
-@keras.saving.register_keras_serializable(package="kfacealign")
-class DecodeLandmarks(keras.layers.Layer):
-    """A codec's decoding as the last layer of a graph: outputs -> `landmarks` and `scores`."""
-
-    def __init__(self, codec, **kwargs):
-        super().__init__(**{"dtype": "float32", "autocast": False, **kwargs})
-        self.codec = codec
-
-    def call(self, outputs):
-        landmarks, scores = self.codec.decode(outputs)
-        return {"landmarks": landmarks, "scores": scores}
-
-    def get_config(self):
-        return {**super().get_config(), "codec": keras.saving.serialize_keras_object(self.codec)}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**{**config, "codec": keras.saving.deserialize_keras_object(config["codec"])})
 
 
 @keras.saving.register_keras_serializable(package="kfacealign")
@@ -74,7 +52,7 @@ class FaceAligner(keras.Model):
         names = (*codec.terms, *codec.warmup_terms, *self.extra_terms)
         self.term_means = {name: keras.metrics.Mean(name) for name in dict.fromkeys(names)}
         self._warmup = False
-        self._inference = None
+        self._inference = {}
         self.built = True
 
     @property
@@ -179,24 +157,26 @@ class FaceAligner(keras.Model):
             InferencePart("decode", tuple(network.output), decode, False),
         ]
 
-    def inference_model(self, batch_size=None, network=None):
-        """Functional model `image` (B, S, S, 3) -> {"landmarks": (B, K, 2), "scores": (B, K)}."""
+    def inference_model(self, batch_size=None, network=None, flip=False):
+        """Functional model `image` (B, S, S, 3) -> {"landmarks": (B, K, 2), "scores": (B, K)}; `flip` as in `align`."""
         size = self.input_size
         image = keras.Input((size, size, 3), batch_size=batch_size, dtype="float32", name="image")
         tensors = {"image": image}
-        for part in self.inference_parts(network):
+        parts = self.inference_parts(network)
+        for part in flip_averaged(parts, self.scheme) if flip else parts:
             tensors.update(part({name: tensors[name] for name in part.inputs}))
         model = keras.Model(image, {name: tensors[name] for name in ("landmarks", "scores")}, name="inference")
         model.jit_compile = default_jit_compile()
         return model
 
-    def align(self, images, batch_size=32, verbose="auto"):
+    def align(self, images, batch_size=32, verbose="auto", flip=False):
         """Landmarks of face crops.
 
         Args:
             images: `(N, S, S, 3)` pixels 0..255, RGB, uint8 or float, S the input size.
             batch_size: crops a step.
             verbose: 1 shows a progress bar, 0 none; "auto" shows it from four batches on.
+            flip: whether each crop is also read mirrored, and both answers are averaged; twice the work.
 
         Returns:
             landmarks `(N, K, 2)` float32 in crop coordinates, scores `(N, K)` float32.
@@ -211,11 +191,11 @@ class FaceAligner(keras.Model):
         if not len(images):
             points = self.scheme.num_points
             return np.zeros((0, points, 2), "float32"), np.zeros((0, points), "float32")
-        if self._inference is None:
-            self._inference = self.inference_model()
+        if flip not in self._inference:
+            self._inference[flip] = self.inference_model(flip=flip)
         if verbose == "auto":
             verbose = int(len(images) >= 4 * batch_size)
-        result = self._inference.predict(images, batch_size=batch_size, verbose=verbose)
+        result = self._inference[flip].predict(images, batch_size=batch_size, verbose=verbose)
         return result["landmarks"], result["scores"]
 
     # === Config ===
@@ -234,26 +214,6 @@ class FaceAligner(keras.Model):
         network = keras.saving.deserialize_keras_object(config.pop("network"))
         codec = keras.saving.deserialize_keras_object(config.pop("codec"))
         return cls(network, codec, **config)
-
-
-@dataclasses.dataclass
-class InferencePart:
-    """One step of inference.
-
-    Attributes:
-        name: for messages.
-        inputs: names of the tensors it reads.
-        function: dict of these tensors -> dict of new ones, built of Keras layers.
-        quantizable: whether it may compute in integers; decoding may not.
-    """
-
-    name: str
-    inputs: tuple
-    function: Callable
-    quantizable: bool
-
-    def __call__(self, tensors):
-        return self.function(tensors)
 
 
 def labels(y):

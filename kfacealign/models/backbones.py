@@ -70,6 +70,7 @@ def resnet(name, input_size, weights, width):
     """KerasHub's ResNet in the layout of the original (strides in the 3x3 convolutions)."""
     ResNetBackbone = keras_hub_resnet(name)
     blocks, block_type, preset = RESNETS[name]
+    pretrained = fetch(name, "kagglehub", lambda: ResNetBackbone.from_preset(preset)) if weights else None
     original = ResNetBackbone(
         input_conv_filters=[64],
         input_conv_kernel_sizes=[7],
@@ -85,8 +86,8 @@ def resnet(name, input_size, weights, width):
         original, clone_function=lambda layer: with_width(layer, width), call_function=normalize_first
     )
     model = keras.Model(clone.input, clone.output, name="backbone")
-    if weights:
-        model.set_weights(fetch(name, "kagglehub", lambda: ResNetBackbone.from_preset(preset)).get_weights())
+    if pretrained is not None:
+        model.set_weights(pretrained.get_weights())
     return model
 
 

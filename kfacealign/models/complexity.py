@@ -4,27 +4,72 @@ import math
 
 import keras
 
+from kfacealign.layers.pixel_in_pixel import PixelInPixelHead
+
+KERNEL_AT_EVERY_OUTPUT = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
+POOLINGS = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D, keras.layers.GlobalAveragePooling2D)
+
 
 def trainable_parameters(model):
     """Number of trainable weights."""
     return sum(math.prod(weight.shape) for weight in model.trainable_weights)
 
 
-def convolution_multiply_adds(model):
-    """Multiply-adds of all convolutions for one image, layers inside layers included.
+def multiply_adds(model):
+    """The "GFLOPs" of the papers' tables, for one image.
 
-    Counted as the papers count: kernel positions x input channels x output cells x filters.
+    `convolution_multiply_adds`, two for each normalised value, one for each value of an
+    activation layer and one for each value that pooling reads. This gives HIH's Table I
+    (6.99 / 10.38 / 17.15) and all rows of PIPNet in its Table 9 to the last digit.
 
     Args:
         model: functional model with a static input size.
     """
-    total = 0
+    return convolution_multiply_adds(model) + sum(elementwise_operations(layer) for layer in leaves(model))
+
+
+def convolution_multiply_adds(model):
+    """Multiply-adds of all convolutions and fully connected layers for one image, layers inside layers included.
+
+    Kernel positions x input channels of the group x output cells x filters; a transposed
+    convolution visits its kernel at the input cells. A pixel-in-pixel head counts as
+    evaluated at every cell, whatever is read of it.
+
+    Args:
+        model: functional model with a static input size.
+    """
+    return sum(kernel_multiply_adds(layer) for layer in leaves(model))
+
+
+def leaves(model):
+    """The layers of a functional model, those of the models inside it in place of these."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            total += convolution_multiply_adds(layer)
-        elif isinstance(layer, keras.layers.Conv2D):
-            _, height, width, _ = layer.output.shape
-            total += math.prod(layer.kernel.shape) * height * width
+            yield from leaves(layer)
         elif isinstance(getattr(layer, "body", None), keras.Model):
-            total += convolution_multiply_adds(layer.body)
-    return total
+            yield from leaves(layer.body)
+        else:
+            yield layer
+
+
+def kernel_multiply_adds(layer):
+    """Multiply-adds of one layer's kernel for one image; 0 where it has none."""
+    if isinstance(layer, PixelInPixelHead):
+        kernels = [getattr(layer, name).kernel for name in ("score", *layer.branches)]
+        return sum(math.prod(kernel.shape) for kernel in kernels) * math.prod(layer.input.shape[1:-1])
+    if isinstance(layer, KERNEL_AT_EVERY_OUTPUT):
+        return math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:-1])
+    if isinstance(layer, keras.layers.Conv2DTranspose):
+        return math.prod(layer.kernel.shape) * math.prod(layer.input.shape[1:-1])
+    return 0
+
+
+def elementwise_operations(layer):
+    """Operations of a normalisation, an activation or a pooling for one image."""
+    if isinstance(layer, keras.layers.BatchNormalization):
+        return 2 * math.prod(layer.output.shape[1:])
+    if isinstance(layer, (keras.layers.Activation, keras.layers.ReLU)):
+        return math.prod(layer.output.shape[1:])
+    if isinstance(layer, POOLINGS):
+        return math.prod(layer.input.shape[1:])
+    return 0

@@ -7,8 +7,9 @@ from keras import ops
 from kfacealign import schemes
 from kfacealign.codecs.pixel_in_pixel import OFFSET_WEIGHTS, PixelInPixel, nearest_neighbors
 from kfacealign.layers.pixel_in_pixel import PixelInPixelHead, features_at_cells
-from kfacealign.models.aligner import DecodeLandmarks, FaceAligner, InferencePart, labels
+from kfacealign.models.aligner import FaceAligner, labels
 from kfacealign.models.backbones import backbone as make_backbone
+from kfacealign.models.inference import DecodeLandmarks, InferencePart
 
 
 @keras.saving.register_keras_serializable(package="kfacealign")
@@ -106,6 +107,12 @@ class PIPNet(FaceAligner):
             self._task = value
             self.train_function = self.test_function = None
 
+    def call(self, images, training=None):
+        """`(B, S, S, 3)` pixels -> the network's outputs, and the offsets at the winning `cells`."""
+        outputs = self.network(images, training=training)
+        located = locate(self.codec, outputs)
+        return {**outputs, **located, **self.head.at_cells(located["gathered"])}
+
     # === Training ===
 
     def loss_terms(self, y, outputs):
@@ -127,10 +134,6 @@ class PIPNet(FaceAligner):
         return found
 
     # === Inference ===
-
-    def decode(self, outputs):
-        located = locate(self.codec, outputs)
-        return self.codec.decode({**located, **self.head.at_cells(located["gathered"])})
 
     def inference_parts(self, network=None):
         """The network, the winning cells, the offsets there, the landmarks."""

@@ -1,7 +1,23 @@
-"""The run loop that recipes call."""
+"""The run loop that recipes call, and what goes beyond supervision: self-training and domain-adversarial training."""
 
 from kfacealign.training.checkpoint import EpochCheckpoint, load_state
+from kfacealign.training.domain_adversarial import DomainAdversarialPIPNet, ReversalSchedule, run_domain_adversarial
 from kfacealign.training.run import run, step_decay
-from kfacealign.training.settings import DATASETS, load_dataset, main, parse_settings
+from kfacealign.training.self_training import self_train
+from kfacealign.training.settings import DATASETS, load_dataset, load_unlabelled, main, parse_settings
 
-__all__ = ["DATASETS", "EpochCheckpoint", "load_dataset", "load_state", "main", "parse_settings", "run", "step_decay"]
+__all__ = [
+    "DATASETS",
+    "DomainAdversarialPIPNet",
+    "EpochCheckpoint",
+    "ReversalSchedule",
+    "load_dataset",
+    "load_state",
+    "load_unlabelled",
+    "main",
+    "parse_settings",
+    "run",
+    "run_domain_adversarial",
+    "self_train",
+    "step_decay",
+]

@@ -45,17 +45,28 @@ class EpochCheckpoint(keras.callbacks.Callback):
                 old.unlink()
 
 
-def load_state(directory):
-    """The last finished epoch of a run: (model, history, settings), or None where none was finished."""
+def read_state(directory):
+    """What a run's directory says of its last finished epoch: checkpoint, settings, history; None where none was finished.
+
+    Raises:
+        ValueError: `state.json` is damaged.
+    """
     path = Path(directory) / "state.json"
     if not path.exists():
         return None
     try:
         state = json.loads(path.read_text())
-        checkpoint = path.with_name(state["checkpoint"])
+        return {**state, "checkpoint": path.with_name(state["checkpoint"])}
     except (ValueError, KeyError) as error:
         raise ValueError(f"{path} is not a run's state ({error}); remove the directory to start again") from error
-    return keras.saving.load_model(checkpoint), state["history"], state["settings"]
+
+
+def load_state(directory):
+    """The last finished epoch of a run: (model, history, settings), or None where none was finished."""
+    state = read_state(directory)
+    if state is None:
+        return None
+    return keras.saving.load_model(state["checkpoint"]), state["history"], state["settings"]
 
 
 def write_history(path, history):

@@ -18,7 +18,7 @@ def adam(learning_rate):
     return keras.optimizers.Adam(learning_rate, epsilon=1e-8)
 
 
-def run(build, faces, views, settings, optimizer=adam):
+def run(build, faces, views, settings, optimizer=adam, labels=(), box="landmarks", prepare=None, callbacks=()):
     """Train, evaluate and export one model, as a recipe's settings say.
 
     Args:
@@ -27,6 +27,11 @@ def run(build, faces, views, settings, optimizer=adam):
         views: the `RandomView` of training, or None.
         settings: what `kfacealign.training.parse_settings` returned.
         optimizer: function from a learning rate to an optimiser.
+        labels: names of the training faces' attributes that the method asks for beside the landmarks.
+        box: what training crops are cut by, see `kfacealign.data.Crops`; test crops are cut by the landmarks.
+        prepare: called with the model, a new one as one that was loaded, before the first epoch; for what is not
+            saved with it.
+        callbacks: Keras callbacks of the training.
 
     Writes to `settings.out`: `history.csv` and a checkpoint after every epoch; at the end
     `model.keras`, `report.json`, `ced.png`, `predictions.png` and, under TensorFlow,
@@ -45,10 +50,12 @@ def run(build, faces, views, settings, optimizer=adam):
     keras.config.set_dtype_policy("mixed_float16" if settings.mixed_precision else "float32")
 
     model, history = start_or_resume(build, faces, settings, optimizer)
+    if prepare is not None:
+        prepare(model)
     announce(console, model, faces, history, settings)
     crops = {"size": model.input_size, "enlarge": model.enlarge, "cache": settings.cache, "strict": settings.strict}
-    train, test = data.Crops(faces.train, **crops), data.Crops(faces.test, **crops)
-    fit(model, train, test, views, history, settings, describe(faces, settings))
+    train, test = data.Crops(faces.train, box=box, **crops), data.Crops(faces.test, **crops)
+    fit(model, train, test, views, history, settings, describe(faces, settings), labels, callbacks)
     report = evaluation.evaluate(model, test, subsets=faces.subsets, normalizer=faces.normalizer)
     for part, made in (("training set", train), ("test set", test)):
         if made.failures:
@@ -70,58 +77,71 @@ def start_or_resume(build, faces, settings, optimizer):
             f"{settings.out} holds a run of {len(history)} epochs: add --resume to go on with it, "
             "or name another directory with --out"
         )
-    now = describe(faces, settings)
+    check_same(before, describe(faces, settings), settings.out)
+    return model, history
+
+
+def check_same(before, now, directory):
+    """Raises ValueError where the settings a run was begun with are not those it is to go on with."""
     changed = [f"{name} was {before.get(name)} and is {value}" for name, value in now.items() if before.get(name) != value]
     if changed:
-        raise ValueError(f"{settings.out} cannot be resumed with other settings: {'; '.join(changed)}")
-    return model, history
+        raise ValueError(f"{directory} cannot be resumed with other settings: {'; '.join(changed)}")
 
 
 def describe(faces, settings):
     """The settings that decide what an epoch does; they must agree for a run to be resumed."""
     names = ("variant", "input_size", "batch_size", "learning_rate", "drops", "warmup_epochs", "mixed_precision", "seed")
+    optional = ("backbone", "backbone_weights", "stride", "neighbors", "paradigm", "method", "task")
     return {
         "dataset": faces.name,
         "scheme": faces.scheme.name,
         "training faces": len(faces.train),
         **{name: getattr(settings, name) for name in names},
+        **{name: getattr(settings, name) for name in optional if hasattr(settings, name)},
     }
 
 
 def announce(console, model, faces, history, settings):
     """What is about to happen and where its results go."""
     parameters = trainable_parameters(model) / 1e6
-    console.print(f"[bold]{type(model).__name__} {settings.variant}[/bold]: {parameters:.2f} M parameters, {model.input_size} px crops")
+    variant = getattr(settings, "backbone", settings.variant)
+    console.print(f"[bold]{type(model).__name__} {variant}[/bold]: {parameters:.2f} M parameters, {model.input_size} px crops")
     console.print(faces.summary())
+    if "unlabelled" in faces.train.attributes:
+        count = int(faces.train.attributes["unlabelled"].sum())
+        console.print(f"of the training faces {count:,} are without labels: {settings.paradigm}, {settings.method}")
+    drops = f" (a tenth from epochs {', '.join(map(str, settings.drops))} on)" if settings.drops else ""
+    warmup = f", the first {settings.warmup_epochs} as warm-up" if settings.warmup_epochs else ""
     console.print(
-        f"{settings.epochs} epochs of batch {settings.batch_size} at learning rate {settings.learning_rate:g} "
-        f"(a tenth from epochs {', '.join(str(drop) for drop in settings.drops)} on), "
-        f"the first {settings.warmup_epochs} as warm-up, seed {settings.seed}, on {keras.config.backend()}"
+        f"{settings.epochs} epochs of batch {settings.batch_size} at learning rate {settings.learning_rate:g}{drops}{warmup}, "
+        f"seed {settings.seed}, on {keras.config.backend()}"
     )
     if history:
         console.print(f"resumed after epoch {len(history)}")
     console.print(f"writing to {settings.out}: a checkpoint and history.csv every epoch; --resume goes on after an interruption\n")
 
 
-def fit(model, train, test, views, history, settings, description):
+def fit(model, train, test, views, history, settings, description, labels=(), callbacks=()):
     """The epochs after the last finished one: those of the warm-up first, then those of the method's loss."""
     batches = {"size": model.input_size, "batch_size": settings.batch_size}
     for phase, last in (("warmup", min(settings.warmup_epochs, settings.epochs)), ("training", settings.epochs)):
         first = len(history)
-        model.warmup = phase == "warmup"
         if first >= last:
             continue
+        model.warmup = phase == "warmup"
         model.fit(
-            data.pipeline(train, views=views, shuffle=True, seed=settings.seed, epoch=first, **batches),
+            data.pipeline(train, views=views, shuffle=True, seed=settings.seed, epoch=first, labels=labels, **batches),
             validation_data=data.pipeline(test, **batches),
             initial_epoch=first,
             epochs=last,
             verbose=1 if sys.stdout.isatty() else 2,
             callbacks=[
                 keras.callbacks.LearningRateScheduler(step_decay(settings.learning_rate, settings.drops)),
+                *callbacks,
                 EpochCheckpoint(settings.out, history, description, phase),
             ],
         )
+    model.warmup = False
 
 
 def step_decay(rate, drops, factor=0.1):

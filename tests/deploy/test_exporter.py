@@ -285,7 +285,7 @@ class ArgmaxHeatmap(HeatmapInHeatmap):
 def test_an_operation_without_builtin_is_named_and_the_old_file_stays(exported, tmp_path):
     (tmp_path / "m.tflite").write_bytes(b"old")
     model = models.FaceAligner(exported.model.network, ArgmaxHeatmap(16, 4), "aflw19")
-    with pytest.raises(ValueError, match="decoding cannot be converted to TFLite: it needs BitwiseAnd"):
+    with pytest.raises(ValueError, match="part decode cannot be converted to TFLite: it needs BitwiseAnd"):
         deploy.export(model, tmp_path / "m.tflite")
     assert [path.name for path in tmp_path.iterdir()] == ["m.tflite"]
     assert (tmp_path / "m.tflite").read_bytes() == b"old"

@@ -87,12 +87,13 @@ def test_rows_by_hand():
     subsets = {"hard": [2, 3], "flags": np.array([True, False, True, False]), "none": []}
     rows = report(truth, predicted, "aflw19", subsets=subsets).rows()
     assert list(rows) == ["full", "hard", "flags", "none"]
-    assert list(rows["full"]) == ["faces", "nme", "fr@8", "auc@8", "fr@10", "auc@10"]
+    assert list(rows["full"]) == ["faces", "nme", "fr@8", "auc@8", "fr@10", "auc@10", "point_variance"]
     assert rows["full"]["faces"] == 4
-    np.testing.assert_allclose(list(rows["full"].values())[1:], [9.5, 50, 1 / 4, 25, 1.2 / 4], rtol=1e-5)
-    np.testing.assert_allclose(list(rows["hard"].values()), [2, 15, 100, 0, 50, 0], atol=1e-5)
-    np.testing.assert_allclose(list(rows["flags"].values()), [2, 6, 50, 0.375, 0, 0.4], rtol=1e-5)
-    assert rows["none"] == {"faces": 0, "nme": None, "fr@8": None, "auc@8": None, "fr@10": None, "auc@10": None}
+    np.testing.assert_allclose(list(rows["full"].values())[1:-1], [9.5, 50, 1 / 4, 25, 1.2 / 4], rtol=1e-5)
+    assert rows["full"]["point_variance"] == pytest.approx(0, abs=1e-6)  # every face is shifted, no more
+    np.testing.assert_allclose(list(rows["hard"].values())[:-1], [2, 15, 100, 0, 50, 0], atol=1e-5)
+    np.testing.assert_allclose(list(rows["flags"].values())[:-1], [2, 6, 50, 0.375, 0, 0.4], rtol=1e-5)
+    assert rows["none"] == {"faces": 0, **dict.fromkeys(list(rows["full"])[1:])}
 
 
 def test_regions_and_landmarks_by_hand():
@@ -109,6 +110,17 @@ def test_regions_and_landmarks_by_hand():
     assert len(landmarks) == 19
     assert landmarks["chin"] == pytest.approx(10, abs=1e-4) and landmarks["mouth_0"] == pytest.approx(15, abs=1e-4)
     np.testing.assert_allclose(made.face_errors, [10 / 19, 30 / 18], rtol=1e-4)
+
+
+def test_errors_of_each_landmark():
+    truth, predicted = faces_with((10, 20))
+    weights = np.ones((2, 19))
+    weights[1, 4], weights[:, 5] = 0, 0
+    made = report(truth, predicted, "aflw19", weights)
+    expected = np.full(19, 15.0)
+    expected[4:6] = 10, np.nan
+    np.testing.assert_allclose(made.landmark_errors, expected, rtol=1e-5)
+    assert made.landmarks()["right_brow_2"] is None and made.landmarks()["right_brow_1"] == pytest.approx(10, rel=1e-5)
 
 
 def test_faces_that_do_not_count():
@@ -155,7 +167,8 @@ def test_json_has_everything(tmp_path):
     path = made.save(tmp_path / "report.json")
     content = strict(path.read_text())
     assert (content["scheme"], content["normalizer"], content["unit"]) == ("aflw19", "inter_ocular", "percent")
-    assert list(content["subsets"]["hard"]) == ["faces", "nme", "fr@7.5", "auc@7.5"]
+    assert list(content["subsets"]["hard"]) == ["faces", "nme", "fr@7.5", "auc@7.5", "point_variance"]
+    assert content["point_variance_unit"] == "percent squared"
     assert content["faces"][2] == {"name": "c", "nme": 10.0}
     assert set(content["regions"]) == {"brows", "eyes", "nose", "mouth", "contour"}
     assert len(content["landmarks"]) == 19
@@ -164,15 +177,18 @@ def test_json_has_everything(tmp_path):
 
 def test_tables():
     truth, predicted = faces_with(ERRORS)
+    swapped = 2 * truth - predicted
+    predicted[:3:2, :9] = swapped[:3:2, :9]  # nine points off to the left, ten to the right: e^2 (1 - 1 / 19^2)
     made = report(truth, predicted, "aflw19", subsets={"hard": [2, 3]})
     text = str(made)
-    for word in ("inter-ocular", "aflw19", "NME", "FR 8 %", "AUC 8 %", "FR 10 %", "AUC 10 %", "hard", "eyes", "9.50", "0.300"):
+    headings = ("NME", "FR 8 %", "AUC 8 %", "FR 10 %", "AUC 10 %", "Point-Var")
+    for word in ("inter-ocular", "aflw19", *headings, "hard", "eyes", "9.50", "0.300"):
         assert word in text
     assert made.markdown().splitlines() == [
-        "| subset | faces | NME | FR 8 % | AUC 8 % | FR 10 % | AUC 10 % |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-        "| full | 4 | 9.50 | 50.00 | 0.250 | 25.00 | 0.300 |",
-        "| hard | 2 | 15.00 | 100.00 | 0.000 | 50.00 | 0.000 |",
+        "| subset | faces | NME | FR 8 % | AUC 8 % | FR 10 % | AUC 10 % | Point-Var |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+        "| full | 4 | 9.50 | 50.00 | 0.250 | 25.00 | 0.300 | 25.93 |",
+        "| hard | 2 | 15.00 | 100.00 | 0.000 | 50.00 | 0.000 | 49.86 |",
     ]
     assert repr(made) == "<Report of 4 faces, aflw19, inter_ocular>"
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kfacealign.data import RandomView
-from kfacealign.models import HIH
+from kfacealign.models import HIH, PIPNet
 
 # Measured on TensorFlow; every backend must come to the same.
 LOSS = 0.0408524
@@ -41,3 +41,23 @@ def test_a_step_on_viewed_images_moves_the_weights():
     logs = model.train_on_batch(viewed, {**labels, "landmarks": landmarks}, return_dict=True)
     assert all(np.isfinite(value) for value in logs.values())
     assert (keras.ops.convert_to_numpy(model.trainable_weights[0]) != before).all()
+
+
+def test_a_step_of_pipnet_with_unlabelled_samples(monkeypatch):
+    """Offsets at gathered cells, a task of the curriculum and the metric, all inside the compiled step."""
+
+    def strided(name, input_size, weights, width):
+        image = keras.Input((input_size, input_size, 3))
+        return keras.Model(image, keras.layers.Conv2D(16, 32, strides=32, activation="relu")(keras.ops.multiply(image, 1 / 255)))
+
+    monkeypatch.setattr("kfacealign.models.pipnet.make_backbone", strided)
+    model, (_, images, labels) = PIPNet("ibug68", input_size=128, neighbors=3), model_and_batch()
+    images = np.tile(images, (1, 2, 2, 1))
+    model.task = 1
+    model.compile(keras.optimizers.Adam(1e-2), jit_compile=False)
+    labels["unlabelled"] = np.array([0, 1], "float32")
+    before = [keras.ops.convert_to_numpy(weight) for weight in model.trainable_weights]
+    losses = [model.train_on_batch(images, labels, return_dict=True)["loss"] for _ in range(5)]
+    assert losses[-1] < losses[0]
+    moved = [(keras.ops.convert_to_numpy(weight) != old).any() for weight, old in zip(model.trainable_weights, before)]
+    assert all(moved) and len(moved) == 12

@@ -1,0 +1,96 @@
+"""`kfacealign models`: parameters and multiply-adds of the models, beside those of the papers."""
+
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from kfacealign import schemes
+from kfacealign.models.complexity import multiply_adds, trainable_parameters
+from kfacealign.models.coordnet import CoordNet
+from kfacealign.models.hih import HIH
+from kfacealign.models.mapnet import MapNet
+from kfacealign.models.pipnet import PIPNet
+from kfacealign.quiet import quiet
+
+MODELS = {"pipnet": PIPNet, "coordnet": CoordNet, "mapnet": MapNet, "hih": HIH}
+
+NOTES = {
+    "coordnet": "CoordNet: the paper's parameters are those of 98 landmarks.",
+    "mapnet": "MapNet: at stride 2; the paper's GFLOPs leave out the transposed convolutions.",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a paper's table.
+
+    Attributes:
+        model: key of `MODELS`. network: what the row calls it.
+        scheme: the landmarks at which the published number of parameters holds.
+        parameters: published, millions, with the digits printed. gflops: likewise, billions.
+        settings: arguments of the model.
+    """
+
+    model: str
+    network: str
+    scheme: str
+    parameters: str
+    gflops: str
+    settings: dict
+
+
+# PIPNet's Table 9 and HIH's Table I.
+ROWS = (
+    Row("pipnet", "MobileNetV2", "ibug68", "4.2", "0.5", {"backbone": "mobilenet_v2"}),
+    Row("pipnet", "MobileNetV3", "ibug68", "4.5", "0.4", {"backbone": "mobilenet_v3_large"}),
+    Row("pipnet", "ResNet-18", "ibug68", "12.0", "2.4", {"backbone": "resnet18"}),
+    Row("pipnet", "ResNet-50", "ibug68", "26.7", "5.6", {"backbone": "resnet50"}),
+    Row("pipnet", "ResNet-101", "ibug68", "45.7", "10.5", {"backbone": "resnet101"}),
+    Row("coordnet", "ResNet-18", "wflw98", "28.3", "2.4", {"backbone": "resnet18"}),
+    Row("coordnet", "ResNet-50", "wflw98", "91.0", "5.5", {"backbone": "resnet50"}),
+    Row("coordnet", "ResNet-101", "wflw98", "110.0", "10.4", {"backbone": "resnet101"}),
+    Row("mapnet", "ResNet-18", "ibug68", "28", "3.0", {"backbone": "resnet18", "stride": 2}),
+    Row("mapnet", "ResNet-50", "ibug68", "52.9", "6.0", {"backbone": "resnet50", "stride": 2}),
+    Row("mapnet", "ResNet-101", "ibug68", "71.9", "10.9", {"backbone": "resnet101", "stride": 2}),
+    Row("hih", "1 hourglass", "wflw98", "10.37", "6.99", {"stacks": 1}),
+    Row("hih", "2 hourglasses", "wflw98", "14.47", "10.38", {"stacks": 2}),
+    Row("hih", "4 hourglasses", "wflw98", "22.68", "17.15", {"stacks": 4}),
+)
+
+
+def run(arguments):
+    console = Console()
+    rows = [row for row in ROWS if arguments.model in (None, row.model)]
+    sizes = [measure(row) for row in track(rows, "building", console=console, transient=True)]
+    console.print(size_table(rows, sizes))
+    for model in dict.fromkeys(row.model for row in rows):
+        if model in NOTES:
+            console.print(NOTES[model])
+    return 0
+
+
+def measure(row):
+    """Trainable parameters and multiply-adds of a row's model at 256 px, as many as they are."""
+    with quiet():  # notices of TensorFlow and KerasHub when they start
+        model = MODELS[row.model](row.scheme, **row.settings)
+    return trainable_parameters(model), multiply_adds(model.network)
+
+
+def size_table(rows, sizes):
+    """Rows and what `measure` found for each -> the table."""
+    table = Table(title="trainable parameters and multiply-adds of a 256 px crop", title_justify="left")
+    for name in ("model", "network", "points", "parameters, M", "paper", "GFLOPs", "paper"):
+        table.add_column(name, justify="left" if name in ("model", "network") else "right")
+    for row, (parameters, operations) in zip(rows, sizes):
+        table.add_row(
+            MODELS[row.model].__name__,
+            row.network,
+            str(schemes.get(row.scheme).num_points),
+            f"{parameters / 1e6:.2f}",
+            row.parameters,
+            f"{operations / 1e9:.2f}",
+            row.gflops,
+        )
+    return table

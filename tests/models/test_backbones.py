@@ -1,0 +1,140 @@
+import os
+import subprocess
+import sys
+import urllib.error
+import warnings
+
+import keras
+import numpy as np
+import pytest
+
+from kfacealign.models.backbones import backbone
+from kfacealign.models.complexity import trainable_parameters
+
+
+def crops(size, seed=0):
+    return np.random.default_rng(seed).uniform(0, 255, (2, size, size, 3)).astype("float32")
+
+
+def check_size(network, channels, parameters):
+    """Those of all five networks follow from PIPNet's, which `tests/test_models_command.py` counts."""
+    assert network.name == "backbone"
+    assert network.input_shape == (None, 64, 64, 3)
+    assert network.output_shape == (None, 2, 2, channels)
+    assert trainable_parameters(network) == parameters
+
+
+def test_imagenet_weights_of_a_resnet(monkeypatch):
+    """KerasHub's network gets the pixels normalised as its weights expect, and its weights come over whole."""
+    import keras_hub
+
+    original = keras_hub.models.ResNetBackbone([64], [7], [64, 128, 256, 512], [2] * 4, [1, 2, 2, 2], "basic_block")
+    asked = []
+    monkeypatch.setattr(keras_hub.models.ResNetBackbone, "from_preset", lambda name: asked.append(name) or original)
+    network = backbone("resnet18", 64, weights="imagenet")
+    check_size(network, 512, 11_176_512)
+    assert asked == ["resnet_18_imagenet"] and asked[0] in keras_hub.models.ResNetBackbone.presets
+    images = crops(64)
+    normalized = (images / 255 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
+    np.testing.assert_allclose(network(images), original(normalized.astype("float32")), rtol=1e-3, atol=1e-4)
+
+
+def test_imagenet_weights_of_a_mobilenet(tmp_path, monkeypatch):
+    """Fetched and loaded without a warning that the crops are not of 224 px; they expect pixels between -1 and 1."""
+    settings = {"input_shape": (64, 64, 3), "include_top": False, "include_preprocessing": False}
+    original = keras.applications.MobileNetV3Large(weights=None, **settings)
+    path = str(tmp_path / "x.weights.h5")
+    original.save_weights(path)
+    asked = []
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", lambda name, *args, **kwargs: asked.append(name) or path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        network = backbone("mobilenet_v3_large", 64, weights="imagenet")
+    assert asked == ["weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5"]
+    check_size(network, 960, 2_971_952)
+    images = crops(64)
+    np.testing.assert_allclose(network(images), original(images / 127.5 - 1), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "loader", "folder"),
+    [
+        ("resnet18", "keras_hub.models.ResNetBackbone.from_preset", "kagglehub"),
+        ("mobilenet_v2", "keras.applications.MobileNetV2", "models"),
+        ("mobilenet_v3_large", "keras.applications.MobileNetV3Large", "models"),
+    ],
+)
+def test_weights_that_cannot_be_fetched(monkeypatch, name, loader, folder):
+    def refuse(*args, **kwargs):
+        raise urllib.error.URLError("no\nroute")
+
+    monkeypatch.setattr(loader, refuse)
+    with pytest.raises(ValueError, match=f"weights of {name} cannot be fetched") as error:
+        backbone(name, 32, weights="imagenet")
+    message = str(error.value)
+    assert "\n" not in message and "no route" in message
+    assert "internet connection" in message and folder in message
+    assert "backbone_weights=None" in message and "--backbone-weights none" in message
+
+
+def test_a_missing_kerashub_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras_hub.models", None)
+    with pytest.raises(ValueError, match="resnet50 needs KerasHub .*pip install keras-hub"):
+        backbone("resnet50", 64)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "vgg16"}, "backbone is one of resnet18, .*mobilenet_v3_large, not 'vgg16'"),
+        ({"input_size": 100}, "multiple of 32"),
+        ({"input_size": 0}, "multiple of 32"),
+        ({"weights": "celeba"}, '"imagenet" or None'),
+        ({"width": 0}, "backbone_width must be positive"),
+        ({"width": 0.5, "weights": "imagenet"}, "ImageNet weights are of backbone_width=1, got 0.5"),
+    ],
+)
+def test_mistakes(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        backbone(**{"name": "resnet18", "input_size": 64, **arguments})
+
+
+def test_width_multiplies_the_channels():
+    """Filters become multiples of 8, at the joins of the residual blocks too: 0.2 * 2048 = 409.6 -> 408."""
+    assert backbone("resnet50", 32, width=0.2).output_shape == (None, 1, 1, 408)
+
+
+LOAD = """
+import sys
+sys.modules["keras_hub"] = None
+import keras, numpy as np
+data = np.load("data.npz")
+name = sys.argv[1]
+outputs = keras.ops.convert_to_numpy(keras.saving.load_model(name + ".keras")(data["images"]))
+np.testing.assert_allclose(outputs, data[name], rtol=1e-3, atol=1e-4)
+print("the same")
+"""
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A ResNet inside another functional model and its beginning, saved, and their outputs."""
+    folder, images = tmp_path_factory.mktemp("saved"), crops(32)
+    network = backbone("resnet18", 32, width=0.25)
+    beginning = keras.Model(network.input, network.get_layer("stack0_block0_add").output)
+    outputs = {}
+    for name, network in {"resnet18": network, "beginning": beginning}.items():
+        image = keras.Input((32, 32, 3))
+        model = keras.Model(image, network(image))
+        model.save(folder / f"{name}.keras")
+        outputs[name] = keras.ops.convert_to_numpy(model(images))
+    np.savez(folder / "data.npz", images=images, **outputs)
+    return folder
+
+
+# JAX compiles an initialiser for every shape of a weight, half a minute for a whole network.
+@pytest.mark.parametrize(("backend", "name"), [("tensorflow", "resnet18"), ("jax", "beginning")])
+def test_a_saved_one_loads_without_kerashub(saved, backend, name):
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    result = subprocess.run([sys.executable, "-c", LOAD, name], cwd=saved, env=environment, capture_output=True, text=True)
+    assert result.stdout == "the same\n", result.stderr[-3000:]
