@@ -29,7 +29,7 @@ def heads(scheme, size, width):
     pip = functools.partial(kfa.models.PIPNet, scheme, stride=size // 8, offset_weight=0.1, **common)
     return {
         "coordinate": (functools.partial(kfa.models.CoordNet, scheme, **common), False),
-        "heatmap": (functools.partial(kfa.models.MapNet, scheme, stride=2, width=max(32, int(512 * width) // 2), **common), True),
+        "heatmap": (functools.partial(kfa.models.MapNet, scheme, stride=4, width=int(256 * width), **common), True),
         "pip": (functools.partial(pip, neighbors=0), False),
         "pip + neighbours": (functools.partial(pip, neighbors=10), False),
     }

@@ -184,7 +184,7 @@ def write_saved_model(model, folder):
 
 def to_tflite(aligner, precision, crops=None, flip=False):
     """Bytes of the TFLite model: the parts of inference, converted one by one and joined."""
-    parts = part_models(aligner, flip)
+    parts = part_models(aligner, flip, precision)
     feeds = [None] * len(parts) if crops is None else calibration_feeds(parts, crops)
     read, converted = {"landmarks", "scores"}, []
     for (model, quantizable), samples in zip(reversed(parts), reversed(feeds)):
@@ -204,7 +204,7 @@ def to_tflite(aligner, precision, crops=None, flip=False):
     return content
 
 
-def part_models(aligner, flip=False):
+def part_models(aligner, flip=False, precision="float32"):
     """The parts of inference as functional models of batch 1 (dict to dict), each with whether it may be quantised."""
     size = aligner.input_size
     shapes = {"image": (1, size, size, 3)}
@@ -212,7 +212,8 @@ def part_models(aligner, flip=False):
     parts = aligner.inference_parts(in_float32(aligner.network))
     for part in flip_averaged(parts, aligner.scheme) if flip else parts:
         inputs = {name: keras.Input(batch_shape=shapes[name], dtype="float32", name=name) for name in part.inputs}
-        outputs = part(inputs)
+        function = part.in_integers if precision == "int8" and part.in_integers else part.function
+        outputs = function(inputs)
         shapes.update({name: tensor.shape for name, tensor in outputs.items()})
         models.append((keras.Model(inputs, outputs, name=part.name), part.quantizable))
     return models

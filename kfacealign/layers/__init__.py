@@ -4,5 +4,14 @@ from kfacealign.layers.decimal_head import DecimalHeatmapHead
 from kfacealign.layers.gradient_reversal import GradientReversal
 from kfacealign.layers.hourglass import CornerAlignedUpSampling2D
 from kfacealign.layers.pixel_in_pixel import PixelInPixelHead
+from kfacealign.layers.transformer import LearnedPosition2D, TransformerDecoder, TransformerEncoder
 
-__all__ = ["CornerAlignedUpSampling2D", "DecimalHeatmapHead", "GradientReversal", "PixelInPixelHead"]
+__all__ = [
+    "CornerAlignedUpSampling2D",
+    "DecimalHeatmapHead",
+    "GradientReversal",
+    "LearnedPosition2D",
+    "PixelInPixelHead",
+    "TransformerDecoder",
+    "TransformerEncoder",
+]

@@ -71,19 +71,47 @@ class PixelInPixelHead(keras.layers.Layer):
         Returns:
             dict: x, y `(B, K)`, neighbor_x, neighbor_y `(B, K, C)`.
         """
+        kernel, bias = self.columns(self.branches)
         rows = ops.transpose(ops.cast(gathered, self.compute_dtype), (1, 0, 2))
+        return self.separate(self.branches, ops.transpose(ops.matmul(rows, kernel), (1, 0, 2)) + bias)
+
+    def convolve_at_cells(self, gathered):
+        """As `at_cells`, by grouped convolutions, one group a landmark.
+
+        x and y are one, the neighbours' another: their ranges differ, so when they are
+        quantised their scales must. TFLite runs these faster in integers than the product
+        and quantises their kernels channel by channel, but they have no gradient on
+        TensorFlow's CPU.
+        """
+        features = gathered.shape[-1]
+        row = ops.reshape(ops.cast(gathered, self.compute_dtype), (-1, 1, 1, self.points * features))
         found = {}
-        for name in self.branches:
-            kernel, bias = self.columns(getattr(self, name))
-            values = ops.transpose(ops.matmul(rows, kernel), (1, 0, 2)) + bias
-            found[name] = values if name.startswith("neighbor") else ops.squeeze(values, axis=-1)
+        for names in filter(None, (self.branches[:2], self.branches[2:])):
+            kernel, bias = self.columns(names)
+            kernel = ops.reshape(ops.transpose(kernel, (1, 0, 2)), (1, 1, features, -1))
+            values = ops.conv(row, kernel, 1, "valid", data_format="channels_last")
+            found.update(self.separate(names, ops.reshape(values, (-1, *bias.shape)) + bias))
         return found
 
-    def columns(self, branch):
-        """A 1x1 convolution's kernel as one matrix per landmark, (K, F, J), and its bias, (K, J)."""
-        kernel, bias = (ops.cast(weight, self.compute_dtype) for weight in (branch.kernel, branch.bias))
-        kernel = ops.reshape(kernel, (branch.kernel.shape[2], self.points, -1))
-        return ops.transpose(kernel, (1, 0, 2)), ops.reshape(bias, (self.points, -1))
+    def columns(self, names):
+        """The 1x1 convolutions of some branches side by side: one matrix per landmark, (K, F, J), and biases, (K, J)."""
+        kernels, biases = [], []
+        for name in names:
+            branch = getattr(self, name)
+            kernels.append(ops.reshape(branch.kernel, (branch.kernel.shape[2], self.points, -1)))
+            biases.append(ops.reshape(branch.bias, (self.points, -1)))
+        kernel = ops.cast(ops.concatenate(kernels, axis=-1), self.compute_dtype)
+        return ops.transpose(kernel, (1, 0, 2)), ops.cast(ops.concatenate(biases, axis=-1), self.compute_dtype)
+
+    def separate(self, names, values):
+        """`(B, K, J)` -> the tensor of each branch."""
+        found, first = {}, 0
+        for name in names:
+            width = getattr(self, name).filters // self.points
+            part = values[:, :, first : first + width]
+            found[name] = part if name.startswith("neighbor") else ops.squeeze(part, axis=-1)
+            first += width
+        return found
 
     def compute_output_shape(self, input_shape):
         return {"score": (*input_shape[:-1], self.points), "features": tuple(input_shape)}

@@ -4,7 +4,8 @@ from kfacealign.models.aligner import FaceAligner
 from kfacealign.models.coordnet import CoordNet
 from kfacealign.models.hih import HIH
 from kfacealign.models.inference import DecodeLandmarks
+from kfacealign.models.lotr import CNNFFN, LOTR
 from kfacealign.models.mapnet import MapNet
 from kfacealign.models.pipnet import PIPNet
 
-__all__ = ["CoordNet", "DecodeLandmarks", "FaceAligner", "HIH", "MapNet", "PIPNet"]
+__all__ = ["CNNFFN", "CoordNet", "DecodeLandmarks", "FaceAligner", "HIH", "LOTR", "MapNet", "PIPNet"]

@@ -131,6 +131,10 @@ def mobilenet(name, input_size, weights, width):
         # That the weights were trained at 224 px; they are convolutions, which fit any size.
         warnings.filterwarnings("ignore", message=".*input_shape. is undefined or non-square")
         network = fetch(name, "keras", build) if weights else build()
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            # PyTorch's and the ResNets'; with Keras' 0.999 the statistics of a short training lag behind its weights.
+            layer.momentum = 0.9
     return keras.Model(image, network.output, name="backbone")
 
 

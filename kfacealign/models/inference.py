@@ -16,12 +16,14 @@ class InferencePart:
         inputs: names of the tensors it reads.
         function: dict of these tensors -> dict of new ones, built of Keras layers.
         quantizable: whether it may compute in integers; decoding may not.
+        in_integers: a form of `function` with the same results that quantises better.
     """
 
     name: str
     inputs: tuple
     function: Callable
     quantizable: bool
+    in_integers: Callable | None = None
 
     def __call__(self, tensors):
         return self.function(tensors)

@@ -139,12 +139,13 @@ class PIPNet(FaceAligner):
         """The network, the winning cells, the offsets there, the landmarks."""
         network = network or self.network
         head = network.get_layer("head")
-        steps = (Locate(self.codec, name="locate"), OffsetsAtCells(head, name="offsets"), DecodeLandmarks(self.codec, name="decode"))
+        locate, decode = Locate(self.codec, name="locate"), DecodeLandmarks(self.codec, name="decode")
+        product, grouped = (OffsetsAtCells(head, grouped, name="offsets") for grouped in (False, True))
         return [
             InferencePart("network", ("image",), lambda tensors: network(tensors["image"], training=False), True),
-            InferencePart("locate", ("score", "features"), steps[0], False),
-            InferencePart("offsets", ("gathered",), steps[1], True),
-            InferencePart("decode", ("cells", "scores", *head.branches), steps[2], False),
+            InferencePart("locate", ("score", "features"), locate, False),
+            InferencePart("offsets", ("gathered",), product, True, in_integers=grouped),
+            InferencePart("decode", ("cells", "scores", *head.branches), decode, False),
         ]
 
     # === Config ===
@@ -223,11 +224,12 @@ class Locate(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="kfacealign")
 class OffsetsAtCells(keras.layers.Layer):
-    """`gathered` features -> the offset branches of a `PixelInPixelHead` there."""
+    """`gathered` features -> the offset branches of a `PixelInPixelHead` there, by grouped convolutions or by products."""
 
-    def __init__(self, head, **kwargs):
+    def __init__(self, head, grouped, **kwargs):
         super().__init__(**{"dtype": "float32", "autocast": False, **kwargs})
         self.head = head
+        self.grouped = grouped
 
     def call(self, outputs):
-        return self.head.at_cells(outputs["gathered"])
+        return (self.head.convolve_at_cells if self.grouped else self.head.at_cells)(outputs["gathered"])

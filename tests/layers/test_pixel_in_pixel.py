@@ -39,9 +39,10 @@ def read(dense, cells, neighbors):
     return found
 
 
-def test_offsets_at_cells_are_those_of_the_dense_convolutions(head, case):
+@pytest.mark.parametrize("method", ["at_cells", "convolve_at_cells"])
+def test_offsets_at_cells_are_those_of_the_dense_convolutions(head, case, method):
     features, cells = case
-    found = head.at_cells(features_at_cells(ops.array(features), ops.array(cells, dtype="float32")))
+    found = getattr(head, method)(features_at_cells(ops.array(features), ops.array(cells, dtype="float32")))
     for name, expected in read(head.dense(ops.array(features)), cells, NEIGHBORS).items():
         np.testing.assert_allclose(found[name], expected, rtol=1e-5, atol=1e-5)
 
@@ -55,7 +56,7 @@ def test_features_come_from_row_y_and_column_x():
 def test_gathering_costs_under_three_million_multiply_adds_at_98_landmarks():
     head = PixelInPixelHead(98, 10)
     head.build((None, 8, 8, 1280))
-    gathered = sum(np.prod(head.columns(getattr(head, name))[0].shape) for name in head.branches)
+    gathered = np.prod(head.columns(head.branches)[0].shape)
     dense = sum(np.prod(getattr(head, name).kernel.shape) for name in head.branches) * 64
     assert gathered == 98 * 1280 * 22 < 3e6
     assert dense == 64 * gathered
@@ -65,7 +66,8 @@ def test_without_neighbours_there_are_three_branches():
     head = PixelInPixelHead(POINTS, 0)
     head.build((None, SIZE, SIZE, CHANNELS))
     assert len(head.weights) == 6
-    assert set(head.at_cells(ops.zeros((1, POINTS, CHANNELS)))) == {"x", "y"}
+    for found in (head.at_cells, head.convolve_at_cells):
+        assert set(found(ops.zeros((1, POINTS, CHANNELS)))) == {"x", "y"}
 
 
 def test_branches_start_near_zero():

@@ -154,7 +154,6 @@ def test_exports_agree_and_need_no_foreign_operations(model, crops, tmp_path):
     np.testing.assert_allclose(found_scores, scores, rtol=1e-3)
     quantized = deploy.export(model, tmp_path / "q.tflite", precision="int8", calibration=crops)
     operators = deploy.flatbuffer.operators(quantized.read_bytes())
-    assert ("BATCH_MATMUL", "INT8") in operators and ("CONV_2D", "INT8") in operators
     assert {kind for name, kind in operators if name == "CONV_2D"} == {"INT8"}
     found, _ = deploy.load(quantized).align(crops)
     spread = np.ptp(expected)
