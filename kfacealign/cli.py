@@ -12,6 +12,8 @@ import traceback
 from kfacealign.quiet import quiet
 
 SCHEMES = ("wflw98", "ibug68", "cofw29", "aflw19", "jd106", "menpo39")
+DATASETS = ("wflw", "pts", "synthetic", "synthetic68", "synthetic106")
+FLIP_HELP = "average with the answer on the mirrored crop (.keras models; exported ones by export --flip)"
 MODEL_HELP = "a trained model (.keras) or an exported one (.tflite, or a SavedModel folder)"
 
 
@@ -90,6 +92,12 @@ def add_align(commands):
         help="the face's box, brows to chin and ear to ear, in pixels from the top-left corner, in place of the detector; "
         "write --box=X0,... if X0 is negative",
     )
+    parser.add_argument(
+        "--five-points",
+        action="store_true",
+        help="read each face a second time, turned upright by the eyes, nose and mouth found; for models trained on such crops",
+    )
+    parser.add_argument("--flip", action="store_true", help=FLIP_HELP)
     parser.add_argument("--out", default="aligned", metavar="DIR", help="directory of the results (default %(default)s)")
 
 
@@ -102,11 +110,14 @@ def add_evaluate(commands):
         "landmark_errors.png and predictions.png.",
     )
     parser.add_argument("--model", required=True, help=MODEL_HELP)
-    parser.add_argument("--dataset", required=True, choices=("wflw", "pts", "synthetic", "synthetic68"))
+    parser.add_argument("--dataset", required=True, choices=DATASETS)
     parser.add_argument("--data-dir", metavar="DIR", help="the dataset's directory; synthetic faces are written to it if need be")
     parser.add_argument("--scheme", choices=SCHEMES, help="landmark scheme of --dataset pts (default: the model's)")
     parser.add_argument("--normalizer", help="what errors are divided by: inter_ocular, inter_pupil, box, diagonal or image")
-    parser.add_argument("--flip", action="store_true", help="average with the answer on the mirrored crop")
+    parser.add_argument(
+        "--align", choices=("box", "five_points"), default="box", help="how faces are cropped; as in training (default %(default)s)"
+    )
+    parser.add_argument("--flip", action="store_true", help=FLIP_HELP)
     parser.add_argument("--out", default="evaluation", metavar="DIR", help="directory of the results (default %(default)s)")
 
 
@@ -149,10 +160,10 @@ def add_models(commands):
         commands,
         "models",
         "the size of every model beside its paper's",
-        "Builds the models at 256 px with random weights and prints their parameters and multiply-adds beside the numbers that "
-        "the papers give.",
+        "Builds the models with random weights and prints their parameters, and multiply-adds or megabytes, beside the numbers "
+        "that the papers give.",
     )
-    names = ("pipnet", "coordnet", "mapnet", "hih")
+    names = ("pipnet", "coordnet", "mapnet", "hih", "lotr")
     parser.add_argument("--model", choices=names, help="only this one (default: all, about a minute)")
 
 

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from kfacealign import deploy, geometry
+from kfacealign.commands import align_options
+from kfacealign.data import alignment
 from kfacealign.data.pts import write_points
 from kfacealign.detect import HaarDetector, face_box
 from kfacealign.drawing import draw_landmarks
@@ -22,14 +24,18 @@ COORDINATES = (
 
 def run(arguments):
     outputs = output_names(arguments.photos)
+    options = align_options(arguments)
     model = deploy.load(arguments.model)
+    if arguments.five_points:
+        alignment.indices(model.scheme)  # refuses a scheme that has none
     detector = make_detector() if arguments.box is None else None
     out = Path(arguments.out)
     failed = 0
     with Progress(disable=len(arguments.photos) == 1, console=Console()) as bar:
         for photo in bar.track(arguments.photos, description="aligning"):
             try:
-                faces, written = align_photo(model, photo, arguments.box, detector, out / outputs[photo])
+                stem = out / outputs[photo]
+                faces, written = align_photo(model, photo, arguments.box, detector, stem, arguments.five_points, options)
             except (ValueError, OSError) as error:
                 failed += 1
                 reason = getattr(error, "strerror", None) or error
@@ -64,7 +70,7 @@ def make_detector():
         raise ValueError(error) from None
 
 
-def align_photo(model, photo, box, detector, stem):
+def align_photo(model, photo, box, detector, stem, five_points=False, options=None):
     """Aligns one photograph and writes its results.
 
     Args:
@@ -72,6 +78,8 @@ def align_photo(model, photo, box, detector, stem):
         photo: path.
         box: (4,) of the only face, or None for those that `detector` finds.
         stem: path of the results without suffix.
+        five_points: whether a second pass reads the faces aligned by the five points that the first found.
+        options: dict of further arguments of `model.align`.
 
     Returns:
         Number of faces and the list of files written.
@@ -82,8 +90,12 @@ def align_photo(model, photo, box, detector, stem):
     image = read_photo(photo)
     boxes = [box] if box is not None else detected_faces(detector, image)
     boxes = [geometry.square_box(box, model.enlarge) for box in boxes]
-    landmarks, scores = align_faces(model, image, boxes)
-    return len(boxes), write_results(model, photo, image, boxes, landmarks, scores, stem)
+    options = options or {}
+    landmarks, scores = align_faces(model, image, boxes, **options)
+    if five_points:
+        landmarks, scores = alignment.refine(model, image, landmarks, scores, **options)
+    description = describe(model, photo, image, "five_points" if five_points else "box")
+    return len(boxes), write_results(model, description, image, boxes, landmarks, scores, stem)
 
 
 def read_photo(path):
@@ -114,25 +126,34 @@ def detected_faces(detector, image):
     return face_box(boxes)
 
 
-def align_faces(model, image, boxes):
+def align_faces(model, image, boxes, **options):
     """Landmarks `(N, K, 2)` in image coordinates and scores `(N, K)` of the faces in square boxes."""
     crops, matrices = zip(*(geometry.crop(image, box, model.input_size) for box in boxes))
-    landmarks, scores = model.align(np.stack(crops), verbose=0)
+    landmarks, scores = model.align(np.stack(crops), verbose=0, **options)
     to_image = geometry.invert_affine(np.stack(matrices))
     return geometry.apply_affine(to_image, landmarks * model.input_size), scores
 
 
-def write_results(model, photo, image, boxes, landmarks, scores, stem):
-    points = [stem.with_name(f"{stem.name}.pts")]
-    if len(boxes) > 1:
-        points = [stem.with_name(f"{stem.name}_{number}.pts") for number in range(1, len(boxes) + 1)]
-    description = {
+def describe(model, photo, image, align):
+    """What the results say of photograph and model."""
+    return {
         "photo": str(photo),
         "width": image.shape[1],
         "height": image.shape[0],
         "scheme": model.scheme.name,
         "point_names": list(model.scheme.point_names),
         "coordinates": COORDINATES,
+        "align": align,
+    }
+
+
+def write_results(model, description, image, boxes, landmarks, scores, stem):
+    """Writes the picture, the JSON file and a `.pts` file for each face; returns their paths."""
+    points = [stem.with_name(f"{stem.name}.pts")]
+    if len(boxes) > 1:
+        points = [stem.with_name(f"{stem.name}_{number}.pts") for number in range(1, len(boxes) + 1)]
+    description = {
+        **description,
         "faces": [
             {
                 "box": np.round(box, 3).tolist(),

@@ -1,5 +1,6 @@
-"""`kfacealign models`: parameters and multiply-adds of the models, beside those of the papers."""
+"""`kfacealign models`: parameters, and multiply-adds or megabytes, of the models, beside those of the papers."""
 
+import math
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -10,6 +11,7 @@ from kfacealign import schemes
 from kfacealign.models.complexity import multiply_adds, trainable_parameters
 from kfacealign.models.coordnet import CoordNet
 from kfacealign.models.hih import HIH
+from kfacealign.models.lotr import CNNFFN, LOTR
 from kfacealign.models.mapnet import MapNet
 from kfacealign.models.pipnet import PIPNet
 from kfacealign.quiet import quiet
@@ -60,14 +62,44 @@ ROWS = (
 )
 
 
+@dataclass(frozen=True)
+class LOTRRow:
+    """A row of LOTR's Table 3, which counts other things than the others do.
+
+    Attributes:
+        model: class. network: what the table calls it.
+        parameters: published, millions. megabytes: likewise, of 2^20 bytes.
+        settings: arguments of the model.
+    """
+
+    model: type
+    network: str
+    parameters: str
+    megabytes: str
+    settings: dict
+
+
+LOTR_ROWS = (
+    LOTRRow(LOTR, "LOTR-M", "2.81", "10.59", {"variant": "m"}),
+    LOTRRow(LOTR, "LOTR-M+", "3.71", "14.03", {"variant": "m+"}),
+    LOTRRow(LOTR, "LOTR-R+", "25.21", "95.97", {"variant": "r+"}),
+    LOTRRow(CNNFFN, "CNN + FFN, MobileNetV2", "3.89", "14.71", {"backbone": "mobilenet_v2"}),
+    LOTRRow(CNNFFN, "CNN + FFN, ResNet-50", "25.24", "96.09", {"backbone": "resnet50"}),
+)
+
+
 def run(arguments):
     console = Console()
     rows = [row for row in ROWS if arguments.model in (None, row.model)]
-    sizes = [measure(row) for row in track(rows, "building", console=console, transient=True)]
-    console.print(size_table(rows, sizes))
+    if rows:
+        sizes = [measure(row) for row in track(rows, "building", console=console, transient=True)]
+        console.print(size_table(rows, sizes))
     for model in dict.fromkeys(row.model for row in rows):
         if model in NOTES:
             console.print(NOTES[model])
+    if arguments.model in (None, "lotr"):
+        sizes = [measure_lotr(row) for row in track(LOTR_ROWS, "building", console=console, transient=True)]
+        console.print(lotr_table(sizes))
     return 0
 
 
@@ -93,4 +125,23 @@ def size_table(rows, sizes):
             f"{operations / 1e9:.2f}",
             row.gflops,
         )
+    return table
+
+
+def measure_lotr(row):
+    """Parameters of a row's model at 192 px and 106 landmarks, batch-norm statistics among them, and the trainable ones."""
+    with quiet():
+        model = row.model("jd106", **row.settings)
+    return model.count_params(), trainable_parameters(model)
+
+
+def lotr_table(sizes):
+    """What `measure_lotr` found for `LOTR_ROWS` -> the table. Megabytes are cut off after two digits, as the paper's."""
+    title = "LOTR, 106 points, 192 px crops: parameters with batch-norm statistics, and four bytes of each trainable one"
+    table = Table("network", title=title, title_justify="left")
+    for name in ("parameters, M", "paper", "MB (2^20 bytes)", "paper"):
+        table.add_column(name, justify="right")
+    for row, (parameters, trainable) in zip(LOTR_ROWS, sizes):
+        megabytes = math.floor(100 * 4 * trainable / 2**20) / 100
+        table.add_row(row.network, f"{parameters / 1e6:.2f}", row.parameters, f"{megabytes:.2f}", row.megabytes)
     return table

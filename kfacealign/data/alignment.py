@@ -7,7 +7,7 @@ between its corners, which all schemes annotate and which neither blink nor gaze
 
 import numpy as np
 
-from kfacealign import schemes
+from kfacealign import geometry, schemes
 
 # The five points of the mean face in crops of the default enlargement. They are those of the jd106 mean shape, shrunk
 # until its box fills 2/3 of the crop, where a crop made by the box itself fills 80 %: the five points of a turned face
@@ -148,3 +148,31 @@ def crop_matrices(landmarks, scheme, size, enlarge=ENLARGE):
         raise ValueError(f"enlarge must be a positive factor, got {enlarge}")
     template = 0.5 + (TEMPLATE - 0.5) * (ENLARGE / enlarge)
     return similarity(five_points(landmarks, scheme), template * size)
+
+
+def refine(model, image, landmarks, scores, **options):
+    """Reads faces again, aligned by the five points of a first reading.
+
+    This is how a model of aligned crops meets a photograph in which only boxes are known. A face whose first landmarks
+    have their five points in one place keeps these.
+
+    Args:
+        model: anything with `align`, `scheme`, `input_size` and `enlarge`.
+        image: (H, W, 3) uint8 RGB, the photograph.
+        landmarks: (N, K, 2) of the first reading, image coordinates. scores: (N, K), theirs.
+        options: of `model.align`.
+
+    Returns:
+        landmarks (N, K, 2) in image coordinates and scores (N, K) of the second reading.
+
+    Raises:
+        ValueError: the scheme has no five points.
+    """
+    landmarks, scores = np.array(landmarks, "float32"), np.array(scores, "float32")
+    again = np.flatnonzero(usable(landmarks, np.ones(scores.shape), model.scheme))
+    if len(again):
+        matrices = crop_matrices(landmarks[again], model.scheme, model.input_size, model.enlarge)
+        crops = np.stack([geometry.warp(image, matrix, model.input_size) for matrix in matrices])
+        found, scores[again] = model.align(crops, verbose=0, **options)
+        landmarks[again] = geometry.apply_affine(geometry.invert_affine(matrices), found * model.input_size)
+    return landmarks, scores

@@ -34,7 +34,8 @@ def export(aligner, path, format=None, precision="float32", calibration=None, ca
     `scores` (1, K). Scheme, point names, input size, conventions and precision are in
     its metadata entry `kfacealign` (JSON), for a SavedModel in
     `assets.extra/kfacealign.json`. Network and decoding are converted apart and
-    joined, so `precision` applies to the network only; decoding is always float32.
+    joined, so `precision` applies to the network only; decoding is always float32. The
+    parts that an int8 file leaves in float are listed in its metadata as `float_parts`.
     The file or folder appears whole or not at all.
 
     Args:
@@ -194,10 +195,11 @@ def to_tflite(aligner, precision, crops=None, flip=False):
         content = convert(pruned, precision if quantizable else "float32", samples)
         converted.insert(0, (content, read - set(outputs)))
         read = converted[0][1] | set(flatbuffer.inputs_read(flatbuffer.unpack(content)))
+    float_parts = [model.name for model, quantizable in parts if not quantizable] if precision == "int8" else None
     content = converted[0][0]
     for part, passed_on in converted[1:]:
         content = flatbuffer.join(content, part, keep=passed_on)
-    content = flatbuffer.add_metadata(content, metadata.NAME, metadata.describe(aligner, precision, flip))
+    content = flatbuffer.add_metadata(content, metadata.NAME, metadata.describe(aligner, precision, flip, float_parts))
     custom = sorted({name for name, _ in flatbuffer.operators(content) if name.startswith("CUSTOM")})
     if custom:
         raise ValueError(f"these operations are no TFLite built-ins: {', '.join(custom)}")

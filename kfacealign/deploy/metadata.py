@@ -12,15 +12,21 @@ COORDINATES = (
 )
 
 
-def describe(aligner, precision, flip=False):
-    """The metadata of an exported aligner, as JSON text."""
+def describe(aligner, precision, flip=False, float_parts=None):
+    """The metadata of an exported aligner, as JSON text.
+
+    Args:
+        float_parts: names of the parts of inference that an int8 file does not compute in integers; for others None.
+    """
     import kfacealign
 
+    further = {} if float_parts is None else {"float_parts": list(float_parts)}
     return json.dumps(
         {
             "kfacealign": kfacealign.__version__,
             "model": type(aligner).__name__,
             "precision": precision,
+            **further,
             "scheme": aligner.scheme.name,
             "point_names": list(aligner.scheme.point_names),
             "input_size": aligner.input_size,

@@ -54,6 +54,7 @@ class Report:
         predicted: (N, K, 2) landmarks in image coordinates.
         variances: (N,) variance of each face's errors over its points (`metrics.point_variance`), in percent squared;
             NaN where no point counts.
+        align: how the faces were cropped, as of `kfacealign.data.Crops`; None where that is not known.
     """
 
     scheme: str
@@ -65,6 +66,7 @@ class Report:
     thresholds: tuple
     predicted: np.ndarray
     variances: np.ndarray
+    align: str | None = None
 
     def __str__(self):
         text = io.StringIO()
@@ -162,6 +164,7 @@ class Report:
         content = {
             "scheme": self.scheme,
             "normalizer": self.normalizer,
+            "align": self.align,
             "unit": "percent",
             "point_variance_unit": "percent squared",
             "skipped": int((~self.counted).sum()),
@@ -307,9 +310,10 @@ def evaluate(model, faces, subsets=None, normalizer=None, thresholds=(8.0, 10.0)
     if not isinstance(faces, Crops):
         crops = Crops(faces, model.input_size, model.enlarge if enlarge is None else enlarge, cache=None)
     predicted, weights = predict(model, crops, flip=flip)
-    return report(
+    made = report(
         annotated.landmarks, predicted, scheme, weights, subsets, normalizer, thresholds, annotated.names, image_size=crops.sides
     )
+    return dataclasses.replace(made, align=crops.align)
 
 
 def _check_finite(predicted, weights, names):

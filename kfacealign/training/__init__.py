@@ -4,12 +4,13 @@ from kfacealign.training.checkpoint import EpochCheckpoint, load_state
 from kfacealign.training.domain_adversarial import DomainAdversarialPIPNet, ReversalSchedule, run_domain_adversarial
 from kfacealign.training.run import run, step_decay
 from kfacealign.training.self_training import self_train
-from kfacealign.training.settings import DATASETS, load_dataset, load_unlabelled, main, parse_settings
+from kfacealign.training.settings import DATASETS, LOSSES, load_dataset, load_unlabelled, main, parse_settings
 
 __all__ = [
     "DATASETS",
     "DomainAdversarialPIPNet",
     "EpochCheckpoint",
+    "LOSSES",
     "ReversalSchedule",
     "load_dataset",
     "load_state",

@@ -28,7 +28,8 @@ def run(build, faces, views, settings, optimizer=adam, labels=(), box="landmarks
         settings: what `kfacealign.training.parse_settings` returned.
         optimizer: function from a learning rate to an optimiser.
         labels: names of the training faces' attributes that the method asks for beside the landmarks.
-        box: what training crops are cut by, see `kfacealign.data.Crops`; test crops are cut by the landmarks.
+        box: what training crops are cut by, see `kfacealign.data.Crops`; test crops are cut by the landmarks. With
+            `settings.align` "five_points" both are aligned by these.
         prepare: called with the model, a new one as one that was loaded, before the first epoch; for what is not
             saved with it.
         callbacks: Keras callbacks of the training.
@@ -54,6 +55,7 @@ def run(build, faces, views, settings, optimizer=adam, labels=(), box="landmarks
         prepare(model)
     announce(console, model, faces, history, settings)
     crops = {"size": model.input_size, "enlarge": model.enlarge, "cache": settings.cache, "strict": settings.strict}
+    crops["align"] = alignment_of(settings)
     train, test = data.Crops(faces.train, box=box, **crops), data.Crops(faces.test, **crops)
     fit(model, train, test, views, history, settings, describe(faces, settings), labels, callbacks)
     report = evaluation.evaluate(model, test, subsets=faces.subsets, normalizer=faces.normalizer)
@@ -83,6 +85,7 @@ def start_or_resume(build, faces, settings, optimizer):
 
 def check_same(before, now, directory):
     """Raises ValueError where the settings a run was begun with are not those it is to go on with."""
+    before = {"align": "box", **before}  # a run of before there was a choice says nothing of it
     changed = [f"{name} was {before.get(name)} and is {value}" for name, value in now.items() if before.get(name) != value]
     if changed:
         raise ValueError(f"{directory} cannot be resumed with other settings: {'; '.join(changed)}")
@@ -91,14 +94,20 @@ def check_same(before, now, directory):
 def describe(faces, settings):
     """The settings that decide what an epoch does; they must agree for a run to be resumed."""
     names = ("variant", "input_size", "batch_size", "learning_rate", "drops", "warmup_epochs", "mixed_precision", "seed")
-    optional = ("backbone", "backbone_weights", "stride", "neighbors", "paradigm", "method", "task")
+    optional = ("backbone", "backbone_weights", "stride", "neighbors", "loss", "paradigm", "method", "task")
     return {
         "dataset": faces.name,
         "scheme": faces.scheme.name,
         "training faces": len(faces.train),
+        "align": alignment_of(settings),
         **{name: getattr(settings, name) for name in names},
         **{name: getattr(settings, name) for name in optional if hasattr(settings, name)},
     }
+
+
+def alignment_of(settings):
+    """How crops are cut, `align` of `kfacealign.data.Crops`; by the box where the settings do not say."""
+    return getattr(settings, "align", "box")
 
 
 def announce(console, model, faces, history, settings):
@@ -110,6 +119,11 @@ def announce(console, model, faces, history, settings):
     if "unlabelled" in faces.train.attributes:
         count = int(faces.train.attributes["unlabelled"].sum())
         console.print(f"of the training faces {count:,} are without labels: {settings.paradigm}, {settings.method}")
+    if alignment_of(settings) == "five_points":
+        console.print(
+            "crops aligned by five points; the model needs such crops at inference too: kfacealign align --five-points, "
+            "kfacealign evaluate --align five_points"
+        )
     drops = f" (a tenth from epochs {', '.join(map(str, settings.drops))} on)" if settings.drops else ""
     warmup = f", the first {settings.warmup_epochs} as warm-up" if settings.warmup_epochs else ""
     console.print(

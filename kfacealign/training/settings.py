@@ -4,14 +4,26 @@ import argparse
 import sys
 from pathlib import Path
 
-from kfacealign import data, schemes
+from kfacealign import data, losses, schemes
 from kfacealign.models.backbones import BACKBONES
 
-DATASETS = ("wflw", "pts", "synthetic", "synthetic68")
+# Datasets that are rendered here, and the landmarks they have.
+RENDERED = {"synthetic": "wflw98", "synthetic68": "ibug68", "synthetic106": "jd106"}
+DATASETS = ("wflw", "pts", *RENDERED)
+# What --loss names: losses of coordinates in pixels.
+LOSSES = {
+    "smooth_wing": losses.SmoothWing,
+    "wing": losses.Wing,
+    "l1": losses.L1,
+    "l2": losses.L2,
+    "smooth_l1": losses.SmoothL1,
+}
 # The embedded data of a quick run: faces rendered once, then read like any other dataset.
 SYNTHETIC = {"train": 1800, "test": 300, "seed": 0, "size": 256}
 # Other faces than those: what is rendered to be used without labels.
 SYNTHETIC_UNLABELLED = {"train": 900, "test": 0, "seed": 1, "size": 256}
+ALIGN = ("box", "five_points")
+DEFAULTS = {"dataset": "wflw", "scheme": "ibug68", "align": "box"}
 PARADIGMS = ("gsl", "uda", "gssl")
 METHODS = ("stc", "self-training", "dann")
 UNLABELLED = ("folder", "pts", "wflw", "synthetic")
@@ -25,13 +37,14 @@ def parse_settings(description, variants, paper, quick, argv=None, groups=()):
         variants: names of the model's variants; of a single one there is no flag.
         paper, quick: dicts of defaults, one for each `--preset`. Both give `input_size`, `epochs`, `warmup_epochs`,
             `batch_size`, `learning_rate`, `drops`, with several variants `variant`, and a value for every flag of
-            the groups. `dataset` is "wflw" where they do not give it; where a directory is named and the dataset is
-            not, it is the paper's.
+            the groups. Where they do not give them, `dataset` is "wflw", `scheme` "ibug68" and `align` "box"; where
+            a directory is named and the dataset is not, it is the paper's.
         argv: arguments; by default those of the process.
-        groups: the optional groups of flags, of "backbone" and "paradigm".
+        groups: the optional groups of flags, of "backbone", "weights" (those of the backbone, where it is no choice),
+            "loss" and "paradigm".
 
     Returns:
-        A namespace with these settings and `dataset`, `data_dir`, `scheme`, `seed`, `out`,
+        A namespace with these settings and `dataset`, `data_dir`, `scheme`, `align`, `seed`, `out`,
         `resume`, `mixed_precision`, `strict`, `cache`, `preset`.
 
     Raises:
@@ -39,14 +52,13 @@ def parse_settings(description, variants, paper, quick, argv=None, groups=()):
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_common(parser.add_argument, variants)
-    if "backbone" in groups:
-        add_backbone(parser.add_argument)
-    if "paradigm" in groups:
-        add_paradigm(parser.add_argument)
+    for group, add in (("backbone", add_backbone), ("weights", add_weights), ("loss", add_loss), ("paradigm", add_paradigm)):
+        if group in groups:
+            add(parser.add_argument)
     settings = parser.parse_args(argv)
     given = [name for name, value in vars(settings).items() if value is not None]
-    fill(settings, variants, {"dataset": "wflw", **paper}, {"dataset": "wflw", **quick})
-    if "backbone" in groups and settings.backbone_weights == "none":
+    fill(settings, variants, {**DEFAULTS, **paper}, {**DEFAULTS, **quick})
+    if getattr(settings, "backbone_weights", None) == "none":
         settings.backbone_weights = None
     if "paradigm" in groups:
         check_paradigm(settings, given)
@@ -58,9 +70,10 @@ def parse_settings(description, variants, paper, quick, argv=None, groups=()):
 
 def add_common(add, variants):
     """The flags of every recipe; `add` is a parser's `add_argument`."""
-    add("--dataset", choices=DATASETS, help="'synthetic' (98 points) and 'synthetic68' are rendered here and need no download")
-    add("--data-dir", help="the dataset's directory (synthetic faces are written to it; default data/synthetic, data/synthetic68)")
-    add("--scheme", choices=sorted(schemes.SCHEMES), default="ibug68", help="landmark scheme of --dataset pts")
+    add("--dataset", choices=DATASETS, help="'synthetic' (98 points) and those with a number are rendered here and need no download")
+    add("--data-dir", help="the dataset's directory (synthetic faces are written to it; default data/DATASET)")
+    add("--scheme", choices=sorted(schemes.SCHEMES), help="landmark scheme of --dataset pts")
+    add("--align", choices=ALIGN, help="crop by the landmarks' box, or turned upright by eyes, nose and mouth")
     add("--preset", choices=("paper", "quick"), default="paper", help="'quick' is for minutes on a CPU")
     if len(variants) > 1:
         add("--variant", choices=sorted(variants))
@@ -80,9 +93,17 @@ def add_common(add, variants):
 
 def add_backbone(add):
     add("--backbone", choices=BACKBONES)
-    add("--backbone-weights", choices=("imagenet", "none"), help="what the backbone begins with; 'imagenet' is downloaded once")
+    add_weights(add)
     add("--stride", type=int, choices=(16, 32, 64, 128), help="pixels of the crop to a cell of the score map")
     add("--neighbors", type=int, help="neighbours that each landmark predicts; 0 for none")
+
+
+def add_weights(add):
+    add("--backbone-weights", choices=("imagenet", "none"), help="what the backbone begins with; 'imagenet' is downloaded once")
+
+
+def add_loss(add):
+    add("--loss", choices=LOSSES, help="penalty of a coordinate's error in pixels")
 
 
 def add_paradigm(add):
@@ -130,6 +151,11 @@ def check_paradigm(settings, given):
             raise ValueError(f"--paradigm gsl uses no unlabelled faces: leave out {named}, or choose --paradigm uda or gssl")
         settings.method = settings.tasks = settings.unlabelled = settings.unlabelled_dataset = None
         return
+    if settings.align != "box":
+        raise ValueError(
+            f"--align {settings.align} needs the five points of every face, which unlabelled ones do not have: "
+            "choose --align box or --paradigm gsl"
+        )
     if settings.unlabelled is None and settings.unlabelled_dataset != "synthetic":
         raise ValueError(
             f"--paradigm {settings.paradigm} needs --unlabelled, the directory of the unlabelled faces; --paradigm gsl needs none"
@@ -150,11 +176,12 @@ def load_dataset(settings):
     Raises:
         FileNotFoundError: it is not there; the message says what is expected and where to get it.
     """
-    if settings.dataset in ("synthetic", "synthetic68"):
+    if settings.dataset in RENDERED:
         root = Path(settings.data_dir or Path("data") / settings.dataset)
         if settings.dataset == "synthetic":
             return data.wflw(data.write_wflw(root, **SYNTHETIC))
-        return data.pts(data.write_pts(root, scheme="ibug68", **SYNTHETIC), scheme="ibug68")
+        scheme = RENDERED[settings.dataset]
+        return data.pts(data.write_pts(root, scheme=scheme, **SYNTHETIC), scheme=scheme)
     if settings.data_dir is None:
         raise FileNotFoundError(
             f"--dataset {settings.dataset} needs --data-dir, the directory that holds it; "
