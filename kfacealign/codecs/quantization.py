@@ -1,23 +1,41 @@
-"""What a representation loses by itself: landmarks encoded and decoded again, without a network (HIH, Sec. IV-B, Table IX)."""
+"""What a representation loses by itself: landmarks encoded and decoded again, without a network.
+
+(HIH, Sec. IV-B and Table IX; "Subpixel Heatmap Regression", figure 3.)
+"""
+
+import math
 
 import numpy as np
 
 from kfacealign import geometry, schemes
+from kfacealign.codecs.continuous_heatmap import ContinuousHeatmap
+from kfacealign.codecs.decoders import NAMES, with_decoder
 from kfacealign.codecs.heatmap import Heatmap
 from kfacealign.codecs.heatmap_in_heatmap import HeatmapInHeatmap
+from kfacealign.codecs.offsets import OffsetMap, OffsetValue
 
 ENLARGEMENT = 1.1
 
-# Name of the row -> codec; each encodes to the outputs that it decodes.
+# Name of the row -> codec; each encodes to the outputs that it decodes. The first is what the others are compared with.
 CODECS = {
     "heatmap 64x64, rounded": Heatmap(64),
+    **{f"heatmap 64x64, rounded, {name}": Heatmap(64, decoder=name) for name in NAMES if name != "argmax"},
+    "heatmap 64x64, floored": Heatmap(64, quantize="floor"),
+    **{f"continuous 64x64, {name}": with_decoder(ContinuousHeatmap(64), name) for name in NAMES},
+    "continuous 64x64, local 3x3": ContinuousHeatmap(64, window=3),
+    "continuous 64x64, local 5x5": ContinuousHeatmap(64, window=5),
+    "continuous 64x64, sigma 2.5, local 5x5, temperature 15": ContinuousHeatmap(64, 2.5, window=5, temperature=15.0),
+    "continuous 64x64, sigma 1, local 5x5": ContinuousHeatmap(64, 1.0, window=5),
+    "continuous 64x64, sigma 1, local 5x5, Eq. 1's factor": ContinuousHeatmap(64, 1.0, window=5, temperature=5.0 / math.pi),
+    "offset value 64x64": OffsetValue(64),
+    "offset map 64x64": OffsetMap(64),
     "heatmap in heatmap 64x64, 4x4": HeatmapInHeatmap(64, 4),
     "heatmap in heatmap 64x64, 8x8": HeatmapInHeatmap(64, 8),
     "heatmap in heatmap 64x64, 16x16": HeatmapInHeatmap(64, 16),
 }
 
 
-def quantization_table(landmarks, scheme, batch_size=64):
+def quantization_table(landmarks, scheme, batch_size=32, codecs=None):
     """The error of each codec on perfect predictions.
 
     The crop is the landmarks' box, width and height each enlarged by 10 %, not squared.
@@ -26,6 +44,7 @@ def quantization_table(landmarks, scheme, batch_size=64):
         landmarks: `(N, K, 2)` in image coordinates.
         scheme: of the landmarks; it needs eye corners.
         batch_size: faces encoded at a time.
+        codecs: name -> codec; by default all of `CODECS`.
 
     Returns:
         List of (name of the codec, inter-ocular NME in percent).
@@ -38,7 +57,7 @@ def quantization_table(landmarks, scheme, batch_size=64):
     origin = (corner + opposite) / 2 - extent / 2
     inter_ocular = np.linalg.norm(landmarks[:, left] - landmarks[:, right], axis=-1)
     rows = []
-    for name, codec in CODECS.items():
+    for name, codec in (CODECS if codecs is None else codecs).items():
         decoded = round_trip(codec, (landmarks - origin) / extent, batch_size) * extent + origin
         errors = np.linalg.norm(decoded - landmarks, axis=-1) / inter_ocular[:, None]
         rows.append((name, float(100 * errors.mean())))

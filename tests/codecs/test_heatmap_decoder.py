@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kfacealign.codecs import Heatmap
-from kfacealign.codecs.heatmap import argmax_cells, quarter_shift
+from kfacealign.codecs.decoders import argmax_cells, quarter_shift
 
 
 def shift_by_loops(maps, cells):
@@ -67,5 +67,5 @@ def test_serialises_and_refuses_unknown_decoders():
     codec = Heatmap(32, 1.0, decoder="shift")
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(codec))
     assert copy.get_config() == codec.get_config() == {"size": 32, "sigma": 1.0, "decoder": "shift"}
-    with pytest.raises(ValueError, match="decoder is 'argmax' or 'shift', not 'mean'"):
+    with pytest.raises(ValueError, match="decoder is one of argmax, shift, wsm, dark, soft, local, not 'mean'"):
         Heatmap(decoder="mean")

@@ -1,0 +1,126 @@
+"""LOTR-M in plain PyTorch: what `lotr_torch.py` trains beside ours. Layer for layer the same, written after the papers."""
+
+import math
+
+import torch
+from torch import nn
+
+# MobileNetV2's Table 2: expansion, channels, repetitions, stride of the first.
+STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+DROPOUT = 0.1
+PIXELS = 192  # the unit of the loss
+
+
+class ConvNorm(nn.Sequential):
+    """Convolution, batch normalisation and, if wanted, ReLU6."""
+
+    def __init__(self, inputs, outputs, kernel=1, stride=1, groups=1, activate=True):
+        layers = [
+            nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+            nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.1),
+        ]
+        super().__init__(*layers, *([nn.ReLU6(inplace=True)] if activate else []))
+
+
+class InvertedResidual(nn.Module):
+    """Expansion, depthwise convolution, linear projection; with a shortcut where the shape stays."""
+
+    def __init__(self, inputs, outputs, stride, expansion):
+        super().__init__()
+        hidden = inputs * expansion
+        expand = [ConvNorm(inputs, hidden)] if expansion > 1 else []
+        depthwise = ConvNorm(hidden, hidden, 3, stride, groups=hidden)
+        self.body = nn.Sequential(*expand, depthwise, ConvNorm(hidden, outputs, activate=False))
+        self.shortcut = stride == 1 and inputs == outputs
+
+    def forward(self, x):
+        return x + self.body(x) if self.shortcut else self.body(x)
+
+
+def mobilenet_v2():
+    """(B, 3, S, S) -> (B, 1280, S/32, S/32)."""
+    layers, channels = [ConvNorm(3, 32, 3, 2)], 32
+    for expansion, outputs, repetitions, stride in STAGES:
+        for step in range(repetitions):
+            layers.append(InvertedResidual(channels, outputs, stride if step == 0 else 1, expansion))
+            channels = outputs
+    return nn.Sequential(*layers, ConvNorm(channels, 1280))
+
+
+class Attention(nn.Module):
+    """Multi-head attention, dropout, shortcut, layer normalisation."""
+
+    def __init__(self, dim, heads):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(dim, heads, batch_first=True)
+        self.dropout = nn.Dropout(DROPOUT)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, tokens, query, key, value):
+        attended, _ = self.attention(query, key, value, need_weights=False)  # without weights it is the fused kernel
+        return self.norm(tokens + self.dropout(attended))
+
+
+class FeedForward(nn.Module):
+    """Two dense layers, dropout, shortcut, layer normalisation."""
+
+    def __init__(self, dim, hidden):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, dim), nn.Dropout(DROPOUT))
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, tokens):
+        return self.norm(tokens + self.body(tokens))
+
+
+class LOTRM(nn.Module):
+    """(B, 3, S, S) pixels 0..255 -> (B, K, 2) crop coordinates.
+
+    Args:
+        points: K. size: S, a multiple of 32. layers, dim, heads, feed_forward: of the transformer.
+    """
+
+    def __init__(self, points, size, layers=2, dim=64, heads=8, feed_forward=128):
+        super().__init__()
+        self.cells = size // 32
+        self.backbone = mobilenet_v2()
+        self.project = nn.Conv2d(1280, dim, 1, bias=False)
+        self.rows = nn.Parameter(torch.randn(self.cells, dim // 2))
+        self.columns = nn.Parameter(torch.randn(self.cells, dim // 2))
+        self.queries = nn.Parameter(torch.randn(points, dim))
+        self.encoder_attention = nn.ModuleList(Attention(dim, heads) for _ in range(layers))
+        self.encoder_network = nn.ModuleList(FeedForward(dim, feed_forward) for _ in range(layers))
+        self.decoder_attention = nn.ModuleList(Attention(dim, heads) for _ in range(layers))
+        self.decoder_cross = nn.ModuleList(Attention(dim, heads) for _ in range(layers))
+        self.decoder_network = nn.ModuleList(FeedForward(dim, feed_forward) for _ in range(layers))
+        self.head = nn.Sequential(
+            nn.Linear(dim, 512), nn.ReLU(inplace=True), nn.Linear(512, 512), nn.ReLU(inplace=True), nn.Linear(512, 2)
+        )
+
+    def forward(self, images):
+        features = self.project(self.backbone(images / 127.5 - 1.0))
+        tokens = features.flatten(2).transpose(1, 2)
+        rows = self.rows[:, None].expand(-1, self.cells, -1)
+        columns = self.columns[None].expand(self.cells, -1, -1)
+        positions = torch.cat([rows, columns], -1).reshape(1, self.cells**2, -1)
+        for attention, network in zip(self.encoder_attention, self.encoder_network):
+            placed = tokens + positions
+            tokens = network(attention(tokens, placed, placed, tokens))
+        keys = tokens + positions
+        found = self.queries.expand(len(images), -1, -1)
+        for attention, cross, network in zip(self.decoder_attention, self.decoder_cross, self.decoder_network):
+            found = attention(found, found, found, found)
+            found = network(cross(found, found, keys, tokens))
+        return self.head(found)
+
+
+def smooth_wing(predicted, landmarks, w=10.0, epsilon=2.0, t=0.01):
+    """Mean smooth-Wing loss of (B, K, 2) crop coordinates, in pixels of a 192-px crop."""
+    error = (predicted - landmarks) * PIXELS
+    size = error.abs()
+    steepness = w + epsilon
+    s = steepness / (2 * t * (epsilon + t))
+    c1 = w - steepness * math.log1p(w / epsilon)
+    c2 = steepness * math.log1p(t / epsilon) - s * t**2
+    wing = torch.where(size > w, size - c1, steepness * torch.log1p(size / epsilon)) - c2
+    return torch.where(size < t, s * error**2, wing).mean()

@@ -1,0 +1,310 @@
+"""Every way to read a heatmap: from maps to landmarks, whatever they were trained on.
+
+    argmax  the cell of the maximum
+    shift   from there a quarter of a cell towards the higher neighbour along x and along y (Hourglass, HRNet)
+    wsm     from there a quarter of a cell towards the second maximum beside it (HIH, appendix A; "Subpixel Heatmap
+            Regression", Sec. 3.3)
+    dark    from there a Taylor step on the logarithm of the smoothed map (Zhang et al., "Distribution-Aware
+            Coordinate Representation", 2020)
+    soft    global soft-argmax: the mean position under the softmax of the whole map
+    local   local soft-argmax: the same of a window around the maximum ("Subpixel Heatmap Regression", Eq. 4-5)
+
+All run in graphs that TFLite converts to built-in operators, and all answer with finite positions inside the map,
+whatever the map holds: NaN and values beyond +-1e30 are taken for -1e30 and +-1e30, cells outside the map weigh
+nothing, and a map of one value is read at its first cell (argmax, shift, wsm, dark), the mean of the window around
+that (local) or the middle (soft).
+"""
+
+import math
+
+import numpy as np
+from keras import ops
+
+NAMES = ("argmax", "shift", "wsm", "dark", "soft", "local")
+WINDOWS = (3, 5, 7)
+LIMIT = 1e30  # of values: large enough for every map, small enough to compute with
+
+
+def decode(maps, name, cell_centre=0.0, window=5, temperature=10.0, sigma=2.0):
+    """Landmarks of heatmaps.
+
+    Args:
+        maps: `(B, h, w, K)`.
+        name: one of `NAMES`.
+        cell_centre: what a cell stands for: cell i of n is the crop coordinate `(i + cell_centre) / n`.
+        window: side of the window in cells, 3, 5 or 7; for "local".
+        temperature: factor on the map before the softmax; for "local" and "soft".
+        sigma: of the smoothing in cells, best that of the Gaussians the maps were trained on; for "dark".
+
+    Returns:
+        landmarks `(B, K, 2)` float32 in crop coordinates, scores `(B, K)` float32, the maps' maxima.
+
+    Raises:
+        ValueError: there is no such decoder or window.
+    """
+    check(name, window)
+    if name == "soft":
+        maps = finite(maps)
+        _, height, width, _ = maps.shape
+        moved = np.array([(cell_centre - 0.5) / width, (cell_centre - 0.5) / height], "float32")
+        return soft_argmax(maps, temperature) + moved, ops.max(maps, axis=(1, 2))
+    if name == "local":
+        return local_soft_argmax(maps, window, temperature, cell_centre)
+    cells, scores = argmax_cells(maps)
+    if name == "shift":
+        cells = cells + quarter_shift(maps, cells)
+    elif name == "wsm":
+        cells = cells + second_maximum_shift(maps, cells)
+    elif name == "dark":
+        cells = inside(cells + taylor_step(maps, cells, sigma), maps)
+    return to_crop(cells, maps, cell_centre), finite(scores)
+
+
+def check(name, window=5):
+    """Raises ValueError unless there is such a decoder, and such a window of the local soft-argmax."""
+    if name not in NAMES:
+        raise ValueError(f"decoder is one of {', '.join(NAMES)}, not {name!r}")
+    if window not in WINDOWS:
+        raise ValueError(f"window is 3, 5 or 7 cells, not {window!r}")
+
+
+def with_decoder(codec, name, **options):
+    """A codec like this one that reads its maps differently.
+
+    Args:
+        codec: one that has a `decoder`: `Heatmap`, `ContinuousHeatmap`.
+        name: one of `NAMES`.
+        options: other arguments of the codec to change, such as `window` and `temperature`.
+
+    Raises:
+        ValueError: the codec has no such choice, or there is no such decoder.
+
+    Example:
+        >>> model.codec = with_decoder(model.codec, "dark")
+    """
+    config = codec.get_config()
+    if "decoder" not in config:
+        raise ValueError(f"{type(codec).__name__} has one way of decoding only; decoders are for plain heatmaps")
+    return type(codec).from_config({**config, "decoder": name, **options})
+
+
+def to_crop(cells, maps, cell_centre):
+    """Positions in cells `(B, K, 2)` -> crop coordinates."""
+    _, height, width, _ = maps.shape
+    return (cells + cell_centre) / np.array([width, height], "float32")
+
+
+def finite(values):
+    """As float32 without NaN and infinities: a NaN becomes -1e30, the rest is cut to +-1e30."""
+    values = ops.cast(values, "float32")
+    return ops.minimum(ops.where(values >= -LIMIT, values, -LIMIT), LIMIT)
+
+
+def inside(cells, maps):
+    """Positions `(B, K, 2)` moved onto the map."""
+    _, height, width, _ = maps.shape
+    return ops.minimum(ops.maximum(cells, 0.0), np.array([width - 1.0, height - 1.0], "float32"))
+
+
+def argmax_cells(maps):
+    """The cell of each map's maximum and its value.
+
+    Args:
+        maps: `(B, h, w, K)`.
+
+    Returns:
+        cells `(B, K, 2)` float32 (x, y), values `(B, K)` float32. Of equal maxima the
+        first in row order wins; a map with NaN gives a cell inside the map.
+    """
+    _, height, width, points = maps.shape
+    flat = ops.reshape(ops.cast(maps, "float32"), (-1, height * width, points))
+    values = ops.max(flat, axis=1)
+    # Not ops.argmax: Keras' needs an operation that TFLite does not have.
+    places = ops.arange(height * width, dtype="float32")[None, :, None]
+    first = ops.min(ops.where(flat >= values[:, None, :], places, float(height * width)), axis=1)
+    first = ops.minimum(first, height * width - 1.0)
+    row = ops.floor((first + 0.5) / width)
+    return ops.stack([first - row * width, row], axis=-1), values
+
+
+def at_cells(maps, x, y):
+    """One gather of a value of each landmark's own map at each of its cells.
+
+    Args:
+        maps: `(B, h, w, K)`. x, y: `(B, K, ...)` float32 columns and rows inside the map.
+
+    Returns:
+        `(B, K, ...)` float32.
+    """
+    batch, height, width, points = ops.shape(maps)
+    beyond = (1,) * (len(x.shape) - 2)
+    places = ops.cast(y * width + x, "int32") * points + np.arange(points, dtype="int32").reshape(-1, *beyond)
+    first = ops.reshape(ops.arange(batch, dtype="int32") * (height * width * points), (-1, 1, *beyond))
+    return ops.take(ops.reshape(ops.cast(maps, "float32"), (-1,)), places + first, axis=0)
+
+
+def windows(maps, cells, radius):
+    """The squares of cells around a cell of each map.
+
+    Args:
+        maps: `(B, h, w, K)`. cells: `(B, K, 2)` float32, the middles. radius: cells to either side.
+
+    Returns:
+        values `(B, K, n, n)` with n = 2 radius + 1, rows by columns, finite and -1e30 outside the map;
+        whether a column and whether a row lies in the map, `(B, K, n)` float32 each.
+    """
+    _, height, width, _ = maps.shape
+    offsets = np.arange(-radius, radius + 1, dtype="float32")
+    x, y = cells[..., 0][..., None] + offsets, cells[..., 1][..., None] + offsets
+    nearest_x, nearest_y = ops.clip(x, 0.0, width - 1.0), ops.clip(y, 0.0, height - 1.0)
+    column, row = ops.cast(ops.equal(x, nearest_x), "float32"), ops.cast(ops.equal(y, nearest_y), "float32")
+    zero = ops.zeros_like(x)
+    values = at_cells(maps, nearest_x[:, :, None, :] + zero[:, :, :, None], nearest_y[:, :, :, None] + zero[:, :, None, :])
+    return ops.where(row[:, :, :, None] * column[:, :, None, :] > 0, finite(values), -LIMIT), column, row
+
+
+def local_soft_argmax(maps, window=5, temperature=10.0, cell_centre=0.5):
+    """Local soft-argmax ("Subpixel Heatmap Regression", Eq. 4-5).
+
+    The mean position under `softmax(temperature * map)` of the `window` x `window` cells around the maximum; cells
+    outside the map take no part. Gradients flow through the values in the window, not through its place.
+
+    Args:
+        maps: `(B, h, w, K)`.
+        window: side of the window in cells. temperature: see above.
+        cell_centre: cell i of n stands for the crop coordinate `(i + cell_centre) / n`; 0.5 is its centre.
+
+    Returns:
+        landmarks `(B, K, 2)` float32 in crop coordinates, scores `(B, K)` float32, the maps' maxima.
+    """
+    cells, scores = argmax_cells(maps)
+    radius = window // 2
+    values, column, row = windows(maps, cells, radius)
+    highest = ops.stop_gradient(ops.max(values, axis=(2, 3), keepdims=True))
+    mass = ops.exp(temperature * (values - highest)) * row[:, :, :, None] * column[:, :, None, :]
+    total = ops.sum(mass, axis=(2, 3))
+    offsets = np.arange(-radius, radius + 1, dtype="float32")
+    x = ops.sum(ops.sum(mass, axis=2) * offsets, axis=-1) / total
+    y = ops.sum(ops.sum(mass, axis=3) * offsets, axis=-1) / total
+    return to_crop(cells + ops.stack([x, y], axis=-1), maps, cell_centre), finite(scores)
+
+
+def soft_argmax(maps, temperature):
+    """Global soft-argmax: the mean position under `softmax(temperature * map)`.
+
+    Args:
+        maps: `(B, h, w, K)`.
+        temperature: factor on the map before the softmax.
+
+    Returns:
+        `(B, K, 2)` crop coordinates; a cell stands for its centre, so a map with all its
+        mass in cell i gives `(i + 0.5) / size`.
+    """
+    _, height, width, points = maps.shape
+    flat = ops.reshape(ops.cast(maps, "float32") * temperature, (-1, height * width, points))
+    probability = ops.reshape(ops.softmax(flat, axis=1), (-1, height, width, points))
+    x = (ops.arange(width, dtype="float32") + 0.5) / width
+    y = (ops.arange(height, dtype="float32") + 0.5) / height
+    mean_x = ops.sum(ops.sum(probability, axis=1) * x[None, :, None], axis=1)
+    mean_y = ops.sum(ops.sum(probability, axis=2) * y[None, :, None], axis=1)
+    return ops.stack([mean_x, mean_y], axis=-1)
+
+
+def quarter_shift(maps, cells):
+    """A quarter of a cell from each map's maximum towards the higher of its neighbours, along x and along y.
+
+    The second highest response of a peak lies beside the highest, so this moves towards it
+    along both axes (PIPNet, Sec. 4.3.1). A maximum at the map's border does not move across it,
+    nor one whose two neighbours are equal.
+
+    Args:
+        maps: `(B, h, w, K)`.
+        cells: `(B, K, 2)` float32 (x, y), the maxima.
+
+    Returns:
+        `(B, K, 2)`, each -0.25, 0 or 0.25 cells.
+    """
+    _, height, width, _ = maps.shape
+    last = np.array([width - 1.0, height - 1.0], "float32")
+    x, y = cells[..., 0], cells[..., 1]
+    before, after = ops.maximum(cells - 1.0, 0.0), ops.minimum(cells + 1.0, last)
+    columns = ops.stack([before[..., 0], x, after[..., 0], x], axis=-1)
+    rows = ops.stack([y, before[..., 1], y, after[..., 1]], axis=-1)
+    # One gather from the maps: two values before the maximum and two after it.
+    values = finite(at_cells(maps, columns, rows))
+    shift = 0.25 * ops.sign(values[..., 2:] - values[..., :2])
+    return ops.where(ops.logical_and(cells > 0.0, cells < last), shift, 0.0)
+
+
+def second_maximum_shift(maps, cells):
+    """A quarter of a cell from each map's maximum towards the highest of the eight cells around it.
+
+    Of several that are equally high it moves towards their middle, and not at all where that is the maximum itself.
+
+    Args:
+        maps: `(B, h, w, K)`. cells: `(B, K, 2)` float32 (x, y), the maxima.
+
+    Returns:
+        `(B, K, 2)` in cells, of length 0.25 or 0.
+    """
+    values, column, row = windows(maps, cells, 1)
+    around = row[:, :, :, None] * column[:, :, None, :] * np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], "float32")
+    values = ops.where(around > 0, values, -2 * LIMIT)  # below all that a map can hold
+    second = ops.cast(values >= ops.max(values, axis=(2, 3), keepdims=True), "float32")
+    step = np.array([-1.0, 0.0, 1.0], "float32")
+    x, y = ops.sum(ops.sum(second, axis=2) * step, axis=-1), ops.sum(ops.sum(second, axis=3) * step, axis=-1)
+    length = ops.sqrt(ops.maximum(x * x + y * y, 1.0))
+    return 0.25 * ops.stack([x / length, y / length], axis=-1)
+
+
+def taylor_step(maps, cells, sigma):
+    """DARK's step from each map's maximum: `-H^-1 g` of the logarithm of the smoothed map.
+
+    The Gaussian that smooths is cut at 3 sigma; outside the map there is 0. The step is at most one cell along each axis; there is none across the border from a maximum that
+    lies on it, and none where the smoothed map has no maximum nearby.
+
+    Args:
+        maps: `(B, h, w, K)`. cells: `(B, K, 2)` float32 (x, y), the maxima. sigma: of the smoothing, in cells.
+
+    Returns:
+        `(B, K, 2)` in cells.
+    """
+    _, height, width, _ = maps.shape
+    reach = math.ceil(3 * sigma)
+    # Of the window only what the three by three smoothed cells need.
+    values, column, row = windows(maps, cells, reach + 1)
+    kernel = smoothing(reach, sigma)
+    values = ops.where(row[:, :, :, None] * column[:, :, None, :] > 0, values, 0.0)
+    smooth = ops.matmul(ops.transpose(ops.matmul(values, kernel), (0, 1, 3, 2)), kernel)  # (B, K, x, y)
+    points = maps.shape[-1]
+    logarithm = ops.reshape(ops.log(ops.maximum(smooth, 1e-10)), (-1, points, 9))
+    derivatives = ops.matmul(logarithm, DIFFERENCES)
+    dx, dy, dxx, dyy, dxy = (derivatives[..., i] for i in range(5))
+    determinant = dxx * dyy - dxy * dxy
+    peak = ops.logical_and(dxx < 0, determinant > 1e-12)
+    determinant = ops.where(peak, determinant, 1.0)
+    step = ops.stack([(dxy * dy - dyy * dx) / determinant, (dxy * dx - dxx * dy) / determinant], axis=-1)
+    last = np.array([width - 1.0, height - 1.0], "float32")
+    free = ops.logical_and(peak[..., None], ops.logical_and(cells > 0.0, cells < last))
+    return ops.where(free, ops.clip(step, -1.0, 1.0), 0.0)
+
+
+def smoothing(reach, sigma):
+    """`(2 reach + 3, 3)`: columns are the Gaussian around the window's three middle cells, each of sum 1."""
+    distance = np.arange(2 * reach + 3)[:, None] - (reach + np.arange(3))[None, :]
+    kernel = np.where(np.abs(distance) <= reach, np.exp(-(distance**2) / (2 * sigma**2)), 0)
+    return (kernel / kernel.sum(axis=0)).astype("float32")
+
+
+# From three by three values (x first) to the derivatives along x, y, xx, yy and xy.
+DIFFERENCES = np.array(
+    [
+        [[0, 0, 0], [-0.5, 0, 0.5], [0, 0, 0]],
+        [[0, 0, 0], [1, -2, 1], [0, 0, 0]],
+        [[0.25, 0, -0.25], [0, 0, 0], [-0.25, 0, 0.25]],
+    ],
+    "float32",
+)
+DIFFERENCES = np.stack(
+    [DIFFERENCES[0].T, DIFFERENCES[0], DIFFERENCES[1].T, DIFFERENCES[1], DIFFERENCES[2]], axis=-1
+).reshape(9, 5)
