@@ -1,4 +1,4 @@
-"""LOTR-M as TFLite beside PIPNet-MobileNetV2: file size, nodes that XNNPACK takes, latency, agreement with Keras.
+"""LOTR-M as TFLite beside PIPNet-MobileNetV2: file size, nodes taken by XNNPACK of all, latency, agreement with Keras.
 
     python benchmarks/lotr_latency.py                                            # untrained, 106 points, 192 px
     python benchmarks/lotr_latency.py --model runs/x/model.keras --calibration FOLDER
@@ -137,24 +137,27 @@ def main():
     expected = lotr.align(crops[:CROPS], verbose=0)[0]
 
     title = f"{lotr.scheme.name}, {lotr.input_size} px, batch 1: median of {arguments.runs} interleaved runs on {os.cpu_count()} cores"
-    columns = ("model", "precision", "MB", "nodes delegated", "delegates", "left", *(f"ms, {n} thread" for n in THREADS), "difference")
-    table = Table(*columns, title=title)
+    speeds = (f"ms on {threads}" for threads in THREADS)
+    table = Table("model", "precision", "MB", "nodes", "delegates", *speeds, "difference", title=title, title_justify="left")
+    outside = {}
     with tempfile.TemporaryDirectory() as folder:
-        named = {"LOTR": export(lotr, crops, Path(folder)), "PIPNet-MobileNetV2": export(pipnet, crops, Path(folder))}
+        named = {"LOTR": export(lotr, crops, Path(folder)), "PIPNet": export(pipnet, crops, Path(folder))}
         paths = {(name, precision): path for name, files in named.items() for precision, path in files.items()}
         found = milliseconds(paths, crops[:1].astype("float32"), arguments.runs)
         for (name, precision), path in paths.items():
             aligner = kfa.deploy.load(path)
-            delegates, taken, total, left = nodes(aligner.interpreter)
+            delegates, taken, total, outside[name] = nodes(aligner.interpreter)
             difference = ""
             if name == "LOTR":
                 difference = f"{np.abs(aligner.align(crops[:CROPS], verbose=0)[0] - expected).max():.1e}"
             speed = [f"{found[threads][name, precision]:.2f}" for threads in THREADS]
             size = f"{path.stat().st_size / 1e6:.2f}"
-            table.add_row(name, precision, size, f"{taken} of {total}", str(delegates), ", ".join(left), *speed, difference)
+            table.add_row(name, precision, size, f"{taken}/{total}", str(delegates), *speed, difference)
         float_parts = kfa.deploy.load(named["LOTR"]["int8"]).metadata["float_parts"]
     console = Console()
     console.print(table)
+    for name, left in outside.items():
+        console.print(f"left to the interpreter by XNNPACK, {name}: {', '.join(left) or 'nothing'}")
     console.print(f"in float32 inside the int8 file of LOTR: {', '.join(float_parts)}")
     console.print(f"the landmarks of LOTR differ between these crops by {expected.std(axis=0).mean():.1e} (standard deviation)")
 

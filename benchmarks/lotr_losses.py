@@ -29,7 +29,7 @@ BASELINE = "CNN + FFN"
 OPTIMIZERS = {"lamb": (keras.optimizers.Lamb, 3e-3), "adam": (adam, 1e-3)}
 COLUMNS = ("nme", "fr@8", "auc@8", "point_variance")
 # Few epochs cannot overfit: gentler views let short runs get further.
-GENTLE = functools.partial(kfa.data.RandomView.subpixel, translation=8 / 256, rotation=10.0, occlusion_probability=0.1, blur_probability=0.0)
+VIEWS = {"translation": 8 / 256, "rotation": 10.0, "occlusion_probability": 0.1, "blur_probability": 0.0}
 
 
 def builders(scheme, arguments):
@@ -66,7 +66,7 @@ def settings_of(arguments, name, seed):
 
 def train(build, faces, settings, optimizer):
     """A row's model, trained or read, and its report."""
-    views = GENTLE(faces.scheme)
+    views = kfa.data.RandomView.subpixel(faces.scheme, **VIEWS)
     return kfa.training.run(build, faces, views, settings, optimizer=optimizer)
 
 

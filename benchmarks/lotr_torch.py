@@ -138,7 +138,8 @@ def show(turns, arguments):
     for kind in ("trainable", "untrained"):
         assert ours[kind] == theirs[0][kind], f"not the same model: {ours[kind]} {kind} weights and {theirs[0][kind]}"
     layout = ", PyTorch with channels last" if arguments.channels_last else ""
-    print(f"LOTR-M, {ours['trainable']:,} trainable weights, {arguments.input_size} px, batch {arguments.batch_size}, {arguments.optimizer}")
+    weights = f"{ours['trainable']:,} trainable weights"
+    print(f"LOTR-M, {weights}, {arguments.input_size} px, batch {arguments.batch_size}, {arguments.optimizer}")
     print(f"{arguments.threads} threads of {os.cpu_count()} cores, {arguments.turns} turns of {arguments.steps} steps{layout}")
     step = {}
     for name in SIDES:

@@ -10,9 +10,10 @@ import keras
 import numpy as np
 import pytest
 
-from kfacealign import data, deploy, models
+from kfacealign import data, deploy, geometry, models, schemes
 from kfacealign.cli import main
 from kfacealign.codecs import Heatmap
+from kfacealign.data import alignment
 from kfacealign.data.pts import read_pts, write_points
 
 CELLS = np.stack([np.arange(19) % 8, np.arange(19) // 8], axis=-1)
@@ -107,6 +108,28 @@ def test_align_writes_picture_points_and_json(folder, tmp_path, capsys, model):
         assert str(tmp_path / name) in shown
 
 
+def test_align_a_second_time_by_five_points(folder, tmp_path):
+    arguments = ["align", folder / "photo.png", "--model", folder / "m.tflite", "--box", "10,20,50,60", "--five-points", "--out", tmp_path]
+    assert main([str(argument) for argument in arguments]) == 0
+    result = json.loads((tmp_path / "photo.json").read_text())
+    first = np.array([5.0, 15.0]) + CELLS / 8 * 50
+    matrix = geometry.invert_affine(alignment.crop_matrices(first, "aflw19", 16, 1.25))
+    np.testing.assert_allclose(result["faces"][0]["landmarks"], geometry.apply_affine(matrix, CELLS / 8 * 16), atol=2e-3)
+    assert result["align"] == "five_points" and result["faces"][0]["box"] == [5.0, 15.0, 55.0, 65.0]
+
+
+def test_align_with_the_mirrored_crop(folder, tmp_path, capsys):
+    arguments = [folder / "photo.png", "--box", "10,20,50,60", "--flip", "--out", tmp_path]
+    assert main([str(argument) for argument in ["align", "--model", folder / "m.keras", *arguments]]) == 0
+    result = json.loads((tmp_path / "photo.json").read_text())
+    mirrored = (CELLS / 8 * [-1, 1] + [1, 0])[list(schemes.get("aflw19").mirror)]
+    np.testing.assert_allclose(result["faces"][0]["landmarks"], np.array([5.0, 15.0]) + 25 * (CELLS / 8 + mirrored), atol=1e-3)
+    assert result["align"] == "box"
+    for command in (["align", *arguments], ["evaluate", "--dataset", "synthetic", "--flip"]):
+        status, message = failure(capsys, *command, "--model", folder / "m.tflite")
+        assert status == 2 and "chosen by export --flip" in message
+
+
 def test_a_bad_photo_is_named_and_skipped(folder, tmp_path, capsys):
     (tmp_path / "cut.png").write_bytes((folder / "photo.png").read_bytes()[:300])
     (tmp_path / "empty.jpg").touch()
@@ -168,6 +191,21 @@ def test_evaluate_prints_and_writes_a_report(folder, tmp_path, capsys):
     np.testing.assert_allclose(report["subsets"]["full"]["nme"], 100 * errors.mean() / np.sqrt(350), rtol=1e-4)
     for name in ("report.json", "ced.png", "predictions.png"):
         assert (tmp_path / "out" / name).exists() and str(tmp_path / "out" / name) in shown.replace(" ", "")
+
+
+def test_evaluate_aligns_by_five_points(folder, tmp_path):
+    truth = geometry.apply_affine([[0.0, -40.0, 80.0], [40.0, 0.0, 30.0]], schemes.get("aflw19").mean_shape)  # lying on its side
+    for part in ("train", "test"):
+        (tmp_path / part).mkdir()
+        cv2.imwrite(str(tmp_path / part / "0.png"), np.full((90, 120, 3), 99, "uint8"))
+        write_points(tmp_path / part / "0.pts", truth)
+    arguments = ["--model", folder / "m.tflite", "--dataset", "pts", "--data-dir", tmp_path, "--align", "five_points"]
+    assert main(["evaluate", *map(str, arguments), "--normalizer", "box", "--out", str(tmp_path / "out")]) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    matrix = geometry.invert_affine(alignment.crop_matrices(truth, "aflw19", 16, 1.25))
+    errors = np.linalg.norm(geometry.apply_affine(matrix, CELLS / 8 * 16) - truth, axis=-1)
+    assert report["align"] == "five_points"
+    np.testing.assert_allclose(report["subsets"]["full"]["nme"], 100 * errors.mean() / np.sqrt(np.ptp(truth, axis=0).prod()), rtol=1e-3)
 
 
 def test_evaluate_needs_a_dataset_of_the_models_scheme(folder, tmp_path, capsys):

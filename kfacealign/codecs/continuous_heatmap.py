@@ -21,11 +21,11 @@ class ContinuousHeatmap(HeatmapCodec):
     network, on the 689 faces of 300W's full set, in percent inter-ocular (rounding and argmax: 1.10):
 
         sigma  window  temperature  error
-        1      5       10           PAPER      the paper's window and temperature, and the sigma of the FAN that it trains
-        1      5       10 / 2 pi    PRINTED      the same with Eq. 1's factor
-        2      5       10           TWO
-        2      7       10           SEVEN      the default
-        2.5    5       15           FIFTEEN
+        1      5       10           0.392      the paper's window and temperature, and sigma of the public FAN code
+        1      5       10 / 2 pi    0.723      the same with Eq. 1's factor
+        2      5       10           0.028
+        2      7       10           0.012      the default
+        2.5    5       15           0.016
 
     Args:
         size: side of the maps.

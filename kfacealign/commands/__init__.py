@@ -10,5 +10,7 @@ def align_options(arguments):
     if not arguments.flip:
         return {}
     if not arguments.model.endswith(".keras"):
-        raise ValueError(f"{arguments.model}: whether an exported model averages with the mirrored crop is chosen by export --flip")
+        raise ValueError(
+            f"{arguments.model}: whether an exported model averages with the mirrored crop is chosen by export --flip"
+        )
     return {"flip": True}

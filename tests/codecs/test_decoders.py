@@ -5,6 +5,7 @@ import pytest
 from kfacealign.codecs import Heatmap, HeatmapInHeatmap, decoders
 from kfacealign.codecs.continuous_heatmap import ContinuousHeatmap
 from kfacealign.codecs.heatmap import gaussian_maps
+from kfacealign.models.inference import DecodeLandmarks
 
 SIZE = 24
 
@@ -175,18 +176,19 @@ def test_floor_loses_half_a_cell_towards_the_upper_left():
     np.testing.assert_allclose(errors["floor"].mean(), -0.5, atol=0.05)
 
 
-def test_converts_to_built_in_operators():
+def test_converts_to_built_in_operators(tmp_path):
     """All decoders in one graph, batch 1, as exports have them."""
-    tf = pytest.importorskip("tensorflow")
+    pytest.importorskip("tensorflow")
     from ai_edge_litert.interpreter import Interpreter
 
-    maps = np.random.default_rng(0).normal(size=(1, 9, 12, 4)).astype("float32")
-
-    @tf.function(input_signature=[tf.TensorSpec(maps.shape)])
-    def graph(x):
-        return {name: decoders.decode(x, name)[0] for name in decoders.NAMES}
-
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([graph.get_concrete_function()])
-    runner = Interpreter(model_content=converter.convert()).get_signature_runner()
-    for name, found in runner(x=maps).items():
-        np.testing.assert_allclose(found, decoders.decode(maps, name)[0], atol=1e-5)
+    maps = keras.Input((9, 12, 4), batch_size=1, name="maps")
+    layers = {name: DecodeLandmarks(Heatmap(12, decoder=name, sigma=1.0)) for name in decoders.NAMES}
+    model = keras.Model(maps, {name: layer({"heatmap_1": maps})["landmarks"] for name, layer in layers.items()})
+    model.export(tmp_path / "m.tflite", format="litert", verbose=False)
+    interpreter = Interpreter(str(tmp_path / "m.tflite"))
+    interpreter.allocate_tensors()
+    assert not [d for d in interpreter._get_ops_details() if d["op_name"].startswith("Flex") or d["op_name"] == "CUSTOM"]
+    noise = np.random.default_rng(0).normal(size=(1, 9, 12, 4)).astype("float32")
+    found, expected = interpreter.get_signature_runner()(maps=noise), model(noise)
+    for name in decoders.NAMES:
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-5)

@@ -10,7 +10,7 @@ from kfacealign import geometry
 from kfacealign import schemes
 from kfacealign.data import alignment
 from kfacealign.data.annotations300w import read_csv
-from kfacealign.data.crops import Crops
+from kfacealign.data.crops import Crops, read_image
 from kfacealign.data.faces import Faces
 
 SCHEMES = ("wflw98", "ibug68", "cofw29", "aflw19", "jd106")
@@ -161,6 +161,35 @@ def test_errors_are_measured_in_the_photograph(tmp_path, align):
     np.testing.assert_allclose(report.predicted, crops.faces.landmarks + np.float32([3, 4]), atol=1e-3)
     inter_ocular = np.linalg.norm(crops.faces.landmarks[0, 36] - crops.faces.landmarks[0, 45])
     np.testing.assert_allclose(report.errors, 500 / inter_ocular, rtol=1e-4)
+    assert report.align == align
+
+
+def test_faces_are_read_again_upright(tmp_path):
+    face = drawn(tmp_path, 110)
+    image, landmarks = read_image(face.images[0]), face.landmarks[0]
+
+    class Model:
+        """Finds the mean face in every crop, which it keeps."""
+
+        scheme, input_size, enlarge = schemes.get("ibug68"), 96, 1.25
+
+        def align(self, images, verbose=0, flip=False):
+            self.images, self.flip = images, flip
+            found = geometry.apply_affine(Crops(face, 96, align="five_points").matrices, landmarks[None]) / 96
+            return found.repeat(len(images), 0) + 0.01, np.full((len(images), 68), 0.5, "float32")
+
+    model, lost = Model(), np.full((68, 2), 40.0)
+    found, scores = alignment.refine(model, image, np.stack([landmarks, lost]), np.ones((2, 68)), flip=True)
+    assert model.images.shape == (1, 96, 96, 3) and model.flip
+    for (x, y), color in zip(alignment.TEMPLATE * 96, COLORS):
+        np.testing.assert_allclose(model.images[0, int(y), int(x)].astype(int), color, atol=2)
+    # 0.01 of the crop to the right and below, turned back with the face.
+    side = Crops(face, 96, align="five_points").sides[0]
+    angle = np.deg2rad(110)
+    step = 0.01 * side * np.array([np.cos(angle) - np.sin(angle), np.sin(angle) + np.cos(angle)])
+    np.testing.assert_allclose(found[0], landmarks + step, atol=1e-2)
+    np.testing.assert_array_equal(found[1], lost)  # its five points are one
+    assert scores[0].tolist() == [0.5] * 68 and scores[1].tolist() == [1.0] * 68
 
 
 def test_faces_without_their_five_points_are_cropped_by_the_box(tmp_path):

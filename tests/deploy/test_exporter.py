@@ -181,6 +181,7 @@ def test_the_file_tells_all_that_its_user_needs(exported):
         assert aligner.scheme == exported.model.scheme
         assert (aligner.input_size, aligner.enlarge) == (SIZE, exported.model.enlarge)
         assert aligner.metadata["precision"] == ("int8" if format == "int8" else "float32")
+        assert aligner.metadata.get("float_parts") == (["decode"] if format == "int8" else None)
         assert aligner.metadata["point_names"] == list(exported.model.scheme.point_names)
         assert aligner.metadata["input"]["range"] == [0, 255]
         assert aligner.metadata["kfacealign"]

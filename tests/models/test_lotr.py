@@ -221,5 +221,6 @@ def test_int8_is_of_the_convolutions_and_leaves_the_transformer_float(mobile, tm
     kinds = set(flatbuffer.operators(path.read_bytes()))
     assert ("CONV_2D", "INT8") in kinds and ("CONV_2D", "FLOAT32") not in kinds
     assert {kind for name, kind in kinds if name in ("BATCH_MATMUL", "SOFTMAX", "RSQRT", "FULLY_CONNECTED")} == {"FLOAT32"}
+    assert deploy.load(path).metadata["float_parts"] == ["regression", "decode"]
     # Not how close: eight bits tell nothing of an untrained backbone's features, which differ little between crops.
     assert np.isfinite(deploy.load(path).align(crops)[0]).all()

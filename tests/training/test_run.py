@@ -1,4 +1,6 @@
+import argparse
 import csv
+import importlib
 import json
 import os
 import signal
@@ -7,6 +9,7 @@ import sys
 import time
 
 import cv2
+import keras
 import numpy as np
 import pytest
 
@@ -73,7 +76,7 @@ def test_a_run_writes_what_it_says(finished):
     assert [row["phase"] for row in history(out)] == ["warmup", "warmup", "training", "training"]
     rates = [float(row["learning_rate"]) for row in history(out)]
     assert rates == pytest.approx([1e-3, 1e-3, 1e-3, 1e-4])
-    assert json.loads((out / "report.json").read_text())
+    assert json.loads((out / "report.json").read_text())["align"] == "box"
     assert not list(out.glob(".writing-*"))
 
 
@@ -109,6 +112,39 @@ def test_a_missing_directory_is_one_line(tmp_path):
     errors = process.communicate()[1].strip().splitlines()
     assert process.returncode == 1
     assert errors[-1].startswith("error: ") and "nowhere" in errors[-1]
+
+
+def test_crops_are_cut_as_the_settings_say(folder, tmp_path, monkeypatch, capsys):
+    module = importlib.import_module("kfacealign.training.run")
+    faces, seen = kfa.data.pts(folder, scheme="ibug68"), []
+    image = keras.Input((16, 16, 3))
+    points = keras.layers.Reshape((68, 2))(keras.layers.Dense(136)(keras.layers.GlobalAveragePooling2D()(image)))
+    network = keras.Model(image, {"landmarks": points})
+    monkeypatch.setattr(module, "fit", lambda model, train, test, *rest: seen.extend((train.align, test.align)))
+    monkeypatch.setattr(module, "finish", lambda *arguments: None)
+    values = {"variant": "one", "input_size": 16, "batch_size": 4, "learning_rate": 1e-3, "drops": [], "warmup_epochs": 0}
+    flags = {name: False for name in ("resume", "mixed_precision", "strict")}
+    settings = argparse.Namespace(**values, **flags, epochs=1, seed=0, out=str(tmp_path), cache="memory")
+
+    def build():
+        return kfa.models.FaceAligner(network, kfa.codecs.Coordinates(), "ibug68")
+
+    def run():
+        return kfa.training.run(build, faces, None, settings)[1]
+
+    assert run().align == "box"  # settings that say nothing, as those of other programs
+    assert "five points" not in capsys.readouterr().out
+    settings.align = "five_points"
+    assert run().align == "five_points" and seen == ["box"] * 2 + ["five_points"] * 2
+    assert "kfacealign align --five-points" in " ".join(capsys.readouterr().out.split())
+
+    aligned = module.describe(faces, settings)
+    module.check_same(aligned, aligned, tmp_path)
+    with pytest.raises(ValueError, match="align was box and is five_points"):
+        module.check_same({name: value for name, value in aligned.items() if name != "align"}, aligned, tmp_path)
+    settings.loss = "l1"
+    with pytest.raises(ValueError, match="loss was wing and is l1"):
+        module.check_same({**aligned, "loss": "wing"}, module.describe(faces, settings), tmp_path)
 
 
 def test_step_decay():

@@ -1,6 +1,7 @@
 import pytest
 
-from kfacealign.training import parse_settings
+from kfacealign import losses, training
+from kfacealign.training import parse_settings, settings as module
 
 PAPER = {
     "dataset": "pts",
@@ -19,6 +20,7 @@ PAPER = {
     "learning_rate": 1e-4,
     "drops": (30, 50),
 }
+COMMON = {name: PAPER[name] for name in ("input_size", "epochs", "warmup_epochs", "batch_size", "learning_rate", "drops")}
 QUICK = {**PAPER, "dataset": "synthetic68", "unlabelled_dataset": "synthetic", "backbone_weights": "none", "epochs": 6}
 
 
@@ -57,6 +59,7 @@ def test_a_named_directory_is_not_rendered_to():
         (("--paradigm", "gsl", "--unlabelled", "x", "--method", "stc"), "leave out --method, --unlabelled,"),
         (("--unlabelled", "x", "--method", "dann", "--tasks", "3"), "dann has no rounds"),
         (("--unlabelled", "x", "--tasks", "1", "4"), "1, 2 or 3, got 1 4"),
+        (("--unlabelled", "x", "--align", "five_points"), "--align five_points needs the five points of every face"),
     ],
 )
 def test_flags_that_do_not_fit(flags, message):
@@ -65,8 +68,46 @@ def test_flags_that_do_not_fit(flags, message):
 
 
 def test_flags_are_those_of_the_groups():
-    common = {name: PAPER[name] for name in ("input_size", "epochs", "warmup_epochs", "batch_size", "learning_rate", "drops")}
-    settings = parse_settings("", ("one",), common, common, ())
+    settings = parse_settings("", ("one",), COMMON, COMMON, ())
     assert settings.dataset == "wflw" and settings.variant == "one" and not hasattr(settings, "backbone")
     with pytest.raises(SystemExit):
-        parse_settings("", ("one",), common, common, ("--paradigm", "gsl"))
+        parse_settings("", ("one",), COMMON, COMMON, ("--paradigm", "gsl"))
+
+
+def test_scheme_and_alignment_are_the_presets_where_it_has_them():
+    settings = parse_settings("", ("one",), COMMON, COMMON, ())
+    assert (settings.scheme, settings.align) == ("ibug68", "box")
+    paper = {**COMMON, "dataset": "pts", "scheme": "jd106", "align": "five_points"}
+    quick = {**paper, "dataset": "synthetic106", "align": "box"}
+
+    def parse(*argv):
+        settings = parse_settings("", ("one",), paper, quick, argv)
+        return settings.dataset, settings.scheme, settings.align
+
+    assert parse() == ("pts", "jd106", "five_points")
+    assert parse("--preset", "quick") == ("synthetic106", "jd106", "box")
+    assert parse("--preset", "quick", "--data-dir", "JD") == ("pts", "jd106", "box")
+    assert parse("--scheme", "wflw98", "--align", "box") == ("pts", "wflw98", "box")
+    with pytest.raises(SystemExit):
+        parse("--align", "eyes")
+
+
+def test_losses_and_weights_are_chosen_by_name():
+    paper = {**COMMON, "backbone_weights": "imagenet", "loss": "smooth_wing"}
+
+    def parse(*argv):
+        return parse_settings("", ("one",), paper, paper, argv, groups=("weights", "loss"))
+
+    assert (parse().loss, parse().backbone_weights) == ("smooth_wing", "imagenet")
+    assert (parse("--loss", "l2").loss, parse("--backbone-weights", "none").backbone_weights) == ("l2", None)
+    assert not hasattr(parse(), "backbone")
+    assert {name: loss().name for name, loss in training.LOSSES.items()} == {name: name for name in training.LOSSES}
+    assert set(training.LOSSES.values()) == {losses.L1, losses.L2, losses.SmoothL1, losses.Wing, losses.SmoothWing}
+
+
+@pytest.mark.parametrize("name, points", [("synthetic68", 68), ("synthetic106", 106)])
+def test_rendered_faces_have_the_landmarks_that_their_name_says(tmp_path, monkeypatch, name, points):
+    monkeypatch.setattr(module, "SYNTHETIC", {"train": 2, "test": 1, "seed": 0, "size": 64, "progress": False})
+    settings = parse_settings("", ("one",), COMMON, COMMON, ("--dataset", name, "--data-dir", str(tmp_path / "faces")))
+    faces = training.load_dataset(settings)
+    assert faces.train.landmarks.shape == (2, points, 2) and len(faces.test) == 1

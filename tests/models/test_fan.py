@@ -1,0 +1,123 @@
+"""FAN, and the hourglass with the heads that HIH's appendix compares it with."""
+
+import keras
+import numpy as np
+import pytest
+
+from kfacealign.codecs import Heatmap
+from kfacealign.codecs.continuous_heatmap import ContinuousHeatmap
+from kfacealign.codecs.decoders import with_decoder
+from kfacealign.codecs.offsets import OffsetMap, OffsetValue
+from kfacealign.models.complexity import multiply_adds, trainable_parameters
+from kfacealign.models.fan import FAN
+from kfacealign.models.hourglass import Hourglass
+
+SMALL = {"scheme": "aflw19", "input_size": 64, "width": 16}
+BUILD = {
+    "continuous": lambda **kwargs: FAN(stacks=2, **SMALL, **kwargs),
+    "corrected": lambda **kwargs: FAN(stacks=1, encoding="round", correction="dynamic", **SMALL, **kwargs),
+    "value": lambda **kwargs: Hourglass(offset="value", offset_width=8, offset_size=4, **SMALL, **kwargs),
+    "map": lambda **kwargs: Hourglass(offset="map", offset_width=8, **SMALL, **kwargs),
+}
+
+
+@pytest.fixture(scope="module")
+def batch():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (4, 64, 64, 3)).astype("uint8")
+    return images, {"landmarks": rng.uniform(0.2, 0.8, (4, 19, 2)).astype("float32"), "weights": np.ones((4, 19), "float32")}
+
+
+@pytest.fixture(scope="module")
+def small():
+    keras.utils.set_random_seed(0)
+    return {name: build() for name, build in BUILD.items()}
+
+
+def test_parameters_of_the_public_release():
+    """A stem of 476,288; 5,773,380 each stack; 83,456 each link between two."""
+    model = FAN("ibug68", stacks=4)
+    assert trainable_parameters(model) == 476_288 + 4 * 5_773_380 + 3 * 83_456 == 23_820_176
+    assert {name: maps.shape for name, maps in model.network.output.items()} == {
+        f"heatmap_{stack}": (None, 64, 64, 68) for stack in (1, 2, 3, 4)
+    }
+    assert min(layer.output.shape[1] for layer in model.network.layers if layer.output.shape[1]) == 4  # Sec. 5.1
+
+
+@pytest.mark.parametrize(("offset", "operations"), [("value", 6.918e9), ("map", 6.818e9)])
+def test_heads_cost_what_table_6_says(offset, operations):
+    """6.91 and 6.85 G."""
+    assert multiply_adds(Hourglass("ibug68", offset=offset).network) == pytest.approx(operations, rel=1e-3)
+
+
+def test_codecs_are_those_of_the_arguments(small):
+    assert {name: type(model.codec) for name, model in small.items()} == {
+        "continuous": ContinuousHeatmap,
+        "corrected": OffsetValue,
+        "value": OffsetValue,
+        "map": OffsetMap,
+    }
+    assert small["corrected"].codec.ground_truth == "dynamic" and small["corrected"].codec.quantize == "round"
+    assert small["value"].codec.quantize == "floor" and small["value"].codec.ground_truth == "static"
+    assert FAN(encoding="floor", decoder="dark", **SMALL).codec.get_config() == Heatmap(
+        16, 2.0, "dark", "floor", window=7
+    ).get_config()
+
+
+@pytest.mark.parametrize("name", BUILD)
+def test_training_moves_every_weight(small, batch, name):
+    images, labels = batch
+    keras.utils.set_random_seed(1)
+    model = BUILD[name]()
+    # At the small initial weights of HIH's hourglass some gradients are 1e-11; the rate makes them show.
+    model.compile(keras.optimizers.SGD(1e8 if isinstance(model, Hourglass) else 1e4), run_eagerly=True)
+    before = [keras.ops.convert_to_numpy(weight) for weight in model.trainable_weights]
+    result = model.train_on_batch(images, labels, return_dict=True)
+    assert all(np.isfinite(value) for value in result.values())
+    unused = [w for layer in model.network.layers if type(layer).__name__ == "IdentitySkip" for w in layer.trainable_weights]
+    pairs = zip(model.trainable_weights, before)
+    still = {w.path for w, b in pairs if (keras.ops.convert_to_numpy(w) == b).all()}
+    assert still == {weight.path for weight in unused}
+
+
+def test_warm_up_has_its_own_loss(small, batch):
+    model = small["continuous"]
+    outputs = model(batch[0])
+    assert set(model.loss_terms(batch[1], outputs)) == {"heatmap_loss"}
+    model.warmup = True
+    assert set(model.loss_terms(batch[1], outputs)) == {"heatmap_loss", "coordinate_loss"}
+    model.warmup = False
+
+
+@pytest.mark.parametrize("name", ["corrected", "value", "map"])
+def test_saves_and_loads(small, batch, tmp_path, name):
+    model = small[name]
+    model.save(tmp_path / "m.keras")
+    loaded = keras.saving.load_model(tmp_path / "m.keras")
+    assert loaded.get_config() == model.get_config()
+    for output, expected in zip(loaded(batch[0]).values(), model(batch[0]).values()):
+        np.testing.assert_array_equal(output, expected)
+
+
+def test_another_decoder_is_saved(tmp_path):
+    model = FAN(stacks=1, **SMALL)
+    model.codec = with_decoder(model.codec, "local", window=5)
+    assert FAN.from_config(model.get_config()).codec.get_config() == model.codec.get_config()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"input_size": 100}, "multiple of 64"),
+        ({"width": 24}, "multiple of 16"),
+        ({"encoding": "ceil"}, "encoding is one of continuous, round, floor"),
+        ({"correction": "static"}, "a correction is of quantised positions"),
+        ({"correction": "both", "encoding": "round"}, "correction is 'static', 'dynamic' or None"),
+        ({"decoder": "mean"}, "decoder is one of"),
+    ],
+)
+def test_what_is_not_there_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        FAN(**{**SMALL, **arguments})
+    with pytest.raises(ValueError, match="offset is 'value', 'map' or None"):
+        Hourglass(offset="values", **SMALL)
