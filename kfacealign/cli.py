@@ -118,6 +118,11 @@ def add_evaluate(commands):
         "--align", choices=("box", "five_points"), default="box", help="how faces are cropped; as in training (default %(default)s)"
     )
     parser.add_argument("--flip", action="store_true", help=FLIP_HELP)
+    parser.add_argument(
+        "--decoder",
+        choices=("argmax", "shift", "wsm", "dark", "soft", "local"),
+        help="read the heatmaps of a .keras model in another way than its own",
+    )
     parser.add_argument("--out", default="evaluation", metavar="DIR", help="directory of the results (default %(default)s)")
 
 

@@ -1,9 +1,21 @@
 """Representations of landmarks: encode, loss and decode side by side."""
 
 from kfacealign.codecs.codec import Codec
+from kfacealign.codecs.continuous_heatmap import ContinuousHeatmap
 from kfacealign.codecs.coordinates import Coordinates
 from kfacealign.codecs.heatmap import Heatmap, HeatmapCodec
 from kfacealign.codecs.heatmap_in_heatmap import HeatmapInHeatmap
+from kfacealign.codecs.offsets import OffsetMap, OffsetValue
 from kfacealign.codecs.pixel_in_pixel import PixelInPixel
 
-__all__ = ["Codec", "Coordinates", "Heatmap", "HeatmapCodec", "HeatmapInHeatmap", "PixelInPixel"]
+__all__ = [
+    "Codec",
+    "ContinuousHeatmap",
+    "Coordinates",
+    "Heatmap",
+    "HeatmapCodec",
+    "HeatmapInHeatmap",
+    "OffsetMap",
+    "OffsetValue",
+    "PixelInPixel",
+]

@@ -116,15 +116,22 @@ def argmax_cells(maps):
         cells `(B, K, 2)` float32 (x, y), values `(B, K)` float32. Of equal maxima the
         first in row order wins; a map with NaN gives a cell inside the map.
     """
-    _, height, width, points = maps.shape
-    flat = ops.reshape(ops.cast(maps, "float32"), (-1, height * width, points))
-    values = ops.max(flat, axis=1)
+    _, _, width, _ = maps.shape
+    # One pass over the maps for the rows' maxima; all after that is small.
+    rows = ops.cast(ops.max(maps, axis=2), "float32")
+    values = ops.max(rows, axis=1)
+    row = first_place(ops.transpose(rows, (0, 2, 1)), values)
+    columns = ops.zeros_like(row)[:, :, None] + np.arange(width, dtype="float32")
+    column = first_place(at_cells(maps, columns, ops.zeros_like(columns) + row[:, :, None]), values)
+    return ops.stack([column, row], axis=-1), values
+
+
+def first_place(lines, values):
+    """The first place along the last axis of `(B, K, n)` that is at least `(B, K)`, or the last: `(B, K)` float32."""
+    size = lines.shape[-1]
     # Not ops.argmax: Keras' needs an operation that TFLite does not have.
-    places = ops.arange(height * width, dtype="float32")[None, :, None]
-    first = ops.min(ops.where(flat >= values[:, None, :], places, float(height * width)), axis=1)
-    first = ops.minimum(first, height * width - 1.0)
-    row = ops.floor((first + 0.5) / width)
-    return ops.stack([first - row * width, row], axis=-1), values
+    places = np.arange(size, dtype="float32")
+    return ops.minimum(ops.min(ops.where(lines >= values[:, :, None], places, float(size)), axis=-1), size - 1.0)
 
 
 def at_cells(maps, x, y):
@@ -260,8 +267,9 @@ def second_maximum_shift(maps, cells):
 def taylor_step(maps, cells, sigma):
     """DARK's step from each map's maximum: `-H^-1 g` of the logarithm of the smoothed map.
 
-    The Gaussian that smooths is cut at 3 sigma; outside the map there is 0. The step is at most one cell along each axis; there is none across the border from a maximum that
-    lies on it, and none where the smoothed map has no maximum nearby.
+    The Gaussian that smooths is cut at 3 sigma; outside the map there is 0. The step is at most one cell along each
+    axis; there is none across the border from a maximum that lies on it, and none where the smoothed map has no
+    maximum nearby.
 
     Args:
         maps: `(B, h, w, K)`. cells: `(B, K, 2)` float32 (x, y), the maxima. sigma: of the smoothing, in cells.
@@ -275,11 +283,15 @@ def taylor_step(maps, cells, sigma):
     values, column, row = windows(maps, cells, reach + 1)
     kernel = smoothing(reach, sigma)
     values = ops.where(row[:, :, :, None] * column[:, :, None, :] > 0, values, 0.0)
-    smooth = ops.matmul(ops.transpose(ops.matmul(values, kernel), (0, 1, 3, 2)), kernel)  # (B, K, x, y)
-    points = maps.shape[-1]
-    logarithm = ops.reshape(ops.log(ops.maximum(smooth, 1e-10)), (-1, points, 9))
-    derivatives = ops.matmul(logarithm, DIFFERENCES)
-    dx, dy, dxx, dyy, dxy = (derivatives[..., i] for i in range(5))
+    # Sums of products: accelerators round the factors of a matrix product to ten bits, and second differences show it.
+    columns = ops.sum(values[..., None] * kernel, axis=3)  # (B, K, n, x)
+    smooth = [ops.sum(columns * kernel[:, y, None], axis=2) for y in range(3)]
+    (ul, u, ur), (left, middle, right), (dl, d, dr) = (
+        [logarithm[..., x] for x in range(3)] for logarithm in (ops.log(ops.maximum(line, 1e-10)) for line in smooth)
+    )
+    dx, dy = 0.5 * (right - left), 0.5 * (d - u)
+    dxx, dyy = right - 2.0 * middle + left, d - 2.0 * middle + u
+    dxy = 0.25 * (dr - dl - ur + ul)
     determinant = dxx * dyy - dxy * dxy
     peak = ops.logical_and(dxx < 0, determinant > 1e-12)
     determinant = ops.where(peak, determinant, 1.0)
@@ -294,17 +306,3 @@ def smoothing(reach, sigma):
     distance = np.arange(2 * reach + 3)[:, None] - (reach + np.arange(3))[None, :]
     kernel = np.where(np.abs(distance) <= reach, np.exp(-(distance**2) / (2 * sigma**2)), 0)
     return (kernel / kernel.sum(axis=0)).astype("float32")
-
-
-# From three by three values (x first) to the derivatives along x, y, xx, yy and xy.
-DIFFERENCES = np.array(
-    [
-        [[0, 0, 0], [-0.5, 0, 0.5], [0, 0, 0]],
-        [[0, 0, 0], [1, -2, 1], [0, 0, 0]],
-        [[0.25, 0, -0.25], [0, 0, 0], [-0.25, 0, 0.25]],
-    ],
-    "float32",
-)
-DIFFERENCES = np.stack(
-    [DIFFERENCES[0].T, DIFFERENCES[0], DIFFERENCES[1].T, DIFFERENCES[1], DIFFERENCES[2]], axis=-1
-).reshape(9, 5)

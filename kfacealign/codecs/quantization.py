@@ -15,6 +15,7 @@ from kfacealign.codecs.heatmap_in_heatmap import HeatmapInHeatmap
 from kfacealign.codecs.offsets import OffsetMap, OffsetValue
 
 ENLARGEMENT = 1.1
+DECODING = ("decoder", "window", "temperature")  # arguments that no map depends on
 
 # Name of the row -> codec; each encodes to the outputs that it decodes. The first is what the others are compared with.
 CODECS = {
@@ -56,19 +57,30 @@ def quantization_table(landmarks, scheme, batch_size=32, codecs=None):
     extent = (opposite - corner) * ENLARGEMENT
     origin = (corner + opposite) / 2 - extent / 2
     inter_ocular = np.linalg.norm(landmarks[:, left] - landmarks[:, right], axis=-1)
+    codecs = CODECS if codecs is None else codecs
     rows = []
-    for name, codec in (CODECS if codecs is None else codecs).items():
-        decoded = round_trip(codec, (landmarks - origin) / extent, batch_size) * extent + origin
-        errors = np.linalg.norm(decoded - landmarks, axis=-1) / inter_ocular[:, None]
+    for name, crop in round_trips(codecs, (landmarks - origin) / extent, batch_size).items():
+        errors = np.linalg.norm(crop * extent + origin - landmarks, axis=-1) / inter_ocular[:, None]
         rows.append((name, float(100 * errors.mean())))
     return rows
 
 
-def round_trip(codec, landmarks, batch_size):
-    """`(N, K, 2)` crop coordinates, encoded and decoded."""
-    decoded = []
+def round_trips(codecs, landmarks, batch_size):
+    """`(N, K, 2)` crop coordinates, encoded and decoded by each codec: name -> `(N, K, 2)`."""
+    decoded = {name: [] for name in codecs}
     for start in range(0, len(landmarks), batch_size):
-        targets = codec.encode(np.asarray(landmarks[start : start + batch_size], "float32"))
-        outputs = {"heatmap_1" if name == "heatmap" else name: maps for name, maps in targets.items()}
-        decoded.append(np.asarray(codec.decode(outputs)[0]))
-    return np.concatenate(decoded)
+        batch = np.asarray(landmarks[start : start + batch_size], "float32")
+        encoded = {}  # codecs that differ in decoding share their maps
+        for name, codec in codecs.items():
+            key = encoding(codec)
+            if key not in encoded:
+                targets = codec.encode(batch)
+                encoded[key] = {"heatmap_1" if part == "heatmap" else part: maps for part, maps in targets.items()}
+            decoded[name].append(np.asarray(codec.decode(encoded[key])[0]))
+    return {name: np.concatenate(parts) for name, parts in decoded.items()}
+
+
+def encoding(codec):
+    """What tells codecs apart that encode differently."""
+    config = {name: value for name, value in codec.get_config().items() if name not in DECODING}
+    return type(codec).__name__, *sorted(config.items())

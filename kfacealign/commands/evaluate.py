@@ -3,6 +3,7 @@
 from rich.console import Console
 
 from kfacealign import data, deploy, evaluation
+from kfacealign.codecs.decoders import with_decoder
 from kfacealign.commands import align_options
 from kfacealign.training.settings import load_dataset
 
@@ -11,6 +12,10 @@ def run(arguments):
     console = Console()
     options = align_options(arguments)
     model = deploy.load(arguments.model)
+    if arguments.decoder:
+        if not arguments.model.endswith(".keras"):
+            raise ValueError(f"{arguments.model}: an exported model has its decoder in the graph; --decoder needs the .keras file")
+        model.codec = with_decoder(model.codec, arguments.decoder)
     arguments.scheme = arguments.scheme or model.scheme.name
     faces = load_dataset(arguments)
     if faces.scheme.name != model.scheme.name:

@@ -3,6 +3,8 @@
 from kfacealign.layers.decimal_head import DecimalHeatmapHead
 from kfacealign.layers.gradient_reversal import GradientReversal
 from kfacealign.layers.hourglass import CornerAlignedUpSampling2D
+from kfacealign.layers.local_soft_argmax import LocalSoftArgmax
+from kfacealign.layers.offset_heads import OffsetMapHead, OffsetValueHead
 from kfacealign.layers.pixel_in_pixel import PixelInPixelHead
 from kfacealign.layers.transformer import LearnedPosition2D, TransformerDecoder, TransformerEncoder
 
@@ -11,6 +13,9 @@ __all__ = [
     "DecimalHeatmapHead",
     "GradientReversal",
     "LearnedPosition2D",
+    "LocalSoftArgmax",
+    "OffsetMapHead",
+    "OffsetValueHead",
     "PixelInPixelHead",
     "TransformerDecoder",
     "TransformerEncoder",

@@ -2,10 +2,12 @@
 
 from kfacealign.models.aligner import FaceAligner
 from kfacealign.models.coordnet import CoordNet
+from kfacealign.models.fan import FAN
 from kfacealign.models.hih import HIH
+from kfacealign.models.hourglass import Hourglass
 from kfacealign.models.inference import DecodeLandmarks
 from kfacealign.models.lotr import CNNFFN, LOTR
 from kfacealign.models.mapnet import MapNet
 from kfacealign.models.pipnet import PIPNet
 
-__all__ = ["CNNFFN", "CoordNet", "DecodeLandmarks", "FaceAligner", "HIH", "LOTR", "MapNet", "PIPNet"]
+__all__ = ["CNNFFN", "CoordNet", "DecodeLandmarks", "FAN", "FaceAligner", "HIH", "Hourglass", "LOTR", "MapNet", "PIPNet"]

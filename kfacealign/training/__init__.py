@@ -1,10 +1,11 @@
-"""The run loop that recipes call, and what goes beyond supervision: self-training and domain-adversarial training."""
+"""The run loop that recipes call, and what goes beyond it: self-training, domain-adversarial and Siamese training."""
 
 from kfacealign.training.checkpoint import EpochCheckpoint, load_state
 from kfacealign.training.domain_adversarial import DomainAdversarialPIPNet, ReversalSchedule, run_domain_adversarial
 from kfacealign.training.run import run, step_decay
 from kfacealign.training.self_training import self_train
 from kfacealign.training.settings import DATASETS, LOSSES, load_dataset, load_unlabelled, main, parse_settings
+from kfacealign.training.siamese import Siamese
 
 __all__ = [
     "DATASETS",
@@ -12,6 +13,7 @@ __all__ = [
     "EpochCheckpoint",
     "LOSSES",
     "ReversalSchedule",
+    "Siamese",
     "load_dataset",
     "load_state",
     "load_unlabelled",

@@ -18,7 +18,7 @@ def adam(learning_rate):
     return keras.optimizers.Adam(learning_rate, epsilon=1e-8)
 
 
-def run(build, faces, views, settings, optimizer=adam, labels=(), box="landmarks", prepare=None, callbacks=()):
+def run(build, faces, views, settings, optimizer=adam, labels=(), box="landmarks", prepare=None, callbacks=(), wrap=None):
     """Train, evaluate and export one model, as a recipe's settings say.
 
     Args:
@@ -33,6 +33,7 @@ def run(build, faces, views, settings, optimizer=adam, labels=(), box="landmarks
         prepare: called with the model, a new one as one that was loaded, before the first epoch; for what is not
             saved with it.
         callbacks: Keras callbacks of the training.
+        wrap: function from the model to the one that is fitted in its stead, such as `Siamese`; both share weights.
 
     Writes to `settings.out`: `history.csv` and a checkpoint after every epoch; at the end
     `model.keras`, `report.json`, `ced.png`, `predictions.png` and, under TensorFlow,
@@ -57,7 +58,8 @@ def run(build, faces, views, settings, optimizer=adam, labels=(), box="landmarks
     crops = {"size": model.input_size, "enlarge": model.enlarge, "cache": settings.cache, "strict": settings.strict}
     crops["align"] = alignment_of(settings)
     train, test = data.Crops(faces.train, box=box, **crops), data.Crops(faces.test, **crops)
-    fit(model, train, test, views, history, settings, describe(faces, settings), labels, callbacks)
+    fitted = model if wrap is None else wrap(model)
+    fit(fitted, train, test, views, history, settings, describe(faces, settings), labels, callbacks)
     report = evaluation.evaluate(model, test, subsets=faces.subsets, normalizer=faces.normalizer)
     for part, made in (("training set", train), ("test set", test)):
         if made.failures:

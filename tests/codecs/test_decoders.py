@@ -176,9 +176,9 @@ def test_floor_loses_half_a_cell_towards_the_upper_left():
     np.testing.assert_allclose(errors["floor"].mean(), -0.5, atol=0.05)
 
 
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="TensorFlow only")
 def test_converts_to_built_in_operators(tmp_path):
     """All decoders in one graph, batch 1, as exports have them."""
-    pytest.importorskip("tensorflow")
     from ai_edge_litert.interpreter import Interpreter
 
     maps = keras.Input((9, 12, 4), batch_size=1, name="maps")

@@ -48,7 +48,8 @@ def smooth_l1(error):
 
 def test_loss_of_values(landmarks):
     rng = np.random.default_rng(1)
-    outputs = {"heatmap_1": rng.normal(size=(2, 16, 16, 12)).astype("float32"), "offset": rng.normal(size=(2, 12, 2)).astype("float32")}
+    shapes = {"heatmap_1": (2, 16, 16, 12), "offset": (2, 12, 2)}
+    outputs = {name: rng.normal(size=shape).astype("float32") for name, shape in shapes.items()}
     weights = (rng.uniform(size=(2, 12)) > 0.5).astype("float32")
     codec = OffsetValue(16, alpha=0.3)
     targets = codec.encode(landmarks)
@@ -84,7 +85,11 @@ def test_loss_of_maps_is_at_the_landmarks_cells(landmarks):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"quantize": "ceil"}, "quantize is"), ({"offset_loss": "l1"}, "offset_loss is one of"), ({"ground_truth": "none"}, "ground_truth is")],
+    [
+        ({"quantize": "ceil"}, "quantize is"),
+        ({"offset_loss": "l1"}, "offset_loss is one of"),
+        ({"ground_truth": "none"}, "ground_truth is"),
+    ],
 )
 def test_what_is_not_there_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
