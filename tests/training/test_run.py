@@ -17,11 +17,15 @@ import kfacealign as kfa
 from kfacealign.training.checkpoint import write_history
 
 SCRIPT = """
-import sys
+import keras
 import kfacealign as kfa
 
 def build():
-    return kfa.models.HIH("ibug68", input_size=64, width=16, decimal_size=4, decimal_width=16)
+    image = keras.Input((64, 64, 3))
+    x = keras.layers.Conv2D(16, 7, strides=4, padding="same", activation="relu")(keras.ops.multiply(image, 1 / 255))
+    x = keras.layers.BatchNormalization()(x)
+    network = keras.Model(image, {"heatmap_1": keras.layers.Conv2D(68, 3, padding="same")(x)})
+    return kfa.models.FaceAligner(network, kfa.codecs.Heatmap(16, 1.5), "ibug68")
 
 def recipe():
     paper = dict(variant="tiny", input_size=64, epochs=4, warmup_epochs=2, batch_size=4, learning_rate=1e-3, drops=(3,))
