@@ -20,7 +20,7 @@ train: install
 	$(RUN) recipes/wflw_hih.py --dataset synthetic --preset quick --out runs/quick --resume
 
 test: install
-	$(RUN) -m pytest
+	$(RUN) -m pytest --numprocesses 2 --dist loadfile
 
 clean:
 	rm -rf $(VENV) runs data build *.egg-info
