@@ -176,7 +176,7 @@ def test_floor_loses_half_a_cell_towards_the_upper_left():
     np.testing.assert_allclose(errors["floor"].mean(), -0.5, atol=0.05)
 
 
-@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="TensorFlow only")
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="TFLite files are written by TensorFlow")
 def test_converts_to_built_in_operators(tmp_path):
     """All decoders in one graph, batch 1, as exports have them."""
     from ai_edge_litert.interpreter import Interpreter

@@ -51,7 +51,7 @@ def test_at_the_border_the_window_is_cut():
     np.testing.assert_allclose(landmarks, [[[0.125, 0.125]]], atol=1e-6)  # nothing wraps round
 
 
-@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="TensorFlow only")
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="takes gradients with tf.GradientTape")
 def test_gradients_flow_through_the_window_alone():
     import tensorflow as tf
 
@@ -78,7 +78,7 @@ def test_gradients_flow_through_the_window_alone():
         maps.assign(before)
 
 
-@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="TensorFlow only")
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="TFLite files are written by TensorFlow")
 def test_ends_a_graph_for_tflite(tmp_path):
     from ai_edge_litert.interpreter import Interpreter
 
