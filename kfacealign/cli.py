@@ -9,7 +9,7 @@ import os
 import sys
 import traceback
 
-from kfacealign.parsers import models, photographs, synthetic
+from kfacealign.parsers import datasets, models, photographs, scoring, synthetic, video
 from kfacealign.quiet import quiet
 
 
@@ -60,4 +60,8 @@ def build_parser():
     models.add_codecs(commands)
     models.add_models(commands)
     synthetic.add_synthetic(commands)
+    video.add_track(commands)
+    scoring.add_score(commands)
+    scoring.add_compare(commands)
+    datasets.add_datasets(commands)
     return parser

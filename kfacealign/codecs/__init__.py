@@ -4,6 +4,7 @@ from kfacealign.codecs.codec import Codec
 from kfacealign.codecs.continuous_heatmap import ContinuousHeatmap
 from kfacealign.codecs.coordinates import Coordinates
 from kfacealign.codecs.heatmap import Heatmap, HeatmapCodec
+from kfacealign.codecs.heatmap1d import Heatmap1D
 from kfacealign.codecs.heatmap_in_heatmap import HeatmapInHeatmap
 from kfacealign.codecs.offsets import OffsetMap, OffsetValue
 from kfacealign.codecs.pixel_in_pixel import PixelInPixel
@@ -13,6 +14,7 @@ __all__ = [
     "ContinuousHeatmap",
     "Coordinates",
     "Heatmap",
+    "Heatmap1D",
     "HeatmapCodec",
     "HeatmapInHeatmap",
     "OffsetMap",

@@ -10,13 +10,21 @@ from rich.table import Table
 from kfacealign import schemes
 from kfacealign.models.complexity import multiply_adds, trainable_parameters
 from kfacealign.models.coordnet import CoordNet
+from kfacealign.models.heatmap1d import AttentiveHeatmap1D, Heatmap2D
 from kfacealign.models.hih import HIH
 from kfacealign.models.lotr import CNNFFN, LOTR
 from kfacealign.models.mapnet import MapNet
 from kfacealign.models.pipnet import PIPNet
 from kfacealign.quiet import quiet
 
-MODELS = {"pipnet": PIPNet, "coordnet": CoordNet, "mapnet": MapNet, "hih": HIH}
+MODELS = {
+    "pipnet": PIPNet,
+    "coordnet": CoordNet,
+    "mapnet": MapNet,
+    "hih": HIH,
+    "heatmap1d": AttentiveHeatmap1D,
+    "heatmap2d": Heatmap2D,
+}
 
 NOTES = {
     "coordnet": "CoordNet: the paper's parameters are those of 98 landmarks.",
@@ -87,6 +95,14 @@ LOTR_ROWS = (
     LOTRRow(CNNFFN, "CNN + FFN, ResNet-50", "25.24", "96.09", {"backbone": "resnet50"}),
 )
 
+# The detectors of Table 1 of the attentive 1D heatmaps, whose paper gives no sizes.
+HEATMAP_ROWS = (
+    Row("heatmap1d", "L = 64", "ibug68", "-", "-", {"resolution": 64}),
+    Row("heatmap1d", "L = 768", "ibug68", "-", "-", {"resolution": 768}),
+    Row("heatmap2d", "L = 64", "ibug68", "-", "-", {"resolution": 64}),
+    Row("heatmap2d", "L = 128", "ibug68", "-", "-", {"resolution": 128}),
+)
+
 
 def run(arguments):
     console = Console()
@@ -100,6 +116,9 @@ def run(arguments):
     if arguments.model in (None, "lotr"):
         sizes = [measure_lotr(row) for row in track(LOTR_ROWS, "building", console=console, transient=True)]
         console.print(lotr_table(sizes))
+    if arguments.model in (None, "heatmap1d"):
+        sizes = [measure(row) for row in track(HEATMAP_ROWS, "building", console=console, transient=True)]
+        console.print(heatmap_table(sizes))
     return 0
 
 
@@ -144,4 +163,16 @@ def lotr_table(sizes):
     for row, (parameters, trainable) in zip(LOTR_ROWS, sizes):
         megabytes = math.floor(100 * 4 * trainable / 2**20) / 100
         table.add_row(row.network, f"{parameters / 1e6:.2f}", row.parameters, f"{megabytes:.2f}", row.megabytes)
+    return table
+
+
+def heatmap_table(sizes):
+    """What `measure` found for `HEATMAP_ROWS` -> the table. The co-attention's products are not among the multiply-adds."""
+    table = Table(title="1D and 2D heatmaps of 256 px crops, 68 points, 4 hourglasses (the paper gives no sizes)", title_justify="left")
+    for name in ("model", "network", "values of the output", "parameters, M", "GFLOPs"):
+        table.add_column(name, justify="left" if name in ("model", "network") else "right")
+    for row, (parameters, operations) in zip(HEATMAP_ROWS, sizes):
+        resolution, points = row.settings["resolution"], schemes.get(row.scheme).num_points
+        values = 2 * points * resolution if row.model == "heatmap1d" else points * resolution**2
+        table.add_row(MODELS[row.model].__name__, row.network, f"{values:,}", f"{parameters / 1e6:.2f}", f"{operations / 1e9:.2f}")
     return table

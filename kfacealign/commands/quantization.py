@@ -4,16 +4,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from kfacealign import schemes
 from kfacealign.codecs.quantization import quantization_table
-from kfacealign.data.annotations300w import read_csv
+from kfacealign.data.csv_lists import read_list
 
 
 def run(arguments):
-    landmarks = np.concatenate([read_csv(path)[1] for path in arguments.annotations])
-    points = schemes.get(arguments.scheme).num_points
-    if points != landmarks.shape[1]:
-        raise ValueError(f"{arguments.scheme} has {points} points, the lists have {landmarks.shape[1]}")
+    landmarks = np.concatenate([read_list(path, arguments.scheme).landmarks for path in arguments.annotations])
     rows = quantization_table(landmarks, arguments.scheme)
     table = Table(title=f"encoded and decoded again: {len(landmarks):,} faces, {arguments.scheme}", title_justify="left")
     table.add_column("representation")

@@ -12,42 +12,15 @@ import threading
 import warnings
 import zlib
 
-import cv2
 import numpy as np
 
 from kfacealign import geometry
 from kfacealign.data import alignment
+from kfacealign.data.images import read_image, split
 
 GREY = 128  # of the crop that stands in for an unreadable photograph
 WORKERS = min(8, os.cpu_count() or 1)
 NAMED = 5  # failures that the summary names before it only counts
-
-
-def read_image(path):
-    """Decodes an image file as stored (no EXIF rotation).
-
-    Args:
-        path: a file in any format OpenCV reads.
-
-    Returns:
-        (H, W, 3) uint8, RGB.
-
-    Raises:
-        OSError: if the file cannot be opened.
-        ValueError: if it is no complete image; the message does not name the file.
-    """
-    with open(path, "rb") as file:
-        data = np.frombuffer(file.read(), np.uint8)
-    if not data.size:
-        raise ValueError("the file is empty")
-    try:
-        # From memory, and not cv2.imread, which returns the rest of a truncated JPEG as plain grey without a word.
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise ValueError("the file is truncated, damaged or not an image")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 class Crops:
@@ -189,9 +162,12 @@ class Crops:
             return
         points = self.faces.landmarks[index][self.faces.weights[index] > 0]
         self._outside[index] = bool(((points < 0) | (points > image.shape[1::-1])).any())
-        out[:] = geometry.warp(image, self.matrices[index], self.size)
+        out[:] = self._cut(image, index)
         if self._store is not None:
             self._store.write(index, out)
+
+    def _cut(self, image, index):
+        return geometry.warp(image, self.matrices[index], self.size)
 
     def _fail(self, index, path, reason):
         if self.strict:
@@ -209,7 +185,7 @@ class Crops:
         digest.update(self.matrices.tobytes())
         for path in self.faces.images:
             try:
-                status = os.stat(path)
+                status = os.stat(split(path)[0])
                 digest.update(f"{os.path.abspath(path)} {status.st_size} {status.st_mtime_ns}\n".encode())
             except OSError:
                 digest.update(f"{os.path.abspath(path)} missing\n".encode())

@@ -24,6 +24,8 @@ class Face:
         weights: (K,) float32, 0 = this landmark is not annotated.
         box: (4,) float32, x0, y0, x1, y1 in image coordinates.
         attributes: flags of this face by name, for instance `{"occlusion": True}`.
+        occluded: (K,) bool, the landmarks that something hides; None where the dataset does not say.
+        origin: where the annotation was read ("list.txt:12").
     """
 
     image: str
@@ -32,6 +34,8 @@ class Face:
     weights: np.ndarray
     box: np.ndarray
     attributes: dict
+    occluded: np.ndarray | None = None
+    origin: str = ""
 
 
 class Faces:
@@ -47,18 +51,22 @@ class Faces:
         boxes: (N, 4), x0, y0, x1, y1; the box of the annotated landmarks when `None`.
         attributes: dict of name -> (N,) flags.
         names: N short names; the image paths when `None`.
-        origins: N strings that say where a face was read ("list.txt:12"); only error messages use them.
+        origins: N strings that say where a face was read ("list.txt:12"), for messages; the image paths when `None`.
+        occluded: (N, K), which landmarks something hides; `None` where the dataset does not say. A hidden landmark is
+            annotated all the same, so its weight is not 0.
 
     Raises:
         ValueError: naming the face's origin, for a wrong shape, a coordinate that is not finite, or a face of no size.
     """
 
-    def __init__(self, scheme, images, landmarks, weights=None, boxes=None, attributes=None, names=None, origins=None):
+    def __init__(
+        self, scheme, images, landmarks, weights=None, boxes=None, attributes=None, names=None, origins=None, occluded=None
+    ):
         self.scheme = schemes.get(scheme)
         self.images = [str(image) for image in images]
         self.names = list(self.images) if names is None else [str(name) for name in names]
         count, points = len(self.images), self.scheme.num_points
-        origins = self.images if origins is None else list(origins)
+        self.origins = origins = list(self.images) if origins is None else [str(origin) for origin in origins]
 
         self.landmarks = _array(landmarks, (count, points, 2), "landmarks")
         weights = np.ones((count, points), "float32") if weights is None else weights
@@ -70,6 +78,7 @@ class Faces:
             boxes = _landmark_boxes(self.landmarks, self.weights)
         self.boxes = _array(boxes, (count, 4), "boxes")
         _check_boxes(self.boxes, origins)
+        self.occluded = None if occluded is None else _array(occluded, (count, points), "occluded") > 0
         self.attributes = {}
         for name, flags in (attributes or {}).items():
             self.attributes[name] = np.asarray(flags, bool).reshape(-1)
@@ -88,6 +97,8 @@ class Faces:
                 weights=self.weights[index],
                 box=self.boxes[index],
                 attributes={name: bool(flags[index]) for name, flags in self.attributes.items()},
+                occluded=None if self.occluded is None else self.occluded[index],
+                origin=self.origins[index],
             )
         chosen = _positions(index, len(self))
         return Faces(
@@ -98,6 +109,8 @@ class Faces:
             boxes=self.boxes[chosen],
             attributes={name: flags[chosen] for name, flags in self.attributes.items()},
             names=[self.names[i] for i in chosen],
+            origins=[self.origins[i] for i in chosen],
+            occluded=None if self.occluded is None else self.occluded[chosen],
         )
 
     def __repr__(self):
@@ -134,6 +147,26 @@ class Dataset:
 
     def __repr__(self):
         return f"<{self.summary()}>"
+
+
+def joined(parts):
+    """Several `Faces` of one scheme as one, in their order; attributes that one of them lacks are left out."""
+    parts = list(parts)
+    shared = [name for name in parts[0].attributes if all(name in part.attributes for part in parts)]
+    occluded = None
+    if all(part.occluded is not None for part in parts):
+        occluded = np.concatenate([part.occluded for part in parts])
+    return Faces(
+        parts[0].scheme,
+        images=[image for part in parts for image in part.images],
+        landmarks=np.concatenate([part.landmarks for part in parts]),
+        weights=np.concatenate([part.weights for part in parts]),
+        boxes=np.concatenate([part.boxes for part in parts]),
+        attributes={name: np.concatenate([part.attributes[name] for part in parts]) for name in shared},
+        names=[name for part in parts for name in part.names],
+        origins=[origin for part in parts for origin in part.origins],
+        occluded=occluded,
+    )
 
 
 def _array(values, shape, what):

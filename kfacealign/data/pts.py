@@ -59,9 +59,9 @@ def pts(root, scheme="ibug68", test_fraction=0.1, seed=0):
         )
     folders = [os.path.join(root, part) for part in ("train", "test")]
     if all(os.path.isdir(folder) for folder in folders):
-        train, test = (_read_tree(folder, scheme) for folder in folders)
+        train, test = (read_folder(folder, scheme) for folder in folders)
     else:
-        train, test = _split(_read_tree(root, scheme), test_fraction, seed)
+        train, test = _split(read_folder(root, scheme), test_fraction, seed)
     return Dataset(
         name=os.path.basename(os.path.abspath(root)),
         scheme=scheme,
@@ -163,8 +163,19 @@ def _point(where, words):
     return values
 
 
-def _read_tree(folder, scheme):
-    images, points = _walk(folder)
+def read_folder(folder, scheme):
+    """The faces of the images in a folder and those below it that have a `.pts` beside them, sorted by path.
+
+    Args:
+        folder: where to read. scheme: `Scheme` of the points.
+
+    Returns:
+        `Faces` named by their paths below the folder, without suffix. Images without `.pts` and the reverse are warned of.
+
+    Raises:
+        FileNotFoundError: there is none. ValueError: a malformed `.pts`.
+    """
+    images, points = file_pairs(folder)
     names = sorted(images.keys() & points.keys())
     lonely = {
         "image without a .pts": images.keys() - points.keys(),
@@ -188,7 +199,7 @@ def _read_tree(folder, scheme):
     )
 
 
-def _walk(folder):
+def file_pairs(folder):
     """Images and `.pts` files below a folder, by their relative path without suffix."""
     images, points = {}, {}
     for parent, _, files in os.walk(folder):

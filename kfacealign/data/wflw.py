@@ -18,6 +18,7 @@ import warnings
 import numpy as np
 
 from kfacealign import schemes
+from kfacealign.data import checks
 from kfacealign.data.faces import Dataset
 from kfacealign.data.faces import Faces
 
@@ -33,11 +34,13 @@ SUBSETS = {
     "occlusion": "occlusion",
     "blur": "blur",
 }
+EXPECTED = {"train": 7500, "test": 2500, "pose": 326, "expression": 314, "illumination": 698, "makeup": 206, "occlusion": 736}
+EXPECTED["blur"] = 773
 COORDINATES = 196
 SAME_FACE = 0.01  # pixels: a subset list repeats the test list's numbers, give or take their rounding
 
 
-def wflw(root):
+def wflw(root, strict=False):
     """Reads the WFLW annotations below `root`; no image is opened.
 
     As published it holds 7,500 training and 2,500 test faces, and the subsets pose 326, expression 314, illumination
@@ -47,6 +50,7 @@ def wflw(root):
 
     Args:
         root: the folder that holds `WFLW_images` and `WFLW_annotations`.
+        strict: whether other counts than the published ones, duplicates and missing photographs raise.
 
     Returns:
         A `Dataset` with `subsets` "pose", "expression", "illumination", "makeup", "occlusion" and "blur", the
@@ -54,7 +58,7 @@ def wflw(root):
 
     Raises:
         FileNotFoundError: if a folder or list is missing; the message says what is expected where.
-        ValueError: for a malformed line, naming the file and the line.
+        ValueError: for a malformed line, naming the file and the line, or, if strict, what is above.
     """
     root = os.fspath(root)
     for path in (IMAGES, LISTS.format("train"), LISTS.format("test")):
@@ -64,12 +68,18 @@ def wflw(root):
     for part in ("train", "test"):
         rows, paths, lines = _read_list(os.path.join(root, LISTS.format(part)), COORDINATES + 4 + len(SUBSETS))
         parts[part] = _faces(root, os.path.join(root, LISTS.format(part)), rows, paths, lines)
+    subsets = _subsets(root, parts["test"])
+    if strict:
+        found = {name: len(faces) for name, faces in [*parts.items(), *subsets.items()]}
+        checks.counts("WFLW", root, found, EXPECTED, strict)
+        for faces in parts.values():
+            checks.annotated("WFLW", faces, strict)
     return Dataset(
         name="wflw",
         scheme=schemes.get("wflw98"),
         train=parts["train"],
         test=parts["test"],
-        subsets=_subsets(root, parts["test"]),
+        subsets=subsets,
         enlarge=1.25,
         normalizer="inter_ocular",
     )
@@ -81,7 +91,8 @@ def _missing(root, path):
     if os.path.isdir(root):
         found = f"{root} holds {', '.join(sorted(os.listdir(root))[:8]) or 'nothing'}"
     return (
-        f"WFLW: {os.path.join(root, path)} is missing ({found}). Expected below {root}: {IMAGES}/ and "
+        f"WFLW: {os.path.join(root, path)} is missing ({found}).{checks.level_hint(root, [path])} "
+        f"Expected below {root}: {IMAGES}/ and "
         f"{LISTS.format('train')} and {LISTS.format('test')}, as unpacked from the images and the annotations archives "
         "of the WFLW project page ('Look at Boundary: A Boundary-Aware Face Alignment Algorithm', CVPR 2018). "
         "The embedded synthetic faces need no download: kfacealign.data.write_wflw(folder) writes them in this layout."
@@ -95,8 +106,13 @@ def _read_list(path, numbers):
         rows (N, numbers) float64, N relative image paths, N line numbers (blank lines are passed over).
     """
     with open(path, encoding="utf-8") as file:
-        fields = [(line, text.split()) for line, text in enumerate(file, start=1)]
-    fields = [(line, row) for line, row in fields if row]
+        texts = [(line, text.strip()) for line, text in enumerate(file, start=1)]
+    texts = [(line, text) for line, text in texts if text]
+    rows = _quick_rows([text for _, text in texts], numbers)
+    if rows is not None:
+        return rows, [text.rpartition(" ")[2] for _, text in texts], [line for line, _ in texts]
+    # Anything odd goes field by field, to be named.
+    fields = [(line, text.split()) for line, text in texts]
     for line, row in fields:
         if len(row) != numbers + 1:
             expected = f"{numbers + 1} fields ({numbers} numbers and an image path)"
@@ -108,6 +124,22 @@ def _read_list(path, numbers):
     if not np.isfinite(rows).all():
         raise ValueError(_first_bad_number(path, fields))
     return rows.reshape(-1, numbers), [row[-1] for _, row in fields], [line for line, _ in fields]
+
+
+def _quick_rows(texts, numbers):
+    """The numbers of well-formed lines, (N, numbers) float64, or None where a line is not: it is not said which."""
+    if not texts or any(text.count(" ") != numbers or "  " in text for text in texts):
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeprecationWarning)  # older NumPy warns of text that is no number, and stops there
+        try:
+            values = np.fromstring(" ".join(text.rpartition(" ")[0] for text in texts), sep=" ")
+        except (ValueError, DeprecationWarning):
+            return None
+    # No field is empty, so one that holds no number, or two as in "1.2.3", makes another count.
+    if values.size != len(texts) * numbers or not np.isfinite(values).all():
+        return None
+    return values.reshape(-1, numbers)
 
 
 def _first_bad_number(path, fields):

@@ -4,8 +4,9 @@ Running a `.tflite` file needs neither Keras nor TensorFlow, so the exporter is 
 """
 
 from kfacealign.deploy.runtime import LiteRTAligner, SavedModelAligner, load
+from kfacealign.deploy.streaming import StreamingRuntime, export_step
 
-__all__ = ["LiteRTAligner", "SavedModelAligner", "export", "inference_model", "load"]
+__all__ = ["LiteRTAligner", "SavedModelAligner", "StreamingRuntime", "export", "export_step", "inference_model", "load"]
 
 
 def __getattr__(name):

@@ -18,28 +18,6 @@ SIDED = ("contour", "brows", "eyes")  # regions whose two sides are groups of th
 GAP = 1.5  # between groups of bars, in bars
 
 
-def write_run(out, report, faces, size=SIDE):
-    """Writes `report.json`, `ced.png`, `landmark_errors.png` and `predictions.png` to a directory.
-
-    Args:
-        out: the directory; made if it is not there.
-        report: a `Report`.
-        faces: the `Faces` it is about, in the same order.
-        size: side of a face in `predictions.png`, in pixels.
-
-    Returns:
-        The list of paths written.
-    """
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    return [
-        report.save(out / "report.json"),
-        write_figure(ced_figure(report), out / "ced.png"),
-        write_figure(landmark_figure(report), out / "landmark_errors.png"),
-        write_figure(gallery_figure(report, faces, size), out / "predictions.png"),
-    ]
-
-
 def ced_figure(report):
     """The share of faces within each error, for the full set and every subset."""
     figure = Figure(figsize=(6.4, 4.8), layout="constrained")
@@ -177,12 +155,21 @@ def gallery_figure(report, faces, size=SIDE):
 
 def face_picture(report, faces, index, size=SIDE):
     """One face, `(size, size, 3)`, with its annotated landmarks in green and the predicted ones in red."""
-    landmarks, weights = faces.landmarks[index], faces.weights[index]
+    truth = faces.images[index], faces.landmarks[index], faces.weights[index]
+    return draw_face(*truth, report.predicted[index], faces.scheme, size)
+
+
+def draw_face(image, landmarks, weights, predicted, scheme, size=SIDE):
+    """The face in the photograph at path `image`, `(size, size, 3)`: `landmarks` green, `predicted` red, both `(K, 2)`.
+
+    Raises:
+        OSError, ValueError: the photograph cannot be read.
+    """
     box = geometry.square_box(geometry.landmark_box(landmarks, weights), MARGIN)
-    picture, matrix = geometry.crop(read_image(faces.images[index]), box, size)
-    truth, predicted = (geometry.apply_affine(matrix, points) for points in (landmarks, report.predicted[index]))
-    picture = drawing.draw_landmarks(picture, truth, faces.scheme, GREEN, weights=weights)
-    return drawing.draw_landmarks(picture, predicted, faces.scheme, RED)
+    picture, matrix = geometry.crop(read_image(image), box, size)
+    truth, found = (geometry.apply_affine(matrix, points) for points in (landmarks, predicted))
+    picture = drawing.draw_landmarks(picture, truth, scheme, GREEN, weights=weights)
+    return drawing.draw_landmarks(picture, found, scheme, RED)
 
 
 def write_figure(figure, path):

@@ -55,6 +55,9 @@ class Report:
         variances: (N,) variance of each face's errors over its points (`metrics.point_variance`), in percent squared;
             NaN where no point counts.
         align: how the faces were cropped, as of `kfacealign.data.Crops`; None where that is not known.
+        truth: (N, K, 2) true landmarks in image coordinates.
+        annotated: (N, K), 0 = not annotated, or in an unreadable image, whatever the normaliser.
+        image_size: a number or (N,), for the normaliser "image"; None where that is not known.
     """
 
     scheme: str
@@ -67,6 +70,9 @@ class Report:
     predicted: np.ndarray
     variances: np.ndarray
     align: str | None = None
+    truth: np.ndarray | None = None
+    annotated: np.ndarray | None = None
+    image_size: float | np.ndarray | None = None
 
     def __str__(self):
         text = io.StringIO()
@@ -98,9 +104,47 @@ class Report:
         """Point-Var of all faces, in percent squared; None where no face counts. `rows` has that of every subset."""
         return self.summary()["point_variance"]
 
-    def counted_errors(self, indices=None):
-        """NME of the faces that count, of all or of those at `indices`."""
-        return self._counted(self.face_errors, indices)
+    def counted_errors(self, indices=None, squared=False):
+        """NME, or with `squared` NRMSE, of the faces that count, of all or of those at `indices`."""
+        if not squared:
+            return self._counted(self.face_errors, indices)
+        return self._counted(np.sqrt(dataclasses.replace(self, errors=self.errors**2).face_errors), indices)
+
+    def part(self, indices):
+        """The report of the faces at these positions, without subsets."""
+        size = self.image_size if np.ndim(self.image_size) == 0 else np.asarray(self.image_size)[indices]
+        arrays = ("errors", "weights", "predicted", "variances", "truth", "annotated")
+        chosen = {name: getattr(self, name)[indices] for name in arrays if getattr(self, name) is not None}
+        names = [self.names[index] for index in np.arange(len(self.names))[indices]]
+        return dataclasses.replace(self, names=names, subsets={}, image_size=size, **chosen)
+
+    def under(self, normalizer, points=None):
+        """The report of the same predictions under another normaliser.
+
+        Args:
+            normalizer: its name.
+            points: positions of the landmarks that count; None counts all. The normaliser is that of the whole face.
+
+        Raises:
+            ValueError: the report does not know the true landmarks, or the scheme lacks the normaliser.
+        """
+        if self.truth is None:
+            raise ValueError("this report does not know the true landmarks: make it with `report` or `evaluate`")
+        made = report(
+            self.truth,
+            self.predicted,
+            self.scheme,
+            self.annotated,
+            self.subsets,
+            normalizer,
+            self.thresholds,
+            self.names,
+            self.image_size,
+        )
+        if points is not None:
+            kept = np.isin(np.arange(made.weights.shape[1]), points)
+            made = dataclasses.replace(made, weights=made.weights * kept)
+        return dataclasses.replace(made, align=self.align)
 
     def summary(self, indices=None):
         """Figures of all faces, or of those at `indices`.
@@ -169,6 +213,7 @@ class Report:
             "point_variance_unit": "percent squared",
             "skipped": int((~self.counted).sum()),
             "subsets": self.rows(),
+            "subset_positions": {name: indices.tolist() for name, indices in self.subsets.items()},
             "regions": self.regions(),
             "landmarks": self.landmarks(),
             "faces": [
@@ -245,10 +290,23 @@ def report(
     length = ops.convert_to_numpy(metrics.normalizer(truth, scheme, normalizer, weights, image_size))
     errors = ops.convert_to_numpy(metrics.normalized_errors(truth, predicted, scheme, normalizer, weights, image_size))
     variances = ops.convert_to_numpy(metrics.point_variance(truth, predicted, scheme, normalizer, weights, image_size))
-    weights = weights * (length > 0)[:, None]
+    annotated, weights = weights, weights * (length > 0)[:, None]
     errors = np.where(weights > 0, errors, 0)
     variances = np.where(weights.sum(1) > 0, variances, np.nan)
-    return Report(scheme.name, normalizer, names, errors, weights, subsets, tuple(thresholds), predicted, variances)
+    return Report(
+        scheme.name,
+        normalizer,
+        names,
+        errors,
+        weights,
+        subsets,
+        tuple(thresholds),
+        predicted,
+        variances,
+        truth=truth,
+        annotated=annotated,
+        image_size=image_size,
+    )
 
 
 def predict(model, crops, batch_size=BATCH, flip=False):

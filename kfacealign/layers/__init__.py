@@ -1,5 +1,6 @@
 """Layers of the suite that a user can take away."""
 
+from kfacealign.layers.co_attention import CoAttention
 from kfacealign.layers.decimal_head import DecimalHeatmapHead
 from kfacealign.layers.gradient_reversal import GradientReversal
 from kfacealign.layers.hourglass import CornerAlignedUpSampling2D
@@ -9,6 +10,7 @@ from kfacealign.layers.pixel_in_pixel import PixelInPixelHead
 from kfacealign.layers.transformer import LearnedPosition2D, TransformerDecoder, TransformerEncoder
 
 __all__ = [
+    "CoAttention",
     "CornerAlignedUpSampling2D",
     "DecimalHeatmapHead",
     "GradientReversal",

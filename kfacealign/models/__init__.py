@@ -3,6 +3,8 @@
 from kfacealign.models.aligner import FaceAligner
 from kfacealign.models.coordnet import CoordNet
 from kfacealign.models.fan import FAN
+from kfacealign.models.heatmap1d import AttentiveHeatmap1D, Heatmap2D
+from kfacealign.models.heatmap1d_tracker import AttentiveHeatmap1DTracker, Heatmap2DTracker
 from kfacealign.models.hih import HIH
 from kfacealign.models.hourglass import Hourglass
 from kfacealign.models.inference import DecodeLandmarks
@@ -10,4 +12,19 @@ from kfacealign.models.lotr import CNNFFN, LOTR
 from kfacealign.models.mapnet import MapNet
 from kfacealign.models.pipnet import PIPNet
 
-__all__ = ["CNNFFN", "CoordNet", "DecodeLandmarks", "FAN", "FaceAligner", "HIH", "Hourglass", "LOTR", "MapNet", "PIPNet"]
+__all__ = [
+    "AttentiveHeatmap1D",
+    "AttentiveHeatmap1DTracker",
+    "CNNFFN",
+    "CoordNet",
+    "DecodeLandmarks",
+    "FAN",
+    "FaceAligner",
+    "HIH",
+    "Heatmap2D",
+    "Heatmap2DTracker",
+    "Hourglass",
+    "LOTR",
+    "MapNet",
+    "PIPNet",
+]

@@ -33,7 +33,8 @@ def backbone(name, input_size, weights=None, width=1.0):
     Args:
         name: one of `BACKBONES`.
         input_size: side S of the crops in pixels, a multiple of 32.
-        weights: "imagenet", or None for random weights.
+        weights: "imagenet", None for random weights, or the path of a trained model of this package (.keras) that has such
+            a backbone, whatever its method, landmarks and input size.
         width: factor on the channels, as multiples of 8; 1 with ImageNet weights.
 
     Returns:
@@ -41,8 +42,8 @@ def backbone(name, input_size, weights=None, width=1.0):
         width 1 C is 512, 2048, 2048, 1280 and 960 in the order of `BACKBONES`.
 
     Raises:
-        ValueError: an argument out of its range, KerasHub missing, or ImageNet weights that
-            cannot be fetched.
+        ValueError: an argument out of its range, KerasHub missing, ImageNet weights that cannot be
+            fetched, or a file without such a backbone.
 
     Example:
         >>> backbone("mobilenet_v2", 256)(crops).shape
@@ -52,25 +53,27 @@ def backbone(name, input_size, weights=None, width=1.0):
         raise ValueError(f"backbone is one of {', '.join(BACKBONES)}, not {name!r}")
     if input_size <= 0 or input_size % 32:
         raise ValueError(f"input_size must be a positive multiple of 32 (five halvings), got {input_size}")
-    if weights not in (None, "imagenet"):
-        raise ValueError(f'backbone_weights is "imagenet" or None, not {weights!r}')
+    if weights not in (None, "imagenet") and not str(weights).endswith(".keras"):
+        raise ValueError(f'backbone_weights is "imagenet", None or a trained model (.keras), not {weights!r}')
     if width <= 0:
         raise ValueError(f"backbone_width must be positive, got {width}")
-    if weights and width != 1:
+    if weights == "imagenet" and width != 1:
         raise ValueError(f"ImageNet weights are of backbone_width=1, got {width}: use backbone_weights=None")
-    if name in RESNETS:
-        return resnet(name, input_size, weights, width)
-    return mobilenet(name, input_size, weights, width)
+    fetched = weights == "imagenet"
+    network = (resnet if name in RESNETS else mobilenet)(name, input_size, fetched, width)
+    if weights and not fetched:
+        copy_backbone(weights, network, name)
+    return network
 
 
 # === ResNet ===
 
 
-def resnet(name, input_size, weights, width):
-    """KerasHub's ResNet in the layout of the original (strides in the 3x3 convolutions)."""
+def resnet(name, input_size, fetched, width):
+    """KerasHub's ResNet in the layout of the original (strides in the 3x3 convolutions); `fetched` for ImageNet weights."""
     ResNetBackbone = keras_hub_resnet(name)
     blocks, block_type, preset = RESNETS[name]
-    pretrained = fetch(name, "kagglehub", lambda: ResNetBackbone.from_preset(preset)) if weights else None
+    pretrained = fetch(name, "kagglehub", lambda: ResNetBackbone.from_preset(preset)) if fetched else None
     original = ResNetBackbone(
         input_conv_filters=[64],
         input_conv_kernel_sizes=[7],
@@ -117,10 +120,11 @@ def normalize_first(layer, x, **kwargs):
 # === MobileNet ===
 
 
-def mobilenet(name, input_size, weights, width):
+def mobilenet(name, input_size, fetched, width):
+    """Keras' MobileNet; `fetched` for ImageNet weights."""
     image = keras.Input((input_size, input_size, 3), name="image")
     x = ops.subtract(ops.multiply(image, 1.0 / 127.5), 1.0)
-    settings = {"input_tensor": x, "alpha": width, "include_top": False, "weights": weights}
+    settings = {"input_tensor": x, "alpha": width, "include_top": False, "weights": "imagenet" if fetched else None}
 
     def build():
         if name == "mobilenet_v2":
@@ -130,7 +134,7 @@ def mobilenet(name, input_size, weights, width):
     with warnings.catch_warnings():
         # That the weights were trained at 224 px; they are convolutions, which fit any size.
         warnings.filterwarnings("ignore", message=".*input_shape. is undefined or non-square")
-        network = fetch(name, "keras", build) if weights else build()
+        network = fetch(name, "keras", build) if fetched else build()
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             # PyTorch's and the ResNets'; with Keras' 0.999 the statistics of a short training lag behind its weights.
@@ -139,6 +143,22 @@ def mobilenet(name, input_size, weights, width):
 
 
 # === Weights ===
+
+
+def copy_backbone(path, network, name):
+    """Gives `network` the weights of the backbone in a trained model.
+
+    Raises:
+        ValueError: the file holds no model with such a backbone. OSError: it cannot be read.
+    """
+    trained = keras.saving.load_model(path, compile=False)
+    found = [layer for layer in getattr(trained, "network", trained).layers if layer.name == "backbone"]
+    if not found:
+        raise ValueError(f"{path} is a {type(trained).__name__}, which has no classification backbone")
+    ours, theirs = ([tuple(weight.shape) for weight in model.weights] for model in (network, found[0]))
+    if ours != theirs:
+        raise ValueError(f"{path} has another backbone than {name} of this width: use the same --backbone and backbone_width")
+    network.set_weights(found[0].get_weights())
 
 
 def fetch(name, library, load):

@@ -21,7 +21,7 @@ class CoordNet(FaceAligner):
     Args:
         scheme: landmark scheme, a name or a `Scheme`.
         backbone: one of `BACKBONES`.
-        backbone_weights: "imagenet" or None for random weights.
+        backbone_weights: "imagenet", None for random weights, or a trained model (.keras) to take the backbone of.
         input_size: side of the crops in pixels, a multiple of 32.
         backbone_width: factor on the backbone's channels.
         enlarge: see `FaceAligner`.

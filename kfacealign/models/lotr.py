@@ -38,7 +38,7 @@ class LOTR(FaceAligner):
         heads: attention heads; the paper does not say how many.
         input_size: side of the crops in pixels, a multiple of 32.
         loss: a loss of coordinates in pixels of a 192-px crop, by default `SmoothWing()`.
-        backbone_weights: "imagenet" as in the paper, or None for random weights.
+        backbone_weights: "imagenet" as in the paper, None for random weights, or a trained model (.keras) to take the backbone of.
         dropout: rate after each sublayer of the transformer.
         feed_forward: hidden width of the transformer's feed-forward networks.
         query_stddev: of the landmark queries' first values; see `TransformerDecoder` on why a

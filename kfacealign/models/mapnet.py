@@ -27,7 +27,7 @@ class MapNet(FaceAligner):
     Args:
         scheme: landmark scheme, a name or a `Scheme`.
         backbone: one of `BACKBONES`.
-        backbone_weights: "imagenet" or None for random weights.
+        backbone_weights: "imagenet", None for random weights, or a trained model (.keras) to take the backbone of.
         stride: 4, 2 or 1 pixels of the crop to a cell; Gaussians of sigma 1, 2 or 4 cells.
         input_size: side of the crops in pixels, a multiple of 32.
         backbone_width: factor on the backbone's channels.

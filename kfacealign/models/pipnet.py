@@ -24,7 +24,7 @@ class PIPNet(FaceAligner):
     Args:
         scheme: landmark scheme, a name or a `Scheme`.
         backbone: "resnet18", "resnet50", "resnet101", "mobilenet_v2" or "mobilenet_v3_large".
-        backbone_weights: "imagenet" or None for random weights.
+        backbone_weights: "imagenet", None for random weights, or a trained model (.keras) to take the backbone of.
         stride: 16, 32, 64 or 128 pixels of the crop to a cell (Sec. 4.2.1).
         neighbors: neighbours that each landmark predicts, 0 for plain PIP regression, or a
             `(K, C)` table of their indices.

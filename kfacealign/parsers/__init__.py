@@ -3,7 +3,11 @@
 import argparse
 
 SCHEMES = ("wflw98", "ibug68", "cofw29", "aflw19", "jd106", "menpo39")
-DATASETS = ("wflw", "pts", "synthetic", "synthetic68", "synthetic106")
+# Those of `kfacealign.data.catalogue`; CelebA has no labels, the synthetic ones are rendered.
+READ = ("300w", "300w-private", "300w-lp", "cofw", "cofw-grey", "cofw68", "aflw", "wflw", "wflw68", "menpo", "menpo-profile")
+READ += ("jd106", "lapa", "celeba", "300vw", "talking-face", "csv", "pts", "packed")
+DATASETS = (*(name for name in READ if name != "celeba"), "synthetic", "synthetic68", "synthetic106")
+PROTOCOLS = ("300w", "wflw", "cofw", "cofw68", "aflw", "menpo", "300vw", "jd106")
 FLIP_HELP = "average with the answer on the mirrored crop (.keras models; exported ones by export --flip)"
 MODEL_HELP = "a trained model (.keras) or an exported one (.tflite, or a SavedModel folder)"
 

@@ -45,5 +45,5 @@ def add_models(commands):
         "Builds the models with random weights and prints their parameters, and multiply-adds or megabytes, beside the numbers "
         "that the papers give.",
     )
-    names = ("pipnet", "coordnet", "mapnet", "hih", "lotr")
+    names = ("pipnet", "coordnet", "mapnet", "hih", "lotr", "heatmap1d")
     parser.add_argument("--model", choices=names, help="only this one (default: all, about a minute)")

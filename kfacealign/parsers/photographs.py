@@ -1,6 +1,6 @@
 """Parsers of the commands that read photographs."""
 
-from kfacealign.parsers import DATASETS, FLIP_HELP, MODEL_HELP, SCHEMES, add_command, box
+from kfacealign.parsers import DATASETS, FLIP_HELP, MODEL_HELP, PROTOCOLS, SCHEMES, add_command, box
 
 
 def add_align(commands):
@@ -35,13 +35,16 @@ def add_evaluate(commands):
         commands,
         "evaluate",
         "measure a model on a dataset's test faces",
-        "Prints the errors of a model on the test part of a dataset, by subset and region, and writes report.json, ced.png, "
-        "landmark_errors.png and predictions.png.",
+        "Prints the errors of a model on the test part of a dataset, by subset and region, and writes report.json, report.html, "
+        "ced.png, landmark_errors.png, predictions.png and predictions.npz.",
     )
     parser.add_argument("--model", required=True, help=MODEL_HELP)
     parser.add_argument("--dataset", required=True, choices=DATASETS)
     parser.add_argument("--data-dir", metavar="DIR", help="the dataset's directory; synthetic faces are written to it if need be")
-    parser.add_argument("--scheme", choices=SCHEMES, help="landmark scheme of --dataset pts (default: the model's)")
+    parser.add_argument("--scheme", choices=SCHEMES, help="landmark scheme of --dataset pts and csv (default: the model's)")
+    parser.add_argument(
+        "--protocol", choices=PROTOCOLS, help="measure as papers do and write their tables: table.md, table.tex, table.json"
+    )
     parser.add_argument("--normalizer", help="what errors are divided by: inter_ocular, inter_pupil, box, diagonal or image")
     parser.add_argument(
         "--align", choices=("box", "five_points"), default="box", help="how faces are cropped; as in training (default %(default)s)"

@@ -5,11 +5,12 @@ import sys
 from pathlib import Path
 
 from kfacealign import data, losses, schemes
+from kfacealign.data import catalogue
 from kfacealign.models.backbones import BACKBONES
 
 # Datasets that are rendered here, and the landmarks they have.
 RENDERED = {"synthetic": "wflw98", "synthetic68": "ibug68", "synthetic106": "jd106"}
-DATASETS = ("wflw", "pts", *RENDERED)
+DATASETS = (*catalogue.LABELLED, *RENDERED)
 # What --loss names: losses of coordinates in pixels.
 LOSSES = {
     "smooth_wing": losses.SmoothWing,
@@ -26,7 +27,8 @@ ALIGN = ("box", "five_points")
 DEFAULTS = {"dataset": "wflw", "scheme": "ibug68", "align": "box"}
 PARADIGMS = ("gsl", "uda", "gssl")
 METHODS = ("stc", "self-training", "dann")
-UNLABELLED = ("folder", "pts", "wflw", "synthetic")
+# Datasets whose training faces are of use without labels, beside those.
+UNLABELLED = ("folder", "pts", "synthetic", "wflw", "wflw68", "cofw", "300w", "aflw", "celeba")
 
 
 def parse_settings(description, variants, paper, quick, argv=None, groups=()):
@@ -70,9 +72,9 @@ def parse_settings(description, variants, paper, quick, argv=None, groups=()):
 
 def add_common(add, variants):
     """The flags of every recipe; `add` is a parser's `add_argument`."""
-    add("--dataset", choices=DATASETS, help="'synthetic' (98 points) and those with a number are rendered here and need no download")
+    add("--dataset", choices=DATASETS, help="kfacealign datasets explains them; those called synthetic are rendered here")
     add("--data-dir", help="the dataset's directory (synthetic faces are written to it; default data/DATASET)")
-    add("--scheme", choices=sorted(schemes.SCHEMES), help="landmark scheme of --dataset pts")
+    add("--scheme", choices=sorted(schemes.SCHEMES), help="landmark scheme of --dataset pts and csv")
     add("--align", choices=ALIGN, help="crop by the landmarks' box, or turned upright by eyes, nose and mouth")
     add("--preset", choices=("paper", "quick"), default="paper", help="'quick' is for minutes on a CPU")
     if len(variants) > 1:
@@ -99,7 +101,7 @@ def add_backbone(add):
 
 
 def add_weights(add):
-    add("--backbone-weights", choices=("imagenet", "none"), help="what the backbone begins with; 'imagenet' is downloaded once")
+    add("--backbone-weights", metavar="WEIGHTS", help="what the backbone begins with: 'imagenet' (downloaded once), 'none', or MODEL.keras")
 
 
 def add_loss(add):
@@ -187,9 +189,11 @@ def load_dataset(settings):
             f"--dataset {settings.dataset} needs --data-dir, the directory that holds it; "
             "--dataset synthetic --preset quick trains on faces rendered here"
         )
-    if settings.dataset == "wflw":
-        return data.wflw(settings.data_dir)
-    return data.pts(settings.data_dir, scheme=settings.scheme)
+    dataset = catalogue.get(settings.dataset).read(settings.data_dir, scheme=settings.scheme)
+    for part, faces, needed in (("training", dataset.train, hasattr(settings, "epochs")), ("test", dataset.test, True)):
+        if needed and not len(faces):
+            raise ValueError(f"--dataset {settings.dataset}: {settings.data_dir} has no {part} faces ({dataset.summary()})")
+    return dataset
 
 
 def load_unlabelled(settings, scheme):
@@ -205,10 +209,12 @@ def load_unlabelled(settings, scheme):
     root = settings.unlabelled
     if settings.unlabelled_dataset == "folder":
         return data.image_folder(root, scheme)
-    if settings.unlabelled_dataset == "wflw":
-        return data.ignore_labels(data.wflw(root).train, scheme)
     if settings.unlabelled_dataset == "pts":
         return data.ignore_labels(data.pts(root, scheme=settings.scheme, test_fraction=0).train, scheme)
+    if settings.unlabelled_dataset == "celeba":
+        return data.celeba(root, scheme)
+    if settings.unlabelled_dataset != "synthetic":
+        return data.ignore_labels(catalogue.get(settings.unlabelled_dataset).read(root).train, scheme)
     root = data.write_pts(Path(root or Path("data") / "synthetic_unlabelled"), **SYNTHETIC_UNLABELLED)
     return data.ignore_labels(data.pts(root / "train", test_fraction=0).train, scheme)
 

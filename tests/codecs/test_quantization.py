@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kfacealign.codecs.quantization import CODECS, quantization_table
-from kfacealign.data.annotations300w import read_csv
+from kfacealign.data.csv_lists import read_list
 
 
 def chosen(*names):
@@ -31,7 +31,7 @@ def test_points_a_quarter_of_a_cell_off_the_grid():
 @pytest.fixture(scope="module")
 def challenging():
     folder = Path(os.environ["KFACEALIGN_DATA"]) / "annotations" / "300w"
-    return read_csv(folder / "face_landmarks_300w_valid_challenge.csv")[1]
+    return read_list(folder / "face_landmarks_300w_valid_challenge.csv").landmarks
 
 
 @pytest.mark.skipif("KFACEALIGN_DATA" not in os.environ, reason="needs the 300W annotations")
@@ -39,7 +39,7 @@ def test_300w_has_the_errors_and_ratios_of_the_paper():
     """1.111 % on 300W (Sec. IV-B); Table IX's ideal column 1.285 : 0.420 : 0.182 : 0.091 on WFLW."""
     names = ["heatmap 64x64, rounded", *(f"heatmap in heatmap 64x64, {size}" for size in ("4x4", "8x8", "16x16"))]
     folder = Path(os.environ["KFACEALIGN_DATA"]) / "annotations" / "300w"
-    landmarks = read_csv(folder / "face_landmarks_300w_valid.csv")[1][::3]
+    landmarks = read_list(folder / "face_landmarks_300w_valid.csv").landmarks[::3]
     plain, four, eight, sixteen = (error for _, error in quantization_table(landmarks, "ibug68", codecs=chosen(*names)))
     assert plain == pytest.approx(1.10, abs=0.02)
     assert plain / four == pytest.approx(1.285 / 0.420, rel=0.05)

@@ -9,7 +9,7 @@ from kfacealign import evaluation
 from kfacealign import geometry
 from kfacealign import schemes
 from kfacealign.data import alignment
-from kfacealign.data.annotations300w import read_csv
+from kfacealign.data.csv_lists import read_list
 from kfacealign.data.crops import Crops, read_image
 from kfacealign.data.faces import Faces
 
@@ -222,7 +222,8 @@ def test_the_disk_cache_tells_alignments_apart(tmp_path):
 @pytest.mark.skipif("KFACEALIGN_DATA" not in os.environ, reason="needs the 300W annotations")
 def test_real_faces_are_upright_inside_the_default_crop():
     folder = Path(os.environ["KFACEALIGN_DATA"]) / "annotations" / "300w"
-    names, landmarks, _, _ = read_csv(folder / "face_landmarks_300w_valid.csv")
+    faces = read_list(folder / "face_landmarks_300w_valid.csv")
+    names, landmarks = faces.names, faces.landmarks
     crops = Crops(Faces("ibug68", names, landmarks), 192, align="five_points", cache=None)
     assert crops.aligned.all()
     outside = ((crops.landmarks < 0) | (crops.landmarks > 1)).any(-1)

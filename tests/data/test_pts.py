@@ -4,7 +4,6 @@ import pathlib
 import numpy as np
 import pytest
 
-from kfacealign.data.annotations300w import read_csv
 from kfacealign.data.pts import pts
 from kfacealign.data.pts import read_pts
 from kfacealign.data.pts import write_points
@@ -150,31 +149,3 @@ def test_real_frames(real):
     face = dataset.train[0]
     assert face.name == "Abdel_Aziz_Al-Hakim_00" and face.landmarks[:2].tolist() == [[65.5, 109.5], [69.5, 131.5]]
     assert len(pts(real / "samples", test_fraction=1.0).test) == 3
-
-
-def test_real_300w_lists(real):
-    lists = real / "annotations" / "300w"
-    counts = {"valid": 689, "valid_common": 554, "valid_challenge": 135, "test": 600}
-    for name, count in counts.items():
-        names, landmarks, scale, center = read_csv(lists / f"face_landmarks_300w_{name}.csv")
-        assert len(names) == count and landmarks.shape == (count, 68, 2) and scale.shape == (count,)
-        middle = (landmarks.min(1) + landmarks.max(1)) / 2
-        # The stated box is around the landmarks: its centre is theirs, give or take a tenth of its side.
-        assert (np.abs(middle - center).max(1) / (200 * scale)).max() < 0.1
-    first = (lists / "face_landmarks_300w_test.csv").read_text().splitlines()[1].split(",")
-    np.testing.assert_allclose(read_csv(lists / "face_landmarks_300w_test.csv")[1][0, 0], np.float32(first[4:6]) - 0.5)
-
-
-def test_bad_300w_lists(tmp_path):
-    path = tmp_path / "list.csv"
-    with pytest.raises(FileNotFoundError, match="expected a 300W list"):
-        read_csv(path)
-    row = ["a.png", "1.0", "100", "100"] + ["50"] * 136
-    few, word, nan = row[:-1], row[:-1] + ["x"], row[:-1] + ["nan"]
-    for bad, message in ((few, "expected 140 fields, found 139"), (word, "'x'"), (nan, "not finite")):
-        path.write_text("header\n" + ",".join(row) + "\n" + ",".join(bad) + "\n")
-        with pytest.raises(ValueError, match=rf"list\.csv:3: .*{message}"):
-            read_csv(path)
-    path.write_text("header\n")
-    with pytest.raises(ValueError, match="no face"):
-        read_csv(path)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from kfacealign import schemes
 from kfacealign.data import Faces
-from kfacealign.evaluation import plots
+from kfacealign.evaluation import plots, runs
 from kfacealign.evaluation.report import report
 
 
@@ -37,11 +37,12 @@ def test_write_run(tmp_path, count, uncounted):
     out = tmp_path / "new" / "run"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        written = plots.write_run(out, made, faces, size=64)
-    assert [path.name for path in written] == ["report.json", "ced.png", "landmark_errors.png", "predictions.png"]
+        written = runs.write_run(out, made, faces, size=64)
+    pictures = ["ced.png", "landmark_errors.png", "predictions.png"]
+    assert [path.name for path in written] == ["report.json", *pictures, "predictions.npz", "report.html"]
     assert sorted(out.iterdir()) == sorted(written)
     assert json.loads(written[0].read_text())["subsets"]["full"]["faces"] == count - len(uncounted)
-    for path in written[1:]:
+    for path in written[1:4]:
         assert cv2.imread(str(path)).std() > 0
 
 

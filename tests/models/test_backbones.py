@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import pytest
 
+import kfacealign
+
 from kfacealign.models.backbones import backbone
 from kfacealign.models.complexity import trainable_parameters
 
@@ -89,7 +91,7 @@ def test_a_missing_kerashub_is_told(monkeypatch):
         ({"name": "vgg16"}, "backbone is one of resnet18, .*mobilenet_v3_large, not 'vgg16'"),
         ({"input_size": 100}, "multiple of 32"),
         ({"input_size": 0}, "multiple of 32"),
-        ({"weights": "celeba"}, '"imagenet" or None'),
+        ({"weights": "celeba"}, '"imagenet", None or a trained model'),
         ({"width": 0}, "backbone_width must be positive"),
         ({"width": 0.5, "weights": "imagenet"}, "ImageNet weights are of backbone_width=1, got 0.5"),
     ],
@@ -138,3 +140,35 @@ def test_a_saved_one_loads_without_kerashub(saved, backend, name):
     environment = {**os.environ, "KERAS_BACKEND": backend}
     result = subprocess.run([sys.executable, "-c", LOAD, name], cwd=saved, env=environment, capture_output=True, text=True)
     assert result.stdout == "the same\n", result.stderr[-3000:]
+
+
+# === Weights of a trained model ===
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A saved model of another method, scheme and input size."""
+    path = tmp_path_factory.mktemp("trained") / "coordnet.keras"
+    model = kfacealign.models.CoordNet("cofw29", backbone="mobilenet_v2", backbone_width=0.35, input_size=32)
+    model.save(path)
+    return str(path), model
+
+
+def test_backbone_of_a_trained_model(trained):
+    path, model = trained
+    network = backbone("mobilenet_v2", 64, weights=path, width=0.35)
+    theirs = model.network.get_layer("backbone").get_weights()
+    assert len(theirs) > 100
+    for ours, other in zip(network.get_weights(), theirs, strict=True):
+        np.testing.assert_array_equal(ours, other)
+
+
+def test_backbone_of_another_kind_or_none(trained, tmp_path):
+    with pytest.raises(ValueError, match="coordnet.keras has another backbone than mobilenet_v2"):
+        backbone("mobilenet_v2", 64, weights=trained[0], width=0.5)
+    path = tmp_path / "fan.keras"
+    kfacealign.models.FAN("cofw29", stacks=1, width=16, input_size=64).save(path)
+    with pytest.raises(ValueError, match="fan.keras is a FAN, which has no classification backbone"):
+        backbone("mobilenet_v2", 64, weights=str(path))
+    with pytest.raises(ValueError, match="a trained model"):
+        backbone("mobilenet_v2", 64, weights="weights.pth")

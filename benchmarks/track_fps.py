@@ -1,0 +1,128 @@
+"""A face tracked through a synthetic video with a scene cut and ten frames without a face: what is lost, and how fast.
+
+    python benchmarks/track_fps.py --model runs/quick/model.tflite [--threads 2] [--size 480]
+
+300 frames at 25 a second, half as wide again as high: one person on the left for 120 frames, a cut, another person on the
+right for 100, the background alone for 10, and the other person again for 70. The people are the first two of the seed
+whom the detector finds in their first frame. Prints the frames with a face that were lost, the frames without one in which
+a face was "found", the error against the rendered truth, the jitter with and without the One-Euro filter beside that of the
+truth, and frames a second. The video is read from a file (MJPEG); nothing is drawn or written.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import kfacealign as kfa
+from kfacealign.commands.track import load_model
+from kfacealign.data.frames import VideoFile
+from kfacealign.data.synthetic import background
+from kfacealign.detect import HaarDetector
+from kfacealign.tracking import FaceTracker, OneEuro
+
+FIRST, SECOND, GONE, AGAIN = 120, 100, 10, 70
+FPS = 25.0
+
+
+def people(seed, size, count):
+    """Clips of the first `count` people whom the detector finds."""
+    source, detector, clips = kfa.data.SyntheticFaces(seed, size), HaarDetector(), []
+    index = 0
+    while len(clips) < count:
+        if len(detector.boxes(source.clip(index, 1)[0].image)):
+            clips.append(index)
+        index += 1
+    return source, clips
+
+
+def write_video(path, scheme, seed, size):
+    """Writes the video; returns landmarks (300, K, 2), NaN where there is no face."""
+    source, (first, second) = people(seed, size, 2)
+    wide = background(np.random.default_rng([seed, second]), size * 3 // 2)[:size]
+    shots = [shown(face, wide, 0, scheme) for face in source.clip(first, FIRST)]
+    shots += [shown(face, wide, size // 2, scheme) for face in source.clip(second, SECOND + AGAIN)]
+    nothing = np.full((scheme.num_points, 2), np.nan, "float32")
+    shots[FIRST + SECOND : FIRST + SECOND] = [(wide, nothing)] * GONE
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), FPS, wide.shape[1::-1])
+    for image, _ in shots:
+        writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    writer.release()
+    return np.stack([landmarks for _, landmarks in shots])
+
+
+def shown(face, wide, left, scheme):
+    """A rendered face set into a wide picture, and its landmarks there."""
+    image = wide.copy()
+    image[:, left : left + face.image.shape[1]] = face.image
+    return image, face.landmarks[scheme.name] + np.float32([left, 0])
+
+
+def follow(path, tracker):
+    """All tracks of the video, and seconds by part."""
+    source, faces, reading = iter(VideoFile(path)), [], 0.0
+    start, work = time.perf_counter(), time.process_time()
+    while True:
+        begun = time.perf_counter()
+        frame = next(source, None)
+        reading += time.perf_counter() - begun
+        if frame is None:
+            break
+        faces.append(tracker.update(frame.image))
+    seconds = {"reading": reading, **tracker.seconds}
+    return faces, {**seconds, "total": time.perf_counter() - start, "processor": time.process_time() - work}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="a .keras or .tflite file")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--size", type=int, default=480, help="side of the frames in pixels")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threshold", type=float, default=0.8)
+    arguments = parser.parse_args()
+    cv2.setNumThreads(arguments.threads)
+    model, console = load_model(arguments.model, arguments.threads), Console()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "video.avi"
+        console.print("rendering 300 frames ...")
+        truth = write_video(path, model.scheme, arguments.seed, arguments.size)
+        follow(path, FaceTracker(model))  # the first run warms the caches
+        tracker = FaceTracker(model, threshold=arguments.threshold, smoother=OneEuro(FPS))
+        faces, seconds = follow(path, tracker)
+
+    there = np.isfinite(truth).all((1, 2))
+    found = np.array([face.found for face in faces])
+    starts = np.array([face.detected for face in faces])
+    both = there & found
+    starts_of_truth = np.zeros(len(truth), bool)
+    starts_of_truth[[0, FIRST, FIRST + SECOND + GONE]] = True
+    console.print(f"{arguments.model}: {model.scheme.name}, {model.input_size} px; 300 frames {arguments.size} px high")
+    console.print(f"faces found {both.sum()} of {there.sum()}, lost frames {np.flatnonzero(there & ~found).tolist()}")
+    console.print(f"frames without a face in which one was found: {np.flatnonzero(~there & found).tolist()}")
+    console.print(f"tracks start at frames {np.flatnonzero(starts).tolist()}, detections {tracker.detections}, crops read {tracker.reads}")
+
+    table = Table(title="with a face")
+    for column in ("landmarks", "NME, %", "worst frame, %", "jitter, %"):
+        table.add_column(column, justify="right")
+    for name in ("raw", "landmarks"):
+        landmarks = np.stack([getattr(face, name) for face in faces])
+        errors = np.asarray(kfa.evaluation.nme(truth[both], landmarks[both], model.scheme))
+        tremble = kfa.evaluation.jitter(landmarks, model.scheme, both, starts)
+        label = "One-Euro" if name == "landmarks" else "as found"
+        table.add_row(label, f"{errors.mean():.2f}", f"{errors.max():.2f}", f"{tremble:.3f}")
+    table.add_row("truth", "", "", f"{kfa.evaluation.jitter(truth, model.scheme, there, starts_of_truth):.3f}")
+    console.print(table)
+    total, work = seconds.pop("total"), 1000 * seconds.pop("processor") / len(faces)
+    parts = ", ".join(f"{name} {1000 * value / len(faces):.2f}" for name, value in seconds.items())
+    console.print(f"{len(faces) / total:.1f} frames/s with {arguments.threads} threads; milliseconds a frame: {parts}")
+    console.print(f"processor time: {work:.1f} milliseconds a frame, all cores together")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,282 @@
+"""Frames of videos: a file, a folder of images or a webcam, read one frame after the other.
+
+Frames are numbered from 1. `reference("vid.avi", 12)` is "vid.avi#000012", which stands for an image file wherever the
+package reads one (`kfacealign.data.images`). Frames are reached by decoding all those before them: the
+seeking of OpenCV depends on the time stamps in the file, and a frame that is off by one has another's landmarks.
+"""
+
+import collections
+import dataclasses
+import os
+import re
+import threading
+import time
+
+import cv2
+import numpy as np
+
+from kfacealign.data.pts import IMAGE_SUFFIXES
+
+KEPT = 8  # decoded frames that a reader remembers, as many as threads may ask for in another order
+OPEN = 4  # videos kept open at a time
+FAILURES = 250  # frames in a row that cannot be decoded before the video counts as ended
+
+
+class VideoEnded(ValueError):
+    """A frame after the last one was asked for."""
+
+
+# === Single frames by reference ===
+
+
+def reference(video, number):
+    """The name of a frame, numbered from 1, as the image of a face."""
+    return f"{os.fspath(video)}#{number:06d}"
+
+
+def read_frame(video, number):
+    """One frame of a video file, (H, W, 3) uint8 RGB. Videos stay open for the frames that follow.
+
+    Raises:
+        OSError: the video cannot be opened. ValueError: it has no such frame, or the frame is corrupt; the message
+        does not name the file.
+    """
+    with _lock:
+        reader = _readers.pop(video, None) or VideoReader(video)
+        _readers[video] = reader
+        while len(_readers) > OPEN:
+            _readers.popitem(last=False)
+    return reader.read(number)
+
+
+_lock, _readers = threading.Lock(), collections.OrderedDict()
+
+
+class VideoReader:
+    """An open video file whose frames are read by number; forwards is quick, backwards decodes it again from its start.
+
+    Args:
+        path: the file.
+        keep: how many of the last decoded frames are remembered.
+
+    Attributes:
+        count: number of frames that the file announces; 0 if it does not say.
+        fps: frames a second; 25 if it does not say.
+
+    Raises:
+        OSError: there is no such file, or it is no video that OpenCV reads.
+    """
+
+    def __init__(self, path, keep=KEPT):
+        self.path, self.keep = os.fspath(path), keep
+        self._guard = threading.Lock()
+        self._recent = collections.OrderedDict()
+        self._open()
+        self.count = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        self.fps = float(fps) if np.isfinite(fps) and 0 < fps <= 1000 else 25.0
+
+    def read(self, number):
+        """A frame by its number, (H, W, 3) uint8 RGB.
+
+        Raises:
+            VideoEnded: the video has fewer frames. ValueError: this frame is corrupt. Neither names the file.
+        """
+        if number < 1:
+            raise ValueError(f"there is no frame {number}: frames are numbered from 1")
+        with self._guard:
+            if number <= self.position and number not in self._recent and number not in self._corrupt:
+                self._open()
+            while self.position < number:
+                self._advance(number)
+            if number not in self._recent:
+                raise ValueError(f"frame {number} is corrupt")
+            return self._recent[number]
+
+    def _open(self):
+        if not os.path.isfile(self.path):
+            raise FileNotFoundError(2, "no such video file", self.path)
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # damage is told once, by an exception
+        self._capture = cv2.VideoCapture(self.path)
+        if not self._capture.isOpened():
+            raise OSError(5, "not a video, damaged at its start, or of a format that OpenCV does not read", self.path)
+        self.position, self._corrupt = 0, set()
+        self._recent.clear()
+
+    def _advance(self, wanted):
+        """Decodes the next frame; keeps it if it is near the wanted one."""
+        if self._capture.grab():
+            self.position += 1
+        else:
+            self._skip_damage()
+        if self.position <= wanted - self.keep:
+            return
+        found, image = self._capture.retrieve()
+        if not found or image is None:
+            self._corrupt.add(self.position)
+            return
+        self._recent[self.position] = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        while len(self._recent) > self.keep:
+            self._recent.popitem(last=False)
+
+    def _skip_damage(self):
+        """After a frame that could not be decoded: goes on to the next that can, or tells that the video has ended."""
+        last = self.position
+        for number in range(last + 2, min(self.count, last + 1 + FAILURES) + 1):
+            if self._capture.grab():
+                self._corrupt.update(range(last + 1, number))
+                self.position = number
+                return
+        early = f" of the {self.count} that it announces" if last < self.count else ""
+        raise VideoEnded(f"the video ends after frame {last}{early}")
+
+
+# === Sources for tracking ===
+
+
+@dataclasses.dataclass
+class Frame:
+    """A frame of a source.
+
+    Attributes:
+        number: from 1.
+        time: seconds since the first frame.
+        image: (H, W, 3) uint8 RGB, or None where it cannot be read.
+    """
+
+    number: int
+    time: float
+    image: np.ndarray | None
+
+
+class VideoFile:
+    """The frames of a video file, in order.
+
+    A frame that cannot be decoded is yielded without image; a video that ends before its announced end just ends. Both
+    are told in `problems`.
+
+    Args:
+        path: the file. every: 2 yields every second frame, and so on.
+
+    Attributes:
+        fps: frames a second of what is yielded.
+        count: how many frames are expected, None if not known.
+        problems: list of messages, filled while reading.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+
+    def __init__(self, path, every=1):
+        self.path, self.every = os.fspath(path), every
+        self.reader = VideoReader(path, keep=1)
+        self.fps = self.reader.fps / every
+        self.count = -(-self.reader.count // every) or None
+        self.problems = []
+
+    def __iter__(self):
+        number = 1
+        while True:
+            image = None
+            try:
+                image = self.reader.read(number)
+            except VideoEnded as error:
+                # Containers without an index announce an estimate, which may be one too many.
+                if self.reader.count > self.reader.position + 1:
+                    self.problems.append(f"{self.path}: {error}")
+                return
+            except ValueError as error:
+                self.problems.append(f"{self.path}: {error}")
+            yield Frame(number, (number - 1) / self.reader.fps, image)
+            number += self.every
+
+
+class FrameFolder:
+    """The images of a folder, in the order of their names (the numbers in them count as numbers).
+
+    Arguments and attributes as of `VideoFile`; `fps` is that of the frames in the folder.
+
+    Raises:
+        OSError: the folder holds no image.
+    """
+
+    def __init__(self, path, every=1, fps=25.0):
+        self.path, self.every, self.frame_rate = os.fspath(path), every, float(fps)
+        self.files = image_files(path)
+        if not self.files:
+            raise FileNotFoundError(2, "the folder holds no image", self.path)
+        self.fps, self.count, self.problems = self.frame_rate / every, -(-len(self.files) // every), []
+
+    def __iter__(self):
+        for place in range(0, len(self.files), self.every):
+            path = os.path.join(self.path, self.files[place])
+            content = np.fromfile(path, np.uint8)
+            image = None
+            try:
+                image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+            except cv2.error:
+                pass
+            if image is None:
+                self.problems.append(f"{path}: frame {place + 1} is corrupt: not an image, or a damaged one")
+            else:
+                image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+            yield Frame(place + 1, place / self.frame_rate, image)
+
+
+class Webcam:
+    """The frames of a camera, until it stops. Arguments and attributes as of `VideoFile`.
+
+    Raises:
+        OSError: there is no such camera.
+    """
+
+    def __init__(self, index, every=1):
+        self.path, self.every = f"webcam {index}", every
+        self.capture = cv2.VideoCapture(index)
+        if not self.capture.isOpened():
+            raise OSError(f"webcam {index} cannot be opened; is it connected, and used by no other program?")
+        fps = self.capture.get(cv2.CAP_PROP_FPS)
+        self.fps = (float(fps) if 0 < fps <= 1000 else 30.0) / every
+        self.count, self.problems = None, []
+
+    def __iter__(self):
+        number, start = 1, time.monotonic()
+        while self.capture.grab():
+            if (number - 1) % self.every == 0:
+                found, image = self.capture.retrieve()
+                image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if found else None
+                yield Frame(number, time.monotonic() - start, image)
+            number += 1
+        self.problems.append(f"{self.path}: no more frames after frame {number - 1}")
+
+
+def open_source(source, every=1, fps=25.0):
+    """A video file, a folder of frames or the index of a webcam as an iterable of `Frame`s.
+
+    Args:
+        source: a path, or a number (also as text, unless a file has that name).
+        every: 2 takes every second frame, and so on.
+        fps: of a folder's frames.
+
+    Raises:
+        OSError: there is nothing to read. ValueError: `every` or `fps` is not positive.
+    """
+    if every < 1 or not fps > 0:
+        raise ValueError(f"every is {every} and fps {fps}: both must be positive")
+    text = os.fspath(source) if not isinstance(source, int) else str(source)
+    if text.isdecimal() and not os.path.exists(text):
+        return Webcam(int(text), every)
+    if os.path.isdir(text):
+        return FrameFolder(text, every, fps)
+    return VideoFile(text, every)
+
+
+def image_files(folder):
+    """Names of a folder's images, in the order of the numbers in them."""
+    names = [name for name in os.listdir(folder) if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")]
+    return sorted(names, key=natural)
+
+
+def natural(name):
+    """A key that sorts "10" behind "9"."""
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]

@@ -1,0 +1,50 @@
+"""One frame after another: a step function and the state it hands on."""
+
+import numpy as np
+
+
+class Stream:
+    """A tracker at work on one face: it is given frame after frame and remembers those before.
+
+    Args:
+        run: function from a dict of arrays, `image` `(1, S, S, 3)` float32 and the states, to a dict of arrays,
+            `landmarks` `(1, K, 2)`, `scores` `(1, K)` and the new states.
+        states: dict of state name -> shape.
+        input_size: S.
+
+    Example:
+        >>> stream = tracker.stream()
+        >>> for crop in clip:
+        ...     landmarks, scores = stream.step(crop)
+        >>> stream.reset()    # before the next clip
+    """
+
+    def __init__(self, run, states, input_size):
+        self.run = run
+        self.states = {name: tuple(shape) for name, shape in states.items()}
+        self.input_size = input_size
+        self.reset()
+
+    def reset(self):
+        """Forgets all frames: the next one is the first of a clip."""
+        self.state = {name: np.zeros(shape, "float32") for name, shape in self.states.items()}
+
+    def step(self, crop):
+        """Landmarks of the next frame.
+
+        Args:
+            crop: `(S, S, 3)` pixels 0..255, RGB, uint8 or float.
+
+        Returns:
+            landmarks `(K, 2)` float32 in crop coordinates, scores `(K,)` float32.
+
+        Raises:
+            ValueError: the crop is not of the shape the tracker reads.
+        """
+        crop = np.asarray(crop)
+        expected = (self.input_size, self.input_size, 3)
+        if crop.shape != expected:
+            raise ValueError(f"step reads one crop of shape {expected}, got {crop.shape}")
+        result = self.run({"image": crop[None].astype("float32"), **self.state})
+        self.state = {name: np.asarray(result[name]) for name in self.states}
+        return np.asarray(result["landmarks"])[0], np.asarray(result["scores"])[0]
