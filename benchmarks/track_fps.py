@@ -105,7 +105,8 @@ def main():
     console.print(f"{arguments.model}: {model.scheme.name}, {model.input_size} px; 300 frames {arguments.size} px high")
     console.print(f"faces found {both.sum()} of {there.sum()}, lost frames {np.flatnonzero(there & ~found).tolist()}")
     console.print(f"frames without a face in which one was found: {np.flatnonzero(~there & found).tolist()}")
-    console.print(f"tracks start at frames {np.flatnonzero(starts).tolist()}, detections {tracker.detections}, crops read {tracker.reads}")
+    console.print(f"tracks start at frames {np.flatnonzero(starts).tolist()}")
+    console.print(f"detections {tracker.detections}, crops read {tracker.reads}")
 
     table = Table(title="with a face")
     for column in ("landmarks", "NME, %", "worst frame, %", "jitter, %"):

@@ -3,17 +3,16 @@
     python recipes/aflw_heatmap1d.py --data-dir AFLW                  # the paper's settings, for a GPU
     python recipes/aflw_heatmap1d.py --preset quick                   # minutes on a CPU, no download
 
-AFLW is a folder of `train` and `test` images with .pts files of its 19 points beside them; the quick preset trains on
-rendered faces of 68 points. The paper says nothing of epochs and random views: those here are ours, as is the warm-up,
-without which heatmaps start slowly.
+AFLW holds AFLWinfo_release.mat and data/flickr as distributed; the quick preset trains on rendered faces of 68 points.
+The paper says nothing of epochs and random views: those here are ours, as is the warm-up, without which heatmaps start
+slowly.
 """
 
 import kfacealign as kfa
 
 GAMMA = 0.5
 PAPER = {
-    "dataset": "pts",
-    "scheme": "aflw19",
+    "dataset": "aflw",
     "input_size": 256,
     "epochs": 30,
     "warmup_epochs": 1,

@@ -6,7 +6,7 @@
     python recipes/jd106_lotr.py --data-dir JD --loss wing                       # or another loss of Table 4
     python recipes/jd106_lotr.py --dataset pts --data-dir FOLDER --scheme ibug68 # your own images with .pts files
 
-JD-landmark is read as images with .pts files of 106 points beside them. With the paper's settings faces are turned
+JD-landmark is read as distributed. With the paper's settings faces are turned
 upright by five points, and must be at inference: `kfacealign align --five-points`, `kfacealign evaluate --align five_points`.
 """
 
@@ -18,8 +18,7 @@ import keras  # after kfacealign, which keeps the backend's notices off the cons
 
 VARIANTS = ("m", "m+", "r+")
 PAPER = {
-    "dataset": "pts",
-    "scheme": "jd106",
+    "dataset": "jd106",
     "align": "five_points",
     "variant": "m",
     "backbone_weights": "imagenet",

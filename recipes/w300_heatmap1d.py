@@ -5,8 +5,8 @@
     python recipes/w300_heatmap1d.py --data-dir 300W --variant heatmap2d     # 2D heatmaps of half the crop's side (Table 1)
     python recipes/w300_heatmap1d.py --preset quick                          # minutes on a CPU, no download
 
-300W is a folder of `train` and `test` images with their .pts files beside them. The paper says nothing of epochs and
-random views: those here are ours, as is the warm-up, without which heatmaps start slowly.
+300W holds afw, helen, ibug and lfpw as distributed; a folder of your own images with .pts files is --dataset pts. The
+paper says nothing of epochs and random views: those here are ours, as is the warm-up, without which heatmaps start slowly.
 """
 
 import kfacealign as kfa
@@ -14,7 +14,7 @@ import kfacealign as kfa
 VARIANTS = ("attentive", "separate", "heatmap2d")
 GAMMA = {"attentive": 0.4, "separate": 0.0}
 PAPER = {
-    "dataset": "pts",
+    "dataset": "300w",
     "variant": "attentive",
     "input_size": 256,
     "epochs": 60,

@@ -4,13 +4,13 @@
     python recipes/w300_pipnet.py --data-dir 300W --backbone resnet101
     python recipes/w300_pipnet.py --preset quick                              # minutes on a CPU, no download
 
-300W is a folder of `train` and `test` images with their .pts files beside them.
+300W holds afw, helen, ibug and lfpw as distributed; a folder of your own images with .pts files is --dataset pts.
 """
 
 import kfacealign as kfa
 
 PAPER = {
-    "dataset": "pts",
+    "dataset": "300w",
     "backbone": "resnet18",
     "backbone_weights": "imagenet",
     "stride": 32,

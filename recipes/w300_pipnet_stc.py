@@ -10,7 +10,7 @@
 import kfacealign as kfa
 
 PAPER = {
-    "dataset": "pts",
+    "dataset": "300w",
     "paradigm": "gssl",
     "method": "stc",
     "unlabelled_dataset": "folder",

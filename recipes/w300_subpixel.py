@@ -4,7 +4,7 @@
     python recipes/w300_subpixel.py --data-dir 300W --variant heatmap      # without Siamese training
     python recipes/w300_subpixel.py --preset quick                         # minutes on a CPU, no download
 
-300W is a folder of `train` and `test` images with their .pts files beside them.
+300W holds afw, helen, ibug and lfpw as distributed; a folder of your own images with .pts files is --dataset pts.
 """
 
 import functools
@@ -18,7 +18,7 @@ VARIANTS = {
     "siamese": {},
 }
 PAPER = {
-    "dataset": "pts",
+    "dataset": "300w",
     "variant": "siamese",
     "input_size": 256,
     "epochs": 50,

@@ -168,11 +168,12 @@ def lotr_table(sizes):
 
 def heatmap_table(sizes):
     """What `measure` found for `HEATMAP_ROWS` -> the table. The co-attention's products are not among the multiply-adds."""
-    table = Table(title="1D and 2D heatmaps of 256 px crops, 68 points, 4 hourglasses (the paper gives no sizes)", title_justify="left")
+    table = Table(title="1D and 2D heatmaps of 256 px crops, 68 points, 4 hourglasses", title_justify="left")
     for name in ("model", "network", "values of the output", "parameters, M", "GFLOPs"):
         table.add_column(name, justify="left" if name in ("model", "network") else "right")
     for row, (parameters, operations) in zip(HEATMAP_ROWS, sizes):
         resolution, points = row.settings["resolution"], schemes.get(row.scheme).num_points
         values = 2 * points * resolution if row.model == "heatmap1d" else points * resolution**2
-        table.add_row(MODELS[row.model].__name__, row.network, f"{values:,}", f"{parameters / 1e6:.2f}", f"{operations / 1e9:.2f}")
+        sizes_shown = f"{values:,}", f"{parameters / 1e6:.2f}", f"{operations / 1e9:.2f}"
+        table.add_row(MODELS[row.model].__name__, row.network, *sizes_shown)
     return table

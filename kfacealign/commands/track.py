@@ -33,7 +33,7 @@ def run(arguments):
         raise ValueError(f"{out}: the overlay is written as {' or '.join(CODECS)}, give --out such a name")
     if out.exists() and Path(arguments.video).exists() and out.samefile(arguments.video):
         raise ValueError(f"{out} is the video itself, give another --out")
-    model = load_model(arguments.model, arguments.threads)
+    model = deploy.load(arguments.model, arguments.threads)
     source = open_source(arguments.video, arguments.every, arguments.fps)
     smoother = OneEuro(source.fps, arguments.min_cutoff, arguments.beta) if arguments.smooth else None
     tracker = FaceTracker(model, make_detector(), arguments.threshold, smoother=smoother)
@@ -49,14 +49,6 @@ def run(arguments):
     written = [out, *write_records(out, tracker.scheme, records, report)]
     tell(console, report, written)
     return 130 if interrupted else 1 if report["problems"] else 0
-
-
-def load_model(path, threads):
-    """As `deploy.load`, but an exported tracker keeps its state."""
-    model = deploy.load(path, threads=threads)
-    if getattr(model, "metadata", {}).get("states"):
-        return deploy.StreamingRuntime(path, threads=threads)
-    return model
 
 
 def follow(source, tracker, overlay, limit, console):

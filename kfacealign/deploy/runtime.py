@@ -133,7 +133,7 @@ def load(path, threads=None):
         threads: CPU threads of a TFLite model.
 
     Returns:
-        `FaceAligner`, `LiteRTAligner` or `SavedModelAligner`.
+        `FaceAligner`, `LiteRTAligner` (`StreamingRuntime` of a tracker's step) or `SavedModelAligner`.
 
     Raises:
         FileNotFoundError: nothing is at `path`. ValueError: it is none of the three.
@@ -144,7 +144,10 @@ def load(path, threads=None):
     if path.suffix == ".keras":
         return load_keras(path)
     if path.suffix == ".tflite":
-        return LiteRTAligner(path, threads=threads)
+        from kfacealign.deploy.streaming import StreamingRuntime
+
+        model = LiteRTAligner(path, threads=threads)
+        return StreamingRuntime(path, threads=threads) if model.metadata.get("states") else model
     if (path / "saved_model.pb").exists():
         return SavedModelAligner(path)
     raise ValueError(f"{path} is not a model: give a .keras file, a .tflite file or a SavedModel folder")

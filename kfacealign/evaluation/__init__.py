@@ -1,5 +1,6 @@
 """Metrics, reports and their pictures."""
 
+from kfacealign.evaluation.clips import evaluate_clips
 from kfacealign.evaluation.implicit_prior import ImplicitPrior, blackened, draw_implicit_prior, faceless, implicit_prior
 from kfacealign.evaluation.jitter import jitter
 from kfacealign.evaluation.metrics import NME, nme, normalized_errors, normalizer, nrmse, point_variance
@@ -16,6 +17,7 @@ __all__ = [
     "ced",
     "draw_implicit_prior",
     "evaluate",
+    "evaluate_clips",
     "faceless",
     "failure_rate",
     "implicit_prior",

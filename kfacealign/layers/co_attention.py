@@ -1,4 +1,4 @@
-"""Co-attention between the features of the x axis and of the y axis ("Attentive One-Dimensional Heatmap Regression", Eq. 9-10)."""
+"""Co-attention of the features of both axes ("Attentive One-Dimensional Heatmap Regression", Eq. 9-10)."""
 
 import keras
 from keras import ops

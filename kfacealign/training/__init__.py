@@ -1,6 +1,7 @@
 """The run loop that recipes call, and what goes beyond it: self-training, domain-adversarial and Siamese training."""
 
 from kfacealign.training.checkpoint import EpochCheckpoint, load_state
+from kfacealign.training.clips import run_clips
 from kfacealign.training.domain_adversarial import DomainAdversarialPIPNet, ReversalSchedule, run_domain_adversarial
 from kfacealign.training.run import run, step_decay
 from kfacealign.training.self_training import self_train
@@ -20,6 +21,7 @@ __all__ = [
     "main",
     "parse_settings",
     "run",
+    "run_clips",
     "run_domain_adversarial",
     "self_train",
     "step_decay",

@@ -43,7 +43,7 @@ def parse_settings(description, variants, paper, quick, argv=None, groups=()):
             a directory is named and the dataset is not, it is the paper's.
         argv: arguments; by default those of the process.
         groups: the optional groups of flags, of "backbone", "weights" (those of the backbone, where it is no choice),
-            "loss" and "paradigm".
+            "loss", "paradigm" and "detector" (the trained model that a tracker begins with).
 
     Returns:
         A namespace with these settings and `dataset`, `data_dir`, `scheme`, `align`, `seed`, `out`,
@@ -54,9 +54,9 @@ def parse_settings(description, variants, paper, quick, argv=None, groups=()):
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_common(parser.add_argument, variants)
-    for group, add in (("backbone", add_backbone), ("weights", add_weights), ("loss", add_loss), ("paradigm", add_paradigm)):
-        if group in groups:
-            add(parser.add_argument)
+    flags = {"backbone": add_backbone, "weights": add_weights, "loss": add_loss, "paradigm": add_paradigm, "detector": add_detector}
+    for group in groups:
+        flags[group](parser.add_argument)
     settings = parser.parse_args(argv)
     given = [name for name, value in vars(settings).items() if value is not None]
     fill(settings, variants, {**DEFAULTS, **paper}, {**DEFAULTS, **quick})
@@ -106,6 +106,10 @@ def add_weights(add):
 
 def add_loss(add):
     add("--loss", choices=LOSSES, help="penalty of a coordinate's error in pixels")
+
+
+def add_detector(add):
+    add("--detector", metavar="MODEL", help="the detector to begin with, a trained model (.keras); by default a new one")
 
 
 def add_paradigm(add):

@@ -1,0 +1,119 @@
+"""The run of recipes that train trackers on clips: train, evaluate, write."""
+
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+from rich.console import Console
+
+from kfacealign import data, evaluation
+from kfacealign.evaluation.clips import evaluate_clips
+from kfacealign.files import replacing
+from kfacealign.models.complexity import trainable_parameters
+from kfacealign.quiet import quiet
+from kfacealign.training.checkpoint import EpochCheckpoint
+from kfacealign.training.run import adam, describe, start_or_resume, step_decay
+
+
+def run_clips(build, videos, views, settings, frames, optimizer=adam):
+    """Train, evaluate and export one tracker, as a recipe's settings say.
+
+    Args:
+        build: function without arguments that makes the tracker.
+        videos: `kfacealign.data.ClipsDataset`; both parts are cut into windows.
+        views: the `RandomView` of training, one for all frames of a clip, or None.
+        settings: what `kfacealign.training.parse_settings` returned; `batch_size` is in clips.
+        frames: T, the length of the windows.
+        optimizer: function from a learning rate to an optimiser.
+
+    Writes to `settings.out`: `history.csv` and a checkpoint after every epoch; at the end `model.keras`,
+    `report.json` and, under TensorFlow, `step.tflite`.
+
+    Returns:
+        The trained tracker and the `Report` of all frames of the test windows.
+
+    Raises:
+        ValueError: the directory holds a run that is not resumed, or one of other settings; no video has so many frames.
+    """
+    console, out = Console(), Path(settings.out)
+    out.mkdir(parents=True, exist_ok=True)
+    with quiet():  # TensorFlow's search for a GPU
+        keras.utils.set_random_seed(settings.seed)
+    keras.config.set_dtype_policy("mixed_float16" if settings.mixed_precision else "float32")
+
+    train, test = data.windows(videos.train, frames), data.windows(videos.test, frames)
+    model, history = start_or_resume(build, videos, settings, optimizer)
+    announce(console, model, videos, (train, test), frames, history, settings)
+    options = {"enlarge": model.enlarge, "cache": settings.cache, "strict": settings.strict}
+    train, test = (data.ClipCrops(clips, model.input_size, **options) for clips in (train, test))
+    fit(model, train, test, views, history, settings, {**describe(videos, settings), "frames": frames})
+    report = evaluate_clips(model, test, subsets=windows_of(test.clips, videos), normalizer=videos.normalizer)
+    finish(console, model, report, frames, out)
+    return model, report
+
+
+def windows_of(clips, videos):
+    """The subsets of a dataset's test videos as positions of the windows that were cut of them."""
+    of = [name.rpartition(":")[0] for name in clips.names]
+    named = {name: {videos.test.names[i] for i in positions} for name, positions in videos.subsets.items()}
+    return {name: np.flatnonzero([video in members for video in of]) for name, members in named.items()}
+
+
+def announce(console, model, videos, windows, frames, history, settings):
+    """What is about to happen and where its results go."""
+    parameters, frozen = trainable_parameters(model) / 1e6, "frozen" if model.frozen else "trained with it"
+    console.print(
+        f"[bold]{type(model).__name__} {settings.variant}[/bold]: {parameters:.2f} M trainable parameters, "
+        f"{model.input_size} px crops, lambda {model.lam:g}, detector {frozen}"
+    )
+    console.print(videos.summary())
+    console.print(f"cut into {len(windows[0]):,} and {len(windows[1]):,} clips of {frames} frames")
+    drops = f" (a tenth from epochs {', '.join(map(str, settings.drops))} on)" if settings.drops else ""
+    warmup = f", the first {settings.warmup_epochs} as warm-up" if settings.warmup_epochs else ""
+    console.print(
+        f"{settings.epochs} epochs of batch {settings.batch_size} clips at learning rate {settings.learning_rate:g}{drops}"
+        f"{warmup}, seed {settings.seed}, on {keras.config.backend()}"
+    )
+    if history:
+        console.print(f"resumed after epoch {len(history)}")
+    console.print(f"writing to {settings.out}: a checkpoint and history.csv an epoch; --resume goes on after an interruption\n")
+
+
+def fit(model, train, test, views, history, settings, description):
+    """The epochs after the last finished one: those of the warm-up first, then those of the method's loss."""
+    batches = {"size": model.input_size, "batch_size": settings.batch_size}
+    for phase, last in (("warmup", min(settings.warmup_epochs, settings.epochs)), ("training", settings.epochs)):
+        first = len(history)
+        if first >= last:
+            continue
+        model.warmup = phase == "warmup"
+        model.fit(
+            data.clip_pipeline(train, views=views, shuffle=True, seed=settings.seed, epoch=first, **batches),
+            validation_data=data.clip_pipeline(test, **batches),
+            initial_epoch=first,
+            epochs=last,
+            verbose=1 if sys.stdout.isatty() else 2,
+            callbacks=[
+                keras.callbacks.LearningRateScheduler(step_decay(settings.learning_rate, settings.drops)),
+                EpochCheckpoint(settings.out, history, description, phase),
+            ],
+        )
+    model.warmup = False
+
+
+def finish(console, model, report, frames, out):
+    """Writes the tracker, its report and its export, and says where they are."""
+    with replacing(out / "model.keras") as temporary:
+        model.save(temporary)
+    written = [out / "model.keras", out / "history.csv", report.save(out / "report.json")]
+    if keras.config.backend() == "tensorflow":
+        from kfacealign import deploy
+
+        written.append(deploy.export_step(model, out / "step.tflite"))
+    console.print(report.table())
+    starts = np.arange(len(report.names)) % frames == 0
+    console.print(f"jitter {evaluation.jitter(report.predicted, report.scheme, starts=starts):.2f} %")
+    console.print("\nwritten:")
+    for path in written:
+        console.print(f"  {path}")
