@@ -9,7 +9,7 @@ import os
 import sys
 import traceback
 
-from kfacealign.parsers import datasets, models, photographs, scoring, synthetic, video
+from kfacealign.parsers import datasets, deployment, models, photographs, scoring, synthetic, video
 from kfacealign.quiet import quiet
 
 
@@ -64,4 +64,5 @@ def build_parser():
     scoring.add_score(commands)
     scoring.add_compare(commands)
     datasets.add_datasets(commands)
+    deployment.add_import_weights(commands)
     return parser

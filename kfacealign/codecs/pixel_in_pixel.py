@@ -55,18 +55,21 @@ class PixelInPixel(Codec):
         neighbor_indices: `(K, C)` table of each landmark's neighbours.
         size: side of the score map in cells.
         offset_weight: alpha and beta of Eq. 5.
+        repeated_votes: merges as the authors' release does: every landmark's votes are repeated from the first on until
+            all landmarks have as many, so that some count once more than others.
     """
 
     terms = ("score_loss", "offset_loss", "neighbor_loss")
 
-    def __init__(self, neighbor_indices, size, offset_weight=0.1):
+    def __init__(self, neighbor_indices, size, offset_weight=0.1, repeated_votes=False):
         self.neighbor_indices = [[int(index) for index in row] for row in neighbor_indices]
         self.size = size
         self.offset_weight = offset_weight
+        self.repeated_votes = repeated_votes
         table = np.array(self.neighbor_indices, "int32").reshape(len(self.neighbor_indices), -1)
         self.neighbors = table.shape[1]
         self.table = table
-        self.votes = voters(table)
+        self.votes = voters(table, repeated_votes)
         if not self.neighbors:
             self.terms = ("score_loss", "offset_loss")
 
@@ -162,14 +165,20 @@ class PixelInPixel(Codec):
         return argmax_cells(score)
 
     def get_config(self):
-        return {"neighbor_indices": self.neighbor_indices, "size": self.size, "offset_weight": self.offset_weight}
+        return {
+            "neighbor_indices": self.neighbor_indices,
+            "size": self.size,
+            "offset_weight": self.offset_weight,
+            "repeated_votes": self.repeated_votes,
+        }
 
 
-def voters(table):
+def voters(table, repeated=False):
     """Who votes for whom, turned round.
 
     Args:
         table: `(K, C)`: landmark i votes for `table[i]`.
+        repeated: whether votes are repeated until all landmarks have as many.
 
     Returns:
         places `(K, V)` int32 into the flattened `(K, C)` votes, padded with 0, and shares
@@ -182,6 +191,8 @@ def voters(table):
     places = np.zeros((points, most), "int32")
     shares = np.zeros((points, 1 + most), "float32")
     for point, votes in enumerate(received):
+        if repeated and len(votes):
+            votes = np.resize(votes, most)
         places[point, : len(votes)] = votes
         shares[point, : 1 + len(votes)] = 1.0 / (1 + len(votes))
     return places, shares

@@ -7,6 +7,9 @@ from kfacealign.codecs import HeatmapInHeatmap
 from kfacealign.layers.decimal_head import DecimalHeatmapHead
 from kfacealign.layers.hourglass import stacked_hourglass
 from kfacealign.models.aligner import FaceAligner
+from kfacealign.models.backbones import IMAGENET_DEVIATION, IMAGENET_MEAN
+
+NORMALIZATIONS = ("unit", "imagenet")
 
 
 @keras.saving.register_keras_serializable(package="kfacealign")
@@ -27,6 +30,7 @@ class HIH(FaceAligner):
         sigma, decimal_sigma: of the Gaussians, in cells of their map.
         alpha: weight of the decimal loss; by default the paper's 0.1 for one stack, else 0.05.
         decimal_label, decimal_loss: see `HeatmapInHeatmap`.
+        normalization: of pixels, "unit" for 0 to 1, or "imagenet" for mean and deviation as the authors' release has it.
         enlarge: see `FaceAligner`.
 
     Outputs of the network: `heatmap_s` `(B, S/4, S/4, K)` for each stack s and `decimal`
@@ -34,7 +38,7 @@ class HIH(FaceAligner):
 
     Raises:
         ValueError: `input_size` is not a positive multiple of 64, or leaves no room for
-            the decimal maps.
+            the decimal maps; or there is no such normalisation.
 
     Example:
         >>> model = HIH.tiny("wflw98")
@@ -54,11 +58,14 @@ class HIH(FaceAligner):
         alpha=None,
         decimal_label="soft",
         decimal_loss="csc",
+        normalization="unit",
         enlarge=1.25,
         **kwargs,
     ):
         if input_size <= 0 or input_size % 64:
             raise ValueError(f"input_size must be a multiple of 64 (four halvings after the stem), got {input_size}")
+        if normalization not in NORMALIZATIONS:
+            raise ValueError(f"normalization is one of {', '.join(NORMALIZATIONS)}, not {normalization!r}")
         scheme = schemes.get(scheme)
         codec = HeatmapInHeatmap(
             size=input_size // 4,
@@ -72,7 +79,7 @@ class HIH(FaceAligner):
 
         # === Functional model ===
         image = keras.Input((input_size, input_size, 3), name="image")
-        x = keras.ops.multiply(image, 1.0 / 255)  # not Rescaling, which needs TensorFlow on every backend
+        x = normalized(image, normalization)
         heatmaps, trunk = stacked_hourglass(x, scheme.num_points, stacks, width)
         outputs = {f"heatmap_{stack}": maps for stack, maps in enumerate(heatmaps, start=1)}
         head = DecimalHeatmapHead(scheme.num_points, decimal_size, decimal_width, name="decimal")
@@ -86,6 +93,7 @@ class HIH(FaceAligner):
         self.width = width
         self.decimal_size = decimal_size
         self.decimal_width = decimal_width
+        self.normalization = normalization
 
     @classmethod
     def tiny(cls, scheme="wflw98", **kwargs):
@@ -115,6 +123,7 @@ class HIH(FaceAligner):
             "alpha": self.codec.alpha,
             "decimal_label": self.codec.decimal_label,
             "decimal_loss": self.codec.decimal_loss,
+            "normalization": self.normalization,
             "enlarge": self.enlarge,
             "name": self.name,
         }
@@ -122,3 +131,11 @@ class HIH(FaceAligner):
     @classmethod
     def from_config(cls, config):
         return cls(**config)
+
+
+def normalized(image, normalization):
+    """Pixels 0..255 as the trunk reads them. Not by Rescaling, which needs TensorFlow on every backend."""
+    if normalization == "imagenet":
+        # Its padding is the mean colour, so that the weights of the first convolution cannot stand in for it.
+        return keras.ops.multiply(keras.ops.subtract(image, IMAGENET_MEAN), 1.0 / IMAGENET_DEVIATION)
+    return keras.ops.multiply(image, 1.0 / 255)

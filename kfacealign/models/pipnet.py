@@ -32,6 +32,7 @@ class PIPNet(FaceAligner):
         input_size: side of the crops in pixels, a multiple of the stride and of 32.
         backbone_width: factor on the backbone's channels.
         offset_weight: alpha and beta of Eq. 5; by default those of Sec. 4.1.2 for the stride.
+        repeated_votes: see `PixelInPixel`; imported checkpoints have it.
         enlarge: see `FaceAligner`.
 
     Outputs of the network: `score` `(B, S/stride, S/stride, K)` and `features`, from which
@@ -60,6 +61,7 @@ class PIPNet(FaceAligner):
         input_size=256,
         backbone_width=1.0,
         offset_weight=None,
+        repeated_votes=False,
         enlarge=1.2,
         **kwargs,
     ):
@@ -73,6 +75,7 @@ class PIPNet(FaceAligner):
             neighbor_indices=table,
             size=input_size // stride,
             offset_weight=OFFSET_WEIGHTS[stride] if offset_weight is None else offset_weight,
+            repeated_votes=repeated_votes,
         )
 
         # === Functional model ===
@@ -159,6 +162,7 @@ class PIPNet(FaceAligner):
             "input_size": self.input_size,
             "backbone_width": self.backbone_width,
             "offset_weight": self.codec.offset_weight,
+            "repeated_votes": self.codec.repeated_votes,
             "enlarge": self.enlarge,
             "name": self.name,
         }

@@ -1,0 +1,98 @@
+"""Reading a PyTorch checkpoint without running what is in it."""
+
+import pickle
+import re
+import warnings
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+NESTED = ("state_dict", "model")
+
+
+def read(path):
+    """The tensors of a checkpoint.
+
+    Only tensors, numbers, text and containers of these are read (`weights_only`); anything else in a pickle is code to
+    be run, and such a file is refused.
+
+    Args:
+        path: written by `torch.save`: a state dict, or a dict that has one under "state_dict" or "model".
+
+    Returns:
+        dict of names, without the `module.` of parallel training, -> float32 arrays.
+
+    Raises:
+        FileNotFoundError: there is no such file. ImportError: PyTorch is not installed.
+        ValueError: it is no checkpoint, holds no state dict, or was refused.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such checkpoint")
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError(
+            f"{path}: reading a PyTorch checkpoint needs PyTorch ({error}): pip install 'kfacealign[torch]'"
+        ) from error
+    if is_torchscript(path):
+        raise ValueError(
+            f"{path} is a TorchScript archive, which holds code. Where you trust it, save its tensors with "
+            f"torch.save(torch.jit.load({path.name!r}).state_dict(), 'weights.pth') and import that file"
+        )
+    try:
+        with torch.serialization.safe_globals(numbers()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd pickles, which are refused a line later
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(f"{path} {reason(error)}") from error
+    return state_dict(content, path)
+
+
+def is_torchscript(path):
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def numbers():
+    """What a NumPy number in a checkpoint, such as its best error, is made of; `scalar` takes no objects here."""
+
+    def scalar(dtype, data):
+        if dtype.kind not in "biuf":
+            raise pickle.UnpicklingError(f"a NumPy value of type {dtype}")
+        return np.frombuffer(data, dtype, count=1)[0].item()
+
+    dtypes = [type(np.dtype(name)) for name in ("bool", "int32", "int64", "float32", "float64")]
+    return [(scalar, f"numpy.{module}.multiarray.scalar") for module in ("core", "_core")] + [np.dtype, *dtypes]
+
+
+def reason(error):
+    """What a file is that PyTorch could not read. Its own message is not passed on: it says how to run the code."""
+    found = re.search(r"GLOBAL (\S+)", str(error))
+    if found:
+        return f"is refused: besides tensors it holds {found[1]}, which would have to be run to load it"
+    return "is not a PyTorch checkpoint, or a damaged one"
+
+
+def state_dict(content, path):
+    """The state dict in what a checkpoint holds, as float32 arrays.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for name in NESTED:
+        if isinstance(content, dict) and isinstance(content.get(name), dict):
+            content = content[name]
+            break
+    if not isinstance(content, dict) or not content:
+        names = " or ".join(map(repr, NESTED))
+        raise ValueError(f"{path} holds no state dict, alone or under {names}, but a {type(content).__name__}")
+    others = [str(name) for name, value in content.items() if not hasattr(value, "detach")]
+    if others:
+        raise ValueError(f"{path}: a state dict holds tensors alone; these are none: {', '.join(others[:5])}")
+    if all(name.startswith("module.") for name in content):
+        content = {name.removeprefix("module."): value for name, value in content.items()}
+    return {name: value.detach().float().numpy() for name, value in content.items()}
