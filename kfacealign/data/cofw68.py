@@ -74,7 +74,7 @@ def read_annotations(root, images="COFW_test_color.mat", strict=False):
         strict: whether another count than 507 raises; else it is warned of.
 
     Returns:
-        `Faces` with `occluded`.
+        `Faces` with `occluded`, named as the annotations are numbered, from 1.
     """
     root = os.fspath(root)
     checks.require("COFW-68", root, [ANNOTATIONS, BOXES], SOURCE)
@@ -93,7 +93,7 @@ def read_annotations(root, images="COFW_test_color.mat", strict=False):
         images=[f"{images}#{place}" for place in range(len(paths))],
         landmarks=np.stack(points) - 0.5,
         boxes=corners(boxes),
-        names=[f"cofw_test_{place:04d}" for place in range(len(paths))],
+        names=[str(number) for number in range(1, len(paths) + 1)],
         origins=paths,
         occluded=np.stack(occluded),
     )

@@ -35,6 +35,7 @@ def test_reads_what_was_written(root):
     np.testing.assert_array_equal(dataset.test.occluded, HIDDEN)
     assert dataset.test.boxes[2].tolist() == [14.5, 17.5, 94.5, 102.5]
     assert dataset.test.images[2] == f"{root / 'COFW_test_color.mat'}#2"
+    assert dataset.test.names == ["1", "2", "3"]  # as `kfacealign score` names the files of the folder
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
