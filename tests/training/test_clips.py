@@ -1,0 +1,58 @@
+"""The run of a tracker: what it writes, and that it goes on."""
+
+import argparse
+import csv
+
+import keras
+import numpy as np
+import pytest
+
+import kfacealign as kfa
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    """Three rendered videos of four frames; the last is the test video."""
+    root = kfa.data.write_clips(tmp_path_factory.mktemp("videos") / "clips", clips=3, frames=4, size=64, progress=False)
+    clips = kfa.data.frame_folders(root)
+    return kfa.data.ClipsDataset("clips", clips.scheme, clips[:2], clips[2:], {}, 1.25, "inter_ocular")
+
+
+def build():
+    detector = kfa.models.AttentiveHeatmap1D("ibug68", resolution=16, stacks=1, width=16, input_size=64)
+    return kfa.models.AttentiveHeatmap1DTracker(detector, width=16)
+
+
+def run(videos, out, epochs, **changed):
+    settings = {"variant": "tracker", "input_size": 64, "batch_size": 1, "learning_rate": 1e-3, "drops": [], "warmup_epochs": 1}
+    settings |= {"seed": 0, "mixed_precision": False, "strict": False, "cache": "memory", "resume": True}
+    return kfa.training.run_clips(build, videos, None, argparse.Namespace(out=str(out), epochs=epochs, **{**settings, **changed}), 2)
+
+
+def history(out):
+    with open(out / "history.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_is_written_and_goes_on(videos, tmp_path, capsys):
+    out = tmp_path / "run"
+    _, report = run(videos, out, 1)
+    assert len(report.names) == 4 and np.isfinite(report.errors).all()
+    first = history(out)
+    assert [row["phase"] for row in first] == ["warmup"]
+    with pytest.raises(ValueError, match="holds a run of 1 epochs: add --resume"):
+        run(videos, out, 2, resume=False)
+    with pytest.raises(ValueError, match="learning_rate was 0.001 and is 0.1"):
+        run(videos, out, 2, learning_rate=0.1)
+
+    model, report = run(videos, out, 2)
+    assert [row["phase"] for row in history(out)] == ["warmup", "training"]
+    assert history(out)[0] == first[0]
+    printed = capsys.readouterr().out
+    assert "resumed after epoch 1" in printed and "jitter" in printed
+    for name in ("model.keras", "report.json", "step.tflite"):
+        assert (out / name).stat().st_size > 0 and name in printed
+
+    loaded = keras.saving.load_model(out / "model.keras")
+    for ours, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
