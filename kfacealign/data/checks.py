@@ -26,6 +26,29 @@ def shown(items, named=NAMED):
     return ", ".join(map(str, items[:named])) + (f" and {len(items) - named:,} more" if len(items) > named else "")
 
 
+def numbers(where, words, columns):
+    """A line's words as finite float64.
+
+    Raises:
+        ValueError: one is none; the message says `where` and in which of the `columns`.
+    """
+    try:
+        values = np.array(words, "float64")
+    except ValueError:
+        values = np.array([_number(word) for word in words])
+    if not np.isfinite(values).all():
+        first = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise ValueError(f"{where}: {columns[first]} is {words[first]!r}, expected a finite number")
+    return values
+
+
+def _number(word):
+    try:
+        return float(word)
+    except ValueError:
+        return np.nan
+
+
 def require(name, root, paths, source):
     """All of `paths` are below `root`.
 

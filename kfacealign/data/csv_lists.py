@@ -136,27 +136,10 @@ def _rows(path, scheme):
             raise ValueError(f"{path}:{line}: expected {len(header)} fields, found {len(row)}")
     if not rows:
         raise ValueError(f"{path}: no face in it, expected a header and one line per face")
-    values = np.array([_numbers(path, line, row[1:], header) for line, row in rows])
+    columns = [f"column {name}" for name in header[1:]]
+    values = np.array([checks.numbers(f"{path}:{line}", row[1:], columns) for line, row in rows])
     places = [header.index(name) - 1 for name in BOX]
     return [row[0] for _, row in rows], values, [line for line, _ in rows], places
-
-
-def _numbers(path, line, words, header):
-    try:
-        values = np.array(words, "float64")
-    except ValueError:
-        values = np.array([_number(word) for word in words])
-    if not np.isfinite(values).all():
-        column = int(np.flatnonzero(~np.isfinite(values))[0])
-        raise ValueError(f"{path}:{line}: column {header[column + 1]} is {words[column]!r}, expected a finite number")
-    return values
-
-
-def _number(word):
-    try:
-        return float(word)
-    except ValueError:
-        return np.nan
 
 
 def _match(subset, faces):

@@ -21,6 +21,7 @@ import numpy as np
 
 from kfacealign import schemes
 from kfacealign.data import matlab
+from kfacealign.data.checks import numbers
 from kfacealign.data.csv_lists import read_list
 from kfacealign.data.pts import IMAGE_SUFFIXES, read_pts
 
@@ -206,7 +207,7 @@ def _read_csv(path, scheme, offset):
     for face, (line, row) in enumerate(rows):
         if len(row) != len(header):
             raise ValueError(f"{path}:{line}: expected {len(header)} fields, found {len(row)}")
-        values[face] = _numbers(f"{path}:{line}", [row[place] for place in places], wanted)
+        values[face] = numbers(f"{path}:{line}", [row[place] for place in places], wanted)
     names = [row[header.index("name")] for _, row in rows] if "name" in header else None
     landmarks = values[:, : 2 * count].reshape(-1, count, 2) + offset
     origins = [f"{path}:{line}" for line, _ in rows]
@@ -230,7 +231,7 @@ def _read_cofw(path, scheme, _):
         for what, (number, words) in zip(("x", "y", "occlusion"), lines[start + 1 : start + 4]):
             if len(words) != scheme.num_points:
                 raise ValueError(f"{path}:{number}: {len(words)} values of {what}, {scheme.name} has {scheme.num_points} points")
-            rows.append(_numbers(f"{path}:{number}", words, [f"{what}{point}" for point in range(len(words))]))
+            rows.append(numbers(f"{path}:{number}", words, [f"{what}{point}" for point in range(len(words))]))
     values = np.array(rows).reshape(-1, 3, scheme.num_points)
     return _made(path, np.moveaxis(values[:, :2], 1, 2) - 0.5, origins, names, values[:, 2])
 
@@ -278,24 +279,6 @@ def _refuse(made, wrong, reason):
         name = "" if made.names is None else f" ({made.names[face]})"
         more = f"; so are {int(wrong.sum()) - 1} more faces" if wrong.sum() > 1 else ""
         raise ValueError(f"{made.origins[face]}{name}: {reason}{more}")
-
-
-def _numbers(where, words, columns):
-    try:
-        values = np.array(words, "float64")
-    except ValueError:
-        values = np.array([_number(word) for word in words])
-    if not np.isfinite(values).all():
-        first = int(np.flatnonzero(~np.isfinite(values))[0])
-        raise ValueError(f"{where}: {columns[first]} is {words[first]!r}, expected a finite number")
-    return values
-
-
-def _number(word):
-    try:
-        return float(word)
-    except ValueError:
-        return np.nan
 
 
 def _check_names(made):

@@ -1,6 +1,5 @@
 """The run of recipes that train trackers on clips: train, evaluate, write."""
 
-import sys
 from pathlib import Path
 
 import keras
@@ -12,8 +11,7 @@ from kfacealign.evaluation.clips import evaluate_clips
 from kfacealign.files import replacing
 from kfacealign.models.complexity import trainable_parameters
 from kfacealign.quiet import quiet
-from kfacealign.training.checkpoint import EpochCheckpoint
-from kfacealign.training.run import adam, describe, start_or_resume, step_decay
+from kfacealign.training.run import adam, describe, fit, start_or_resume
 
 
 def run_clips(build, videos, views, settings, frames, optimizer=adam):
@@ -47,7 +45,8 @@ def run_clips(build, videos, views, settings, frames, optimizer=adam):
     announce(console, model, videos, (train, test), frames, history, settings)
     options = {"enlarge": model.enlarge, "cache": settings.cache, "strict": settings.strict}
     train, test = (data.ClipCrops(clips, model.input_size, **options) for clips in (train, test))
-    fit(model, train, test, views, history, settings, {**describe(videos, settings), "frames": frames})
+    description = {**describe(videos, settings), "frames": frames}
+    fit(model, train, test, views, history, settings, description, pipeline=data.clip_pipeline)
     report = evaluate_clips(model, test, subsets=windows_of(test.clips, videos), normalizer=videos.normalizer)
     finish(console, model, report, frames, out)
     return model, report
@@ -78,28 +77,6 @@ def announce(console, model, videos, windows, frames, history, settings):
     if history:
         console.print(f"resumed after epoch {len(history)}")
     console.print(f"writing to {settings.out}: a checkpoint and history.csv an epoch; --resume goes on after an interruption\n")
-
-
-def fit(model, train, test, views, history, settings, description):
-    """The epochs after the last finished one: those of the warm-up first, then those of the method's loss."""
-    batches = {"size": model.input_size, "batch_size": settings.batch_size}
-    for phase, last in (("warmup", min(settings.warmup_epochs, settings.epochs)), ("training", settings.epochs)):
-        first = len(history)
-        if first >= last:
-            continue
-        model.warmup = phase == "warmup"
-        model.fit(
-            data.clip_pipeline(train, views=views, shuffle=True, seed=settings.seed, epoch=first, **batches),
-            validation_data=data.clip_pipeline(test, **batches),
-            initial_epoch=first,
-            epochs=last,
-            verbose=1 if sys.stdout.isatty() else 2,
-            callbacks=[
-                keras.callbacks.LearningRateScheduler(step_decay(settings.learning_rate, settings.drops)),
-                EpochCheckpoint(settings.out, history, description, phase),
-            ],
-        )
-    model.warmup = False
 
 
 def finish(console, model, report, frames, out):

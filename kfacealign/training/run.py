@@ -59,7 +59,7 @@ def run(build, faces, views, settings, optimizer=adam, labels=(), box="landmarks
     crops["align"] = alignment_of(settings)
     train, test = data.Crops(faces.train, box=box, **crops), data.Crops(faces.test, **crops)
     fitted = model if wrap is None else wrap(model)
-    fit(fitted, train, test, views, history, settings, describe(faces, settings), labels, callbacks)
+    fit(fitted, train, test, views, history, settings, describe(faces, settings), callbacks, labels=labels)
     report = evaluation.evaluate(model, test, subsets=faces.subsets, normalizer=faces.normalizer)
     for part, made in (("training set", train), ("test set", test)):
         if made.failures:
@@ -137,8 +137,12 @@ def announce(console, model, faces, history, settings):
     console.print(f"writing to {settings.out}: a checkpoint and history.csv every epoch; --resume goes on after an interruption\n")
 
 
-def fit(model, train, test, views, history, settings, description, labels=(), callbacks=()):
-    """The epochs after the last finished one: those of the warm-up first, then those of the method's loss."""
+def fit(model, train, test, views, history, settings, description, callbacks=(), pipeline=data.pipeline, **options):
+    """The epochs after the last finished one: those of the warm-up first, then those of the method's loss.
+
+    Args:
+        pipeline: what makes batches of `train` and `test`. options: of the training batches.
+    """
     batches = {"size": model.input_size, "batch_size": settings.batch_size}
     for phase, last in (("warmup", min(settings.warmup_epochs, settings.epochs)), ("training", settings.epochs)):
         first = len(history)
@@ -146,8 +150,8 @@ def fit(model, train, test, views, history, settings, description, labels=(), ca
             continue
         model.warmup = phase == "warmup"
         model.fit(
-            data.pipeline(train, views=views, shuffle=True, seed=settings.seed, epoch=first, labels=labels, **batches),
-            validation_data=data.pipeline(test, **batches),
+            pipeline(train, views=views, shuffle=True, seed=settings.seed, epoch=first, **options, **batches),
+            validation_data=pipeline(test, **batches),
             initial_epoch=first,
             epochs=last,
             verbose=1 if sys.stdout.isatty() else 2,

@@ -124,7 +124,7 @@ def test_crops_are_cut_as_the_settings_say(folder, tmp_path, monkeypatch, capsys
     image = keras.Input((16, 16, 3))
     points = keras.layers.Reshape((68, 2))(keras.layers.Dense(136)(keras.layers.GlobalAveragePooling2D()(image)))
     network = keras.Model(image, {"landmarks": points})
-    monkeypatch.setattr(module, "fit", lambda model, train, test, *rest: seen.extend((train.align, test.align)))
+    monkeypatch.setattr(module, "fit", lambda model, train, test, *rest, **options: seen.extend((train.align, test.align)))
     monkeypatch.setattr(module, "finish", lambda *arguments: None)
     values = {"variant": "one", "input_size": 16, "batch_size": 4, "learning_rate": 1e-3, "drops": [], "warmup_epochs": 0}
     flags = {name: False for name in ("resume", "mixed_precision", "strict")}
