@@ -20,7 +20,6 @@ from rich.console import Console
 from rich.table import Table
 
 import kfacealign as kfa
-from kfacealign.commands.track import load_model
 from kfacealign.data.frames import VideoFile
 from kfacealign.data.synthetic import background
 from kfacealign.detect import HaarDetector
@@ -87,7 +86,7 @@ def main():
     parser.add_argument("--threshold", type=float, default=0.8)
     arguments = parser.parse_args()
     cv2.setNumThreads(arguments.threads)
-    model, console = load_model(arguments.model, arguments.threads), Console()
+    model, console = kfa.deploy.load(arguments.model, arguments.threads), Console()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "video.avi"
         console.print("rendering 300 frames ...")
