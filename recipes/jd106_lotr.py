@@ -1,7 +1,7 @@
 """LOTR on JD-landmark: Watchareeruetai et al., "LOTR: Face Landmark Localization Using Localization Transformer", Sec. 4.
 
     python recipes/jd106_lotr.py --data-dir JD                                   # the paper's settings, for a GPU
-    python recipes/jd106_lotr.py --preset quick                                  # minutes on a CPU, no download
+    python recipes/jd106_lotr.py --preset quick                                  # the whole path on a CPU, no download; see docs/results.md
     python recipes/jd106_lotr.py --dataset wflw --data-dir WFLW --variant m+
     python recipes/jd106_lotr.py --data-dir JD --loss wing                       # or another loss of Table 4
     python recipes/jd106_lotr.py --dataset pts --data-dir FOLDER --scheme ibug68 # your own images with .pts files

@@ -36,8 +36,8 @@ def run(build, faces, views, settings, optimizer=adam, labels=(), box="landmarks
         wrap: function from the model to the one that is fitted in its stead, such as `Siamese`; both share weights.
 
     Writes to `settings.out`: `history.csv` and a checkpoint after every epoch; at the end
-    `model.keras`, `report.json`, `ced.png`, `predictions.png` and, under TensorFlow,
-    `model.tflite`.
+    `model.keras`, `report.json`, `report.html`, `predictions.npz`, `ced.png`, `landmark_errors.png`, `predictions.png`
+    and, under TensorFlow, `model.tflite`.
 
     Returns:
         The trained model and its `kfacealign.evaluation.Report`.
