@@ -29,7 +29,8 @@ def test_what_builds_the_package_is_pinned():
 def test_every_dependency_of_the_tests_is_pinned():
     metadata = project()["project"]
     extras = metadata["optional-dependencies"]
-    wanted = names(metadata["dependencies"] + extras["export"] + extras["jax"] + extras["resnet"] + extras["dev"])
+    # PyTorch is left out: from the public index it is gigabytes. What needs it is skipped without it.
+    wanted = names(metadata["dependencies"]).union(*(names(needed) for extra, needed in extras.items() if extra != "torch"))
     assert wanted - {"kfacealign"} <= pinned()
 
 
