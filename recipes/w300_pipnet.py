@@ -33,29 +33,10 @@ QUICK = {
     "drops": (9, 11),
 }
 ENLARGE = 1.1
-WIDTH = {"paper": 1.0, "quick": 0.5}
-# Few epochs cannot overfit: gentler views let a quick run get further.
-VIEWS = {"paper": {}, "quick": {"translation": 8 / 256, "rotation": 10.0, "occlusion_probability": 0.1, "blur_probability": 0.0}}
 
 
 def recipe():
-    settings = kfa.training.parse_settings(__doc__, ("pipnet",), PAPER, QUICK, groups=("backbone",))
-    faces = kfa.training.load_dataset(settings)
-
-    def build():
-        return kfa.models.PIPNet(
-            faces.scheme,
-            backbone=settings.backbone,
-            backbone_weights=settings.backbone_weights,
-            stride=settings.stride,
-            neighbors=settings.neighbors,
-            input_size=settings.input_size,
-            backbone_width=WIDTH[settings.preset],
-            enlarge=ENLARGE,
-        )
-
-    views = kfa.data.RandomView.paper(faces.scheme, **VIEWS[settings.preset])
-    kfa.training.run(build, faces, views, settings)
+    kfa.training.run_pipnet(__doc__, PAPER, QUICK, ENLARGE)
 
 
 if __name__ == "__main__":

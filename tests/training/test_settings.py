@@ -1,6 +1,8 @@
+import argparse
+
 import pytest
 
-from kfacealign import losses, training
+from kfacealign import losses, schemes, training
 from kfacealign.training import parse_settings, settings as module
 
 PAPER = {
@@ -111,3 +113,20 @@ def test_rendered_faces_have_the_landmarks_that_their_name_says(tmp_path, monkey
     settings = parse_settings("", ("one",), COMMON, COMMON, ("--dataset", name, "--data-dir", str(tmp_path / "faces")))
     faces = training.load_dataset(settings)
     assert faces.train.landmarks.shape == (2, points, 2) and len(faces.test) == 1
+
+
+def test_pipnet_recipe_reads_the_dataset_that_it_is_named_after(monkeypatch):
+    """COFW's recipe: its scheme, the paper's crops and backbone, by the one function that the four recipes share."""
+    from kfacealign.training import pipnet
+
+    seen = {}
+    faces = argparse.Namespace(scheme=schemes.get("cofw29"))
+    monkeypatch.setattr(pipnet, "load_dataset", lambda settings: seen.update(dataset=settings.dataset, data_dir=settings.data_dir) or faces)
+    monkeypatch.setattr(pipnet, "run", lambda build, faces, views, settings: (build(), views))
+    paper = {name: PAPER[name] for name in (*COMMON, "backbone", "backbone_weights", "stride", "neighbors")}
+    quick = {**paper, "backbone": "mobilenet_v2", "backbone_weights": "none", "input_size": 128}
+    argv = ("--preset", "quick", "--dataset", "cofw", "--data-dir", "COFW")
+    model, views = pipnet.run_pipnet("", paper, quick, 1.25, argv)
+    assert seen == {"dataset": "cofw", "data_dir": "COFW"}
+    assert (model.scheme.name, model.input_size, model.enlarge) == ("cofw29", 128, 1.25)
+    assert model.codec.neighbors == 10 and views.rotation == 10.0
