@@ -19,7 +19,7 @@ def run_clips(build, videos, views, settings, frames, optimizer=adam):
 
     Args:
         build: function without arguments that makes the tracker.
-        videos: `kfacealign.data.ClipsDataset`; both parts are cut into windows.
+        videos: `kfacealign.data.ClipsDataset`; both parts are cut into windows, clips with effects are taken whole.
         views: the `RandomView` of training, one for all frames of a clip, or None.
         settings: what `kfacealign.training.parse_settings` returned; `batch_size` is in clips.
         frames: T, the length of the windows.
@@ -40,7 +40,7 @@ def run_clips(build, videos, views, settings, frames, optimizer=adam):
         keras.utils.set_random_seed(settings.seed)
     keras.config.set_dtype_policy("mixed_float16" if settings.mixed_precision else "float32")
 
-    train, test = data.windows(videos.train, frames), data.windows(videos.test, frames)
+    train, test = cut(videos.train, frames), cut(videos.test, frames)
     model, history = start_or_resume(build, videos, settings, optimizer)
     announce(console, model, videos, (train, test), frames, history, settings)
     options = {"enlarge": model.enlarge, "cache": settings.cache, "strict": settings.strict}
@@ -50,6 +50,19 @@ def run_clips(build, videos, views, settings, frames, optimizer=adam):
     report = evaluate_clips(model, test, subsets=windows_of(test.clips, videos), normalizer=videos.normalizer)
     finish(console, model, report, frames, out)
     return model, report
+
+
+def cut(clips, frames):
+    """Windows of so many frames; clips with effects, which belong to whole clips, must have as many.
+
+    Raises:
+        ValueError: they have not, or no video is that long.
+    """
+    if clips.effects is None:
+        return data.windows(clips, frames)
+    if clips.length != frames:
+        raise ValueError(f"clips with effects are not cut: they have {clips.length or 'different numbers of'} frames, not {frames}")
+    return clips
 
 
 def windows_of(clips, videos):

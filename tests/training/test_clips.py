@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import kfacealign as kfa
+from kfacealign.training.clips import cut
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +57,12 @@ def test_a_run_is_written_and_goes_on(videos, tmp_path, capsys):
     loaded = keras.saving.load_model(out / "model.keras")
     for ours, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_clips_with_effects_stay_whole(videos):
+    """What passes through a clip belongs to its frames: such clips are not cut, and must be as long as asked."""
+    hidden = kfa.data.occluded(kfa.data.windows(videos.train, 2), seed=0)
+    assert cut(hidden, 2) is hidden
+    assert len(cut(videos.train, 2)) == 4
+    with pytest.raises(ValueError, match="they have 2 frames, not 4"):
+        cut(hidden, 4)
