@@ -1,10 +1,18 @@
-# Two commands for a fresh clone: `make train` and `make test`. Both make .venv and install pinned versions into it first.
+# Two commands for a fresh clone: `make train` and `make test`. All but `help` and `clean` make .venv and install pinned versions
+# into it first.
+#
+#   make train     render faces, train a small HIH on them, report, export: minutes on two cores, to runs/quick
+#   make test      every test
+#   make docs      the documentation as a site, to site/; a warning is an error
+#   make figures   draw the documentation's figures again
+#   make install   only .venv
+#   make clean     remove .venv and all that was built, rendered or trained
 
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: train test install clean
+.PHONY: install train test docs figures help clean
 
 install: $(VENV)/installed
 
@@ -22,5 +30,14 @@ train: install
 test: install
 	$(RUN) -m pytest --numprocesses 2 --dist loadfile
 
+docs: install
+	$(RUN) -m mkdocs build --strict
+
+figures: install
+	$(RUN) docs/figures.py
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
 clean:
-	rm -rf $(VENV) runs data build *.egg-info
+	rm -rf $(VENV) runs data build dist site *.egg-info

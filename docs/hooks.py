@@ -1,0 +1,41 @@
+"""What MkDocs asks while it builds: the page of presets is made of their cards."""
+
+import importlib.util
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PRESETS = ROOT / "kfacealign" / "presets"
+MARK = "<!-- presets -->"
+NONE = "None is bundled with this copy of the sources yet."
+
+
+def on_page_markdown(markdown, page, **_):
+    return markdown.replace(MARK, presets()) if MARK in markdown else markdown
+
+
+def presets():
+    """The cards of all bundled presets as Markdown: a table, then each card one heading deeper."""
+    cards = load_cards()
+    found = [cards.read(file) for file in sorted(PRESETS.glob("*.json"))]
+    if not found:
+        return NONE
+    rows = [cards.row(card) for card in found]
+    lines = [f"| {' | '.join(rows[0])} |", "|" + "---|" * len(rows[0]), *(f"| {' | '.join(row.values())} |" for row in rows)]
+    return "\n\n".join(["\n".join(lines), *(deeper(cards.markdown(card)) for card in found)])
+
+
+def load_cards():
+    """`kfacealign.presets.cards` alone, without the package, which would start Keras."""
+    spec = importlib.util.spec_from_file_location("cards", PRESETS / "cards.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def deeper(markdown):
+    """A page as a section of another: its headings one level lower, outside of code."""
+    lines, code = [], False
+    for line in markdown.splitlines():
+        code ^= line.startswith("```")
+        lines.append(f"#{line}" if line.startswith("#") and not code else line)
+    return "\n".join(lines)
