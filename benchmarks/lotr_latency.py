@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kfacealign.commands.export import read_calibration
-from kfacealign.deploy import flatbuffer
+from kfacealign.deploy import flatbuffer, inspection
 from kfacealign.deploy.exporter import PRECISIONS, calibration_crops
 
 CROPS = 32
@@ -47,32 +47,6 @@ def settle(model, crops):
     model.network(crops, training=True)
     for layer, momentum in zip(norms, momenta):
         layer.momentum = momentum
-
-
-def nodes(interpreter):
-    """How XNNPACK shares the work of an interpreter whose tensors are allocated.
-
-    A delegate stands for the nodes from its outputs back to its inputs.
-
-    Returns:
-        Number of delegates, nodes that they took, all nodes, and the sorted names of the operators they left.
-    """
-    listed = interpreter._get_ops_details()  # the only list of them; delegates follow the nodes of the file
-    delegates = [node for node in listed if node["op_name"] == "DELEGATE"]
-    own = [node for node in listed if node["op_name"] != "DELEGATE"]
-    producer = {tensor: place for place, node in enumerate(own) for tensor in node["outputs"]}
-    taken = set()
-    for delegate in delegates:
-        known, open_tensors = set(delegate["inputs"]), list(delegate["outputs"])
-        while open_tensors:
-            tensor = open_tensors.pop()
-            if tensor in known or tensor not in producer:
-                continue
-            known.add(tensor)
-            taken.add(producer[tensor])
-            open_tensors += [source for source in own[producer[tensor]]["inputs"] if source >= 0]
-    left = sorted({node["op_name"] for place, node in enumerate(own) if place not in taken})
-    return len(delegates), len(taken), len(own), left
 
 
 def export(model, crops, folder):
@@ -145,11 +119,10 @@ def main():
         paths = {(name, precision): path for name, files in named.items() for precision, path in files.items()}
         found = milliseconds(paths, crops[:1].astype("float32"), arguments.runs)
         for (name, precision), path in paths.items():
-            aligner = kfa.deploy.load(path)
-            delegates, taken, total, outside[name] = nodes(aligner.interpreter)
+            delegates, taken, total, outside[name] = inspection.delegated_nodes(path)
             difference = ""
             if name == "LOTR":
-                difference = f"{np.abs(aligner.align(crops[:CROPS], verbose=0)[0] - expected).max():.1e}"
+                difference = f"{np.abs(kfa.deploy.load(path).align(crops[:CROPS], verbose=0)[0] - expected).max():.1e}"
             speed = [f"{found[threads][name, precision]:.2f}" for threads in THREADS]
             size = f"{path.stat().st_size / 1e6:.2f}"
             table.add_row(name, precision, size, f"{taken}/{total}", str(delegates), *speed, difference)

@@ -9,7 +9,7 @@ import os
 import sys
 import traceback
 
-from kfacealign.parsers import datasets, deployment, models, photographs, scoring, synthetic, video
+from kfacealign.parsers import datasets, deployment, models, photographs, presets, scoring, synthetic, video
 from kfacealign.quiet import quiet
 
 
@@ -64,5 +64,9 @@ def build_parser():
     scoring.add_score(commands)
     scoring.add_compare(commands)
     datasets.add_datasets(commands)
+    presets.add_presets(commands)
     deployment.add_import_weights(commands)
+    deployment.add_inspect(commands)
+    deployment.add_bench(commands)
+    deployment.add_parity(commands)
     return parser

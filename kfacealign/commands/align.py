@@ -8,7 +8,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from kfacealign import deploy, geometry
+from kfacealign import deploy, geometry, presets
 from kfacealign.commands import align_options
 from kfacealign.data import alignment
 from kfacealign.data.pts import write_points
@@ -24,6 +24,7 @@ COORDINATES = (
 
 def run(arguments):
     outputs = output_names(arguments.photos)
+    arguments.model = presets.chosen(arguments.model, keras=arguments.flip)
     options = align_options(arguments)
     model = deploy.load(arguments.model)
     if arguments.five_points:

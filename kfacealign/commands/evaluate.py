@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from kfacealign import data, deploy, evaluation
+from kfacealign import data, deploy, evaluation, presets
 from kfacealign.codecs.decoders import with_decoder
 from kfacealign.commands import align_options
 from kfacealign.evaluation import protocols
@@ -11,6 +11,7 @@ from kfacealign.training.settings import load_dataset
 
 def run(arguments):
     console = Console()
+    arguments.model = presets.chosen(arguments.model, keras=arguments.flip or bool(arguments.decoder), console=console)
     options = align_options(arguments)
     model = deploy.load(arguments.model)
     if arguments.decoder:

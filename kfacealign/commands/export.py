@@ -1,31 +1,52 @@
-"""`kfacealign export`: a trained model as TFLite or SavedModel."""
+"""`kfacealign export`: a trained model as TFLite, ONNX or SavedModel, and what int8 costs it."""
 
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
-from kfacealign import data, deploy, geometry
+from kfacealign import data, deploy, geometry, presets
 from kfacealign.data.crops import read_image
 from kfacealign.data.pts import IMAGE_SUFFIXES
 from kfacealign.deploy.runtime import load_keras
 
 
 def run(arguments):
-    path = Path(arguments.model)
+    path = Path(presets.chosen(arguments.model, keras=True))
+    integers = arguments.precision.startswith("int8")
     if path.suffix != ".keras":
         raise ValueError(f"{path}: a model is exported from its .keras file")
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such model")
-    if (arguments.precision == "int8") != (arguments.calibration is not None):
+    if integers != (arguments.calibration is not None):
         raise ValueError("--precision int8 and --calibration (a folder of images, or a .npy array of crops) go together")
-    model = load_keras(path)
-    calibration = arguments.calibration and read_calibration(Path(arguments.calibration), model)
-    written = deploy.export(
-        model, arguments.out, format=arguments.format, precision=arguments.precision, calibration=calibration, flip=arguments.flip
-    )
-    Console().print(f"written: {written} ({size(written) / 1e6:.2f} MB, {arguments.precision}, {model.scheme.name}, {model.input_size} px)")
+    if arguments.report and not integers:
+        raise ValueError("--report is about --precision int8")
+    if not (arguments.out or arguments.report):
+        raise ValueError("give --out, the file or folder to write")
+    model, console = load_keras(path), Console()
+    calibration = read_calibration(Path(arguments.calibration), model) if integers else None
+    if arguments.report:
+        with console.status("measuring what int8 adds in each layer"):
+            records = deploy.quantization_report(model, calibration, flip=arguments.flip)
+        console.print(deploy.report_table(records))
+    if arguments.out:
+        with console.status(f"writing {arguments.out}"):
+            written = write(arguments, model, calibration)
+        facts = f"{size(written) / 1e6:.2f} MB, {arguments.precision}, {model.scheme.name}, {model.input_size} px"
+        console.print(f"written: {written} ({facts})")
     return 0
+
+
+def write(arguments, model, calibration):
+    """Exports as the command line says; returns the path."""
+    notes = {name: getattr(arguments, name) for name in ("format", "precision", "licence", "training_data", "detector")}
+    if not arguments.step:
+        further = {"flip": arguments.flip, "batch": None if arguments.batch == "any" else 1, "keep_float": arguments.keep_float}
+        return deploy.export(model, arguments.out, calibration=calibration, **further, **notes)
+    if arguments.flip or arguments.batch == "any":
+        raise ValueError("--step goes with neither --flip nor --batch any")
+    return deploy.export_step(model, arguments.out, **notes)
 
 
 def read_calibration(path, model):

@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from kfacealign import deploy
+from kfacealign import deploy, presets
 from kfacealign.commands.align import make_detector
 from kfacealign.data.frames import open_source
 from kfacealign.drawing import draw_landmarks
@@ -33,6 +33,7 @@ def run(arguments):
         raise ValueError(f"{out}: the overlay is written as {' or '.join(CODECS)}, give --out such a name")
     if out.exists() and Path(arguments.video).exists() and out.samefile(arguments.video):
         raise ValueError(f"{out} is the video itself, give another --out")
+    arguments.model = presets.chosen(arguments.model, console=console)
     model = deploy.load(arguments.model, arguments.threads)
     source = open_source(arguments.video, arguments.every, arguments.fps)
     smoother = OneEuro(source.fps, arguments.min_cutoff, arguments.beta) if arguments.smooth else None

@@ -39,7 +39,8 @@ class SyntheticFace:
         visible: dict of scheme -> `(K,)` bool, False where the head or an object hides the point.
         attributes: dict of WFLW's six flags.
         box: `(4,)` float32, the box of the 98 landmarks.
-        parameters: dict of what was drawn: yaw, pitch, roll (degrees), tone of skin (0 light, 6 dark), occluded share ...
+        parameters: dict of what was drawn: yaw, pitch, roll (degrees), tone of skin (0 light, 6 dark), occluded share,
+            glasses (0 none, 1 frames, 2 dark), occluder (0 none, or what `occlude` draws) ...
     """
 
     image: np.ndarray
@@ -214,6 +215,7 @@ def draw_face(rng, size, identity, expression, pose, look, place):
     attributes = flags(expression, pose, look, place, hidden)
     parameters = {"yaw": pose[0], "pitch": pose[1], "roll": pose[2], "occluded": hidden, "blur": place["blur"]}
     parameters |= {"mouth": expression.mouth, "smile": expression.smile, "make_up": look.make_up}
+    parameters |= {"glasses": look.glasses, "occluder": place["occluder"]}
     parameters["skin_tone"] = int(np.argmin(np.abs(np.array(SKIN).sum(1) - sum(look.skin))))
     return SyntheticFace(image, landmarks, seen, attributes, geometry.landmark_box(landmarks["wflw98"]), parameters)
 

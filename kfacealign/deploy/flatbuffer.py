@@ -5,6 +5,7 @@ does. A model is handled in the bindings' object form (`ModelT`), in which an
 operator names its tensors by index and a tensor its constant data by buffer index.
 """
 
+import functools
 import importlib
 
 SIGNATURE = b"serving_default"
@@ -53,18 +54,27 @@ def operators(content):
         A custom operator (Flex, the "select" TensorFlow ops) appears as `"CUSTOM:name"`.
     """
     model = unpack(content)
-    builtin = {value: name for name, value in vars(schema().BuiltinOperator).items() if isinstance(value, int)}
     types = {value: name for name, value in vars(schema().TensorType).items() if isinstance(value, int)}
-    found = []
-    for graph in model.subgraphs:
-        for operator in graph.operators:
-            code = model.operatorCodes[operator.opcodeIndex]
-            # Codes below 127 are stored in the older, one-byte field as well.
-            name = builtin[max(code.builtinCode, code.deprecatedBuiltinCode)]
-            if code.customCode:
-                name = f"CUSTOM:{code.customCode.decode()}"
-            found.append((name, types[graph.tensors[operator.outputs[0]].type]))
-    return found
+    return [
+        (operator_name(model, operator), types[graph.tensors[operator.outputs[0]].type])
+        for graph in model.subgraphs
+        for operator in graph.operators
+    ]
+
+
+def operator_name(model, operator):
+    """Name of an operator of a `ModelT`, such as `"CONV_2D"`, or `"CUSTOM:name"`."""
+    code = model.operatorCodes[operator.opcodeIndex]
+    if code.customCode:
+        return f"CUSTOM:{code.customCode.decode()}"
+    # Codes below 127 are stored in the older, one-byte field as well.
+    return builtin_names()[max(code.builtinCode, code.deprecatedBuiltinCode)]
+
+
+@functools.cache
+def builtin_names():
+    """Code of a built-in operator -> its name."""
+    return {value: name for name, value in vars(schema().BuiltinOperator).items() if isinstance(value, int)}
 
 
 def join(first, second, keep=()):
@@ -149,6 +159,45 @@ def append_operator_codes(model, tail):
     start = len(model.operatorCodes)
     model.operatorCodes.extend(tail.operatorCodes)
     return range(start, len(model.operatorCodes))
+
+
+def read_bytes(content, name):
+    """The same model whose float32 input `name` is uint8, a byte standing for its value (scale 1, zero point 0).
+
+    Where the input is quantised at once, its bytes are; whatever else reads it reads them as float32.
+    """
+    model = unpack(content)
+    graph, enums = model.subgraphs[0], schema()
+    (index,) = [entry.tensorIndex for entry in model.signatureDefs[0].inputs if entry.name.decode() == name]
+    tensor = graph.tensors[index]
+    tensor.type = enums.TensorType.UINT8
+    tensor.quantization = enums.QuantizationParametersT()
+    tensor.quantization.scale, tensor.quantization.zeroPoint = [1.0], [0]
+    readers = [operator for operator in graph.operators if index in operator.inputs]
+    readers = [operator for operator in readers if operator_name(model, operator) != "QUANTIZE"]
+    if readers:
+        unpacked = add_float_copy(model, index)
+        for operator in readers:
+            operator.inputs = [unpacked if read == index else read for read in operator.inputs]
+    return pack(model)
+
+
+def add_float_copy(model, index):
+    """Puts a DEQUANTIZE of the tensor `index` before all operators; returns the index of its output."""
+    graph, enums = model.subgraphs[0], schema()
+    source, copy = graph.tensors[index], enums.TensorT()
+    copy.shape, copy.shapeSignature, copy.type = source.shape, source.shapeSignature, enums.TensorType.FLOAT32
+    copy.name, copy.buffer = source.name + b"_float", 0
+    graph.tensors.append(copy)
+    code = enums.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = enums.BuiltinOperator.DEQUANTIZE
+    code.version = 1
+    model.operatorCodes.append(code)
+    operator = enums.OperatorT()
+    operator.opcodeIndex = len(model.operatorCodes) - 1
+    operator.inputs, operator.outputs = [index], [len(graph.tensors) - 1]
+    graph.operators.insert(0, operator)
+    return len(graph.tensors) - 1
 
 
 def add_metadata(content, name, text):

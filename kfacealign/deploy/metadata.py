@@ -3,38 +3,75 @@
 import json
 from pathlib import Path
 
+import numpy as np
+
+from kfacealign import geometry
+
 NAME = "kfacealign"
+# Of what is in the JSON text; a key that changes its meaning raises it, a new key does not.
+FORMAT_VERSION = 1
 # Inside a SavedModel; assets.extra is TensorFlow's place for what is not its own.
 FILE = Path("assets.extra") / f"{NAME}.json"
+UNKNOWN = "unknown: ask whoever trained the model"
 COORDINATES = (
     "crop coordinates: (x, y) divided by the crop's width and height, origin at the outer top-left corner, "
     "the centre of the first pixel at (0.5 / width, 0.5 / height)"
 )
+CROP = (
+    "a square around the centre of the landmarks' bounding box, its side the box's longer side times enlarge, resampled to "
+    "input_size"
+)
+FROM_DETECTOR = (
+    "a square of side scale * L, L the longer side of the detector's box, around the box's centre moved by shift * L, x to "
+    "the right, y down"
+)
 
 
-def describe(aligner, precision, flip=False, float_parts=None):
+def describe(aligner, precision, flip=False, batch=1, licence=None, training_data=None, detector=None, **further):
     """The metadata of an exported aligner, as JSON text.
 
     Args:
-        float_parts: names of the parts of inference that an int8 file does not compute in integers; for others None.
+        batch: crops that the graph takes, None for any number.
+        licence, training_data: what the model's user should know about both, in words.
+        detector: see `detector_rule`.
+        further: keys of their own, such as `float_parts`; those that are None are left out.
+
+    Raises:
+        ValueError: there is no such detector.
     """
     import kfacealign
 
-    further = {} if float_parts is None else {"float_parts": list(float_parts)}
+    scheme, size = aligner.scheme, aligner.input_size
+    number = "batch" if batch is None else batch
     return json.dumps(
         {
+            "format_version": FORMAT_VERSION,
             "kfacealign": kfacealign.__version__,
             "model": type(aligner).__name__,
             "precision": precision,
-            **further,
-            "scheme": aligner.scheme.name,
-            "point_names": list(aligner.scheme.point_names),
-            "input_size": aligner.input_size,
-            "input": {"name": "image", "color": "RGB", "range": [0, 255], "layout": "(1, height, width, 3)"},
-            "outputs": {"landmarks": "(1, points, 2)", "scores": "(1, points)"},
+            **{key: value for key, value in further.items() if value is not None},
+            "scheme": scheme.name,
+            "num_points": scheme.num_points,
+            "point_names": list(scheme.point_names),
+            "mirror": list(scheme.mirror),
+            "input_size": size,
+            "input": {
+                "name": "image",
+                "shape": [batch, size, size, 3],
+                "dtype": "uint8" if precision == "int8_io" else "float32",
+                "color": "RGB",
+                "range": [0, 255],
+                "layout": f"({number}, height, width, 3)",
+            },
+            "outputs": {"landmarks": f"({number}, points, 2)", "scores": f"({number}, points)"},
+            "output_dtype": "float32",
             "coordinates": COORDINATES,
             "enlarge": aligner.enlarge,
+            "crop": CROP,
+            "crop_from_detector": detector_rule(detector, aligner.enlarge),
             "flip": flip,
+            "licence": licence or UNKNOWN,
+            "training_data": training_data or UNKNOWN,
         },
         indent=1,
     )
@@ -56,3 +93,54 @@ def parse(text, path):
     if missing:
         raise ValueError(f"{path}: its '{NAME}' metadata has no {', '.join(missing)}; export the model again")
     return metadata
+
+
+# === From a detector's box to the crop ===
+
+
+def detector_rule(detector, enlarge):
+    """How the crop is made of a face detector's box, as written into the metadata.
+
+    Args:
+        detector: None; "haar" for the boxes of `kfacealign.detect.HaarDetector`, treated as `kfacealign align` does;
+            or a dict of `scale`, the crop's side over the box's longer side, and `shift`, (dx, dy) from the centre of the
+            box to that of the crop, in longer sides.
+        enlarge: of the model.
+
+    Returns:
+        None, or a dict of `detector`, `scale`, `shift` and `rule`, the rule in words.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if detector is None:
+        return None
+    if detector == "haar":
+        from kfacealign.detect import face_box
+
+        x0, y0, x1, y1 = map(float, geometry.square_box(face_box([0.0, 0.0, 1.0, 1.0]), enlarge))
+        found = {"detector": "haar", "scale": x1 - x0, "shift": [(x0 + x1 - 1) / 2, (y0 + y1 - 1) / 2]}
+    elif isinstance(detector, dict) and set(detector) == {"scale", "shift"}:
+        found = {"detector": "other", "scale": float(detector["scale"]), "shift": [float(value) for value in detector["shift"]]}
+    else:
+        raise ValueError(f'detector is None, "haar" or a dict {{"scale": factor, "shift": [dx, dy]}}, not {detector!r}')
+    if not (0 < found["scale"] < np.inf and len(found["shift"]) == 2 and np.isfinite(found["shift"]).all()):
+        raise ValueError(f"detector has a positive scale and a shift of two numbers, got {detector!r}")
+    rounded = {"scale": round(found["scale"], 4), "shift": [round(value, 4) + 0.0 for value in found["shift"]]}
+    return {**found, **rounded, "rule": FROM_DETECTOR}
+
+
+def detector_crop(rule, box):
+    """The crop of a detector's box by the metadata entry `crop_from_detector`.
+
+    Args:
+        rule: dict of `scale` and `shift`.
+        box: (4,) x0, y0, x1, y1 in image coordinates.
+
+    Returns:
+        (4,) float32, the square that `geometry.crop` takes.
+    """
+    x0, y0, x1, y1 = np.asarray(box, np.float64)
+    longer = max(x1 - x0, y1 - y0)
+    moved = np.tile(np.asarray(rule["shift"], np.float64) * longer, 2)
+    return geometry.square_box(np.array([x0, y0, x1, y1]) + moved, rule["scale"])

@@ -10,32 +10,41 @@ from kfacealign.quiet import quiet
 
 
 class ExportedAligner:
-    """What exported models share: crops in, landmarks out, one at a time.
+    """What exported models share: crops in, landmarks out.
 
     Attributes:
         metadata: dict, as written by `export`.
         scheme: the landmark `Scheme`.
         input_size: side of the crops in pixels.
         enlarge: side of the crops over the longer side of the landmark box, as in training.
+        resizable: whether the graph takes any number of crops, else one.
     """
 
-    def __init__(self, path, text):
+    def __init__(self, path, described):
         self.path = str(path)
-        self.metadata = metadata.parse(text, path)
-        self.scheme = schemes.get(self.metadata["scheme"])
-        self.input_size = self.metadata["input_size"]
-        self.enlarge = self.metadata["enlarge"]
+        self.metadata = described
+        self.scheme = schemes.get(described["scheme"])
+        self.input_size = described["input_size"]
+        self.enlarge = described["enlarge"]
+        image = described.get("input", {})
+        self.dtype = image.get("dtype", "float32")
+        self.resizable = image.get("shape", [1])[0] is None
+
+    def run_tensors(self, tensors):
+        """The graph as it is: dict of input arrays -> dict of output arrays."""
+        raise TypeError(f"{type(self).__name__} does not define run_tensors")
 
     def run(self, image):
-        """`(1, S, S, 3)` float32 -> landmarks `(1, K, 2)`, scores `(1, K)`."""
-        raise TypeError(f"{type(self).__name__} does not define run")
+        """`(B, S, S, 3)` pixels 0..255, B = 1 unless `resizable` -> landmarks `(B, K, 2)`, scores `(B, K)`."""
+        result = self.run_tensors({"image": as_pixels(image, self.dtype)})
+        return result["landmarks"], result["scores"]
 
-    def align(self, images, batch_size=1, verbose="auto"):
+    def align(self, images, batch_size=32, verbose="auto"):
         """Landmarks of face crops.
 
         Args:
             images: `(N, S, S, 3)` pixels 0..255, RGB, uint8 or float, S the input size.
-            batch_size: accepted for the sake of `FaceAligner.align`; the graph takes one crop.
+            batch_size: crops a step of a model that is `resizable`; others take one.
             verbose: 1 shows a progress bar, 0 none; "auto" shows it from 128 crops on.
 
         Returns:
@@ -52,9 +61,19 @@ class ExportedAligner:
         landmarks = np.zeros((len(images), points, 2), "float32")
         scores = np.zeros((len(images), points), "float32")
         shown = len(images) >= 128 if verbose == "auto" else bool(verbose)
-        for index in progress(range(len(images)), "aligning", shown):
-            landmarks[index], scores[index] = self.run(images[index][None].astype("float32"))
+        step = batch_size if self.resizable else 1
+        for first in progress(range(0, len(images), step), "aligning", shown):
+            batch = slice(first, first + step)
+            landmarks[batch], scores[batch] = self.run(images[batch])
         return landmarks, scores
+
+
+def as_pixels(images, dtype):
+    """Pixels of any type as `dtype`, float32 or uint8."""
+    images = np.asarray(images)
+    if dtype == "uint8" and images.dtype != np.uint8:
+        images = np.clip(np.rint(images), 0, 255)
+    return images.astype(dtype, copy=False)
 
 
 class LiteRTAligner(ExportedAligner):
@@ -83,13 +102,12 @@ class LiteRTAligner(ExportedAligner):
         except Exception as error:
             # A cut file fails anywhere between the bindings and the runtime.
             raise ValueError(f"{path} is damaged: {error}") from error
-        super().__init__(path, text)
+        super().__init__(path, metadata.parse(text, path))
         self.threads = threads
         self.runner = self.interpreter.get_signature_runner()
 
-    def run(self, image):
-        result = self.runner(image=image)
-        return result["landmarks"], result["scores"]
+    def run_tensors(self, tensors):
+        return self.runner(**tensors)
 
 
 class SavedModelAligner(ExportedAligner):
@@ -99,21 +117,23 @@ class SavedModelAligner(ExportedAligner):
         path: the folder.
 
     Raises:
-        ValueError: the folder was not written by `export`.
+        ValueError: the folder was not written by `export`, or is damaged.
     """
 
     def __init__(self, path):
         file = Path(path) / metadata.FILE
-        super().__init__(path, file.read_text(encoding="utf-8") if file.exists() else None)
+        super().__init__(path, metadata.parse(file.read_text(encoding="utf-8") if file.exists() else None, path))
         with quiet():
             import tensorflow as tf
 
-        # Kept: the signature's variables live as long as the model.
-        self.model = tf.saved_model.load(str(path))
+        try:
+            # Kept: the signature's variables live as long as the model.
+            self.model = tf.saved_model.load(str(path))
+        except Exception as error:
+            raise ValueError(f"{path} is damaged: {str(error).strip().splitlines()[0]}") from error
 
-    def run(self, image):
-        result = self.model.signatures["serving_default"](image=image)
-        return result["landmarks"].numpy(), result["scores"].numpy()
+    def run_tensors(self, tensors):
+        return {name: value.numpy() for name, value in self.model.signatures["serving_default"](**tensors).items()}
 
 
 def interpreter_class():
@@ -129,28 +149,42 @@ def load(path, threads=None):
     """Any saved model by its path, all with `align`, `scheme`, `input_size` and `enlarge`.
 
     Args:
-        path: a `.keras` file, a `.tflite` file or a SavedModel folder.
-        threads: CPU threads of a TFLite model.
+        path: a `.keras` file, a `.tflite` or `.onnx` file, or a SavedModel folder.
+        threads: CPU threads of a TFLite or ONNX model.
 
     Returns:
-        `FaceAligner`, `LiteRTAligner` (`StreamingRuntime` of a tracker's step) or `SavedModelAligner`.
+        `FaceAligner`, `LiteRTAligner`, `OnnxAligner` or `SavedModelAligner`; `StreamingRuntime` of a tracker's step.
 
     Raises:
-        FileNotFoundError: nothing is at `path`. ValueError: it is none of the three.
+        FileNotFoundError: nothing is at `path`. ValueError: it is none of these.
     """
     path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such model. Train one (make train) or give a .keras, .tflite or SavedModel path")
-    if path.suffix == ".keras":
+    if path.suffix == ".keras" and path.exists():
         return load_keras(path)
-    if path.suffix == ".tflite":
+    model = load_exported(path, threads)
+    if model.metadata.get("states"):
         from kfacealign.deploy.streaming import StreamingRuntime
 
-        model = LiteRTAligner(path, threads=threads)
-        return StreamingRuntime(path, threads=threads) if model.metadata.get("states") else model
+        return StreamingRuntime(path, threads=threads)
+    return model
+
+
+def load_exported(path, threads=None):
+    """As `load`, of exported models only; a tracker's step is given as the graph that it is."""
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path}: no such model. Train one (make train) or give a .keras, .tflite, .onnx or SavedModel path"
+        )
+    if path.suffix == ".tflite":
+        return LiteRTAligner(path, threads=threads)
+    if path.suffix == ".onnx":
+        from kfacealign.deploy.onnx_runtime import OnnxAligner
+
+        return OnnxAligner(path, threads=threads)
     if (path / "saved_model.pb").exists():
         return SavedModelAligner(path)
-    raise ValueError(f"{path} is not a model: give a .keras file, a .tflite file or a SavedModel folder")
+    raise ValueError(f"{path} is not a model: give a .keras file, a .tflite file, an .onnx file or a SavedModel folder")
 
 
 def load_keras(path):

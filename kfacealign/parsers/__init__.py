@@ -9,7 +9,7 @@ READ += ("jd106", "lapa", "celeba", "300vw", "talking-face", "csv", "pts", "pack
 DATASETS = (*(name for name in READ if name != "celeba"), "synthetic", "synthetic68", "synthetic106")
 PROTOCOLS = ("300w", "wflw", "cofw", "cofw68", "aflw", "menpo", "300vw", "jd106")
 FLIP_HELP = "average with the answer on the mirrored crop (.keras models; exported ones by export --flip)"
-MODEL_HELP = "a trained model (.keras) or an exported one (.tflite, or a SavedModel folder)"
+MODEL_HELP = "a trained model (.keras), an exported one (.tflite, or a SavedModel folder), or a bundled one (kfacealign presets)"
 
 
 def add_command(commands, name, help, description):

@@ -13,7 +13,7 @@ def add_align(commands):
         "boxes) and one .pts file for each face. A photograph that fails is named and skipped; the exit status is then 1.",
     )
     parser.add_argument("photos", nargs="+", metavar="PHOTO")
-    parser.add_argument("--model", required=True, help=MODEL_HELP)
+    parser.add_argument("--model", help=f"{MODEL_HELP}; by default the first that kfacealign presets lists")
     parser.add_argument(
         "--box",
         type=box,

@@ -17,7 +17,7 @@ def add_track(commands):
         "the tracking and keeps what was done. The exit status is 1 where frames could not be read or no face was found.",
     )
     parser.add_argument("video", metavar="VIDEO", help="a video file, a folder of frames, or the number of a webcam")
-    parser.add_argument("--model", required=True, help=MODEL_HELP)
+    parser.add_argument("--model", help=f"{MODEL_HELP}; by default the first that kfacealign presets lists")
     parser.add_argument("--out", default="tracked.mp4", metavar="OUT.mp4", help="an .mp4 or .avi file (default %(default)s)")
     parser.add_argument(
         "--every", type=positive_count, default=1, metavar="N", help="take every N-th frame (default %(default)s)"

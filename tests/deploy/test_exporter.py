@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from keras import ops
 
-from kfacealign import deploy, models
-from kfacealign.codecs import HeatmapInHeatmap
+from kfacealign import deploy, detect, geometry, models
+from kfacealign.codecs import Heatmap, HeatmapInHeatmap
 from kfacealign.codecs.codec import Codec
 from kfacealign.data import Faces
-from kfacealign.deploy import flatbuffer
+from kfacealign.deploy import flatbuffer, metadata
 from kfacealign.deploy.exporter import calibration_crops, in_float32, to_tflite
+from kfacealign.deploy.runtime import interpreter_class
 from kfacealign.layers import CornerAlignedUpSampling2D, DecimalHeatmapHead
 from kfacealign.layers.hourglass import bottleneck_residual, conv_bn, predict_maps
 
@@ -188,6 +189,67 @@ def test_the_file_tells_all_that_its_user_needs(exported):
         assert "crop coordinates" in aligner.metadata["coordinates"]
 
 
+def test_a_mobile_app_needs_only_the_metadata(exported):
+    found = deploy.load(exported.paths["int8"]).metadata
+    scheme = exported.model.scheme
+    assert found["format_version"] == 1 and found["model"] == "FaceAligner"
+    assert (found["num_points"], found["mirror"]) == (19, list(scheme.mirror))
+    assert found["input"] == {
+        "name": "image",
+        "shape": [1, SIZE, SIZE, 3],
+        "dtype": "float32",
+        "color": "RGB",
+        "range": [0, 255],
+        "layout": "(1, height, width, 3)",
+    }
+    assert found["output_dtype"] == "float32" and found["flip"] is False and found["crop_from_detector"] is None
+    assert found["licence"] == found["training_data"] == "unknown: ask whoever trained the model"
+    notes = {"licence": "CC BY 4.0", "training_data": "two faces", "batch": None, "flip": True}
+    told = json.loads(metadata.describe(exported.model, "float32", **notes))
+    assert (told["licence"], told["training_data"], told["flip"]) == ("CC BY 4.0", "two faces", True)
+    assert told["input"]["shape"][0] is None and told["outputs"]["landmarks"] == "(batch, points, 2)"
+
+
+@pytest.mark.parametrize(
+    ("box", "detector"), [((30, 20, 90, 80), "haar"), ((10, 20, 50, 70), {"scale": 1.2, "shift": [0.1, -0.05]})]
+)
+def test_the_detector_rule_makes_the_crop(box, detector):
+    rule = metadata.detector_rule(detector, enlarge=1.3)
+    found = metadata.detector_crop(rule, box)
+    if detector == "haar":  # as `kfacealign align` makes it
+        expected = geometry.square_box(detect.face_box(box), 1.3)
+    else:  # side 1.2 x 50 around (30 + 5, 45 - 2.5)
+        expected = [5.0, 12.5, 65.0, 72.5]
+    np.testing.assert_allclose(found, expected, atol=0.02)
+    assert "scale * L" in rule["rule"] and set(rule) == {"detector", "scale", "shift", "rule"}
+
+
+# === Batches ===
+
+
+@pytest.mark.parametrize(("name", "flip"), [("m.tflite", True), ("m", False)])
+def test_a_resizable_graph_takes_any_number_of_crops(tmp_path, name, flip):
+    keras.utils.set_random_seed(0)
+    image = keras.Input((16, 16, 3), name="image")
+    maps = keras.layers.Conv2D(19, 3, strides=2, padding="same")(keras.ops.multiply(image, 1 / 255))
+    model = models.FaceAligner(keras.Model(image, {"heatmap_1": maps}), Heatmap(8), "aflw19")
+    aligner = deploy.load(deploy.export(model, tmp_path / name, batch=None, flip=flip))
+    assert aligner.resizable
+    crops = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), "uint8")
+    expected = model.align(crops, verbose=0, flip=flip)
+    for batch_size in (1, 3, 5):
+        for found, wanted in zip(aligner.align(crops, batch_size=batch_size), expected):
+            np.testing.assert_allclose(found, wanted, atol=1e-4)
+    if name == "m.tflite":  # as an app resizes it
+        interpreter = interpreter_class()(model_path=aligner.path)
+        interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], (4, 16, 16, 3))
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], crops[:4].astype("float32"))
+        interpreter.invoke()
+        shapes = {tuple(detail["shape"]) for detail in interpreter.get_output_details()}
+        assert shapes == {(4, 19, 2), (4, 19)}
+
+
 # === Other methods and precisions ===
 
 
@@ -248,12 +310,17 @@ def test_calibration_crops_are_evenly_spaced():
     ("name", "arguments", "message"),
     [
         ("m.tflite", {"precision": "int8"}, "int8 needs calibration images: pass calibration=faces.train"),
-        ("m.tflite", {"precision": "int4"}, "precision is one of float32, float16, int8"),
+        ("m.tflite", {"precision": "int4"}, "precision is one of float32, float16, int8, int8_io, not 'int4'"),
         ("m.tflite", {"precision": "int8", "calibration": np.zeros((2, 8, 8, 3))}, r"must be \(N, 64, 64, 3\)"),
         ("m.tflite", {"precision": "int8", "calibration": np.zeros((0, 64, 64, 3))}, "no calibration images"),
-        ("m.onnx", {}, "cannot tell the format from m.onnx"),
+        ("m.pb", {}, "cannot tell the format from m.pb"),
         ("m", {"precision": "float16"}, "a SavedModel is float32"),
-        ("m", {"format": "onnx"}, "format is 'savedmodel' or 'litert'"),
+        ("m.onnx", {"precision": "int8"}, "an ONNX model is float32; for int8 export to a .tflite file"),
+        ("m", {"format": "coreml"}, "format is one of litert, onnx, savedmodel, not 'coreml'"),
+        ("m", {"batch": 8}, "batch is 1, or None for any number of crops, not 8"),
+        ("m", {"detector": "mtcnn"}, 'detector is None, "haar" or a dict'),
+        ("m", {"detector": {"scale": -1, "shift": [0, 0]}}, "a positive scale and a shift of two numbers"),
+        ("m.tflite", {"keep_float": ["first"]}, "keep_float is for int8; everything is float in float32"),
     ],
 )
 def test_arguments_that_do_not_fit(exported, tmp_path, name, arguments, message):

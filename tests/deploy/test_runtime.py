@@ -32,11 +32,12 @@ def folder(model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     model.save(folder / "m.keras")
     deploy.export(model, folder / "m.tflite")
+    deploy.export(model, folder / "m.onnx")
     deploy.export(model, folder / "m")
     return folder
 
 
-@pytest.mark.parametrize("name", ["m.keras", "m.tflite", "m"])
+@pytest.mark.parametrize("name", ["m.keras", "m.tflite", "m.onnx", "m"])
 def test_every_kind_of_model_has_the_same_interface(folder, name):
     aligner = deploy.load(folder / name)
     crops = np.zeros((3, 8, 8, 3), "uint8")
@@ -52,16 +53,20 @@ def test_every_kind_of_model_has_the_same_interface(folder, name):
 
 
 def test_threads_are_passed_on(folder):
-    assert deploy.load(folder / "m.tflite", threads=2).threads == 2
+    for name in ("m.tflite", "m.onnx"):
+        assert deploy.load(folder / name, threads=2).threads == 2
+    options = deploy.load(folder / "m.onnx", threads=2).session.get_session_options()
+    assert options.intra_op_num_threads == 2
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
 
 
 def test_a_path_that_is_no_model(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such model"):
         deploy.load(tmp_path / "missing.keras")
     (tmp_path / "m.h5").touch()
-    with pytest.raises(ValueError, match="a .keras file, a .tflite file or a SavedModel folder"):
+    with pytest.raises(ValueError, match="a .keras file, a .tflite file, an .onnx file or a SavedModel folder"):
         deploy.load(tmp_path / "m.h5")
-    with pytest.raises(ValueError, match="a .keras file, a .tflite file or a SavedModel folder"):
+    with pytest.raises(ValueError, match="a .keras file, a .tflite file, an .onnx file or a SavedModel folder"):
         deploy.load(tmp_path)
 
 
@@ -70,6 +75,10 @@ def test_damaged_files(folder, tmp_path):
     for name, damaged in (("empty.tflite", b""), ("other.tflite", b"PK\3\4 zip file"), ("cut.tflite", content[:600])):
         (tmp_path / name).write_bytes(damaged)
         with pytest.raises(ValueError, match=f"{name}: not a TFLite file|{name} is damaged"):
+            deploy.load(tmp_path / name)
+    for name, damaged in (("empty.onnx", b""), ("other.onnx", content), ("cut.onnx", (folder / "m.onnx").read_bytes()[:300])):
+        (tmp_path / name).write_bytes(damaged)
+        with pytest.raises(ValueError, match=f"{name}: not an ONNX model|{name} was not exported by kfacealign"):
             deploy.load(tmp_path / name)
     (tmp_path / "cut.keras").write_bytes((folder / "m.keras").read_bytes()[:500])
     with pytest.raises(ValueError, match="cut.keras cannot be loaded"):
@@ -86,6 +95,16 @@ def test_models_of_other_origin(model, tmp_path):
     model.network.save(tmp_path / "network.keras")
     with pytest.raises(ValueError, match="network.keras holds a Functional, not a kfacealign model"):
         deploy.load(tmp_path / "network.keras")
+
+
+def test_files_of_before_there_were_batches_and_bytes(model, tmp_path):
+    """Their metadata says nothing of either: one crop, float32."""
+    content = exporter.convert(deploy.inference_model(model))
+    text = json.dumps({"scheme": "aflw19", "input_size": 8, "enlarge": 1.4})
+    (tmp_path / "m.tflite").write_bytes(flatbuffer.add_metadata(content, "kfacealign", text))
+    aligner = deploy.load(tmp_path / "m.tflite")
+    assert (aligner.resizable, aligner.dtype) == (False, "float32")
+    assert aligner.align(np.zeros((2, 8, 8, 3), "uint8"))[0].shape == (2, 19, 2)
 
 
 def test_metadata_that_lacks_something(model, tmp_path):

@@ -45,6 +45,16 @@ def test_three_frames_as_keras(exported):
     assert np.abs(exported.scores[:, 1] - exported.tracker.align(exported.clips[:, 1])[1]).max() > 1e-2  # the past matters
 
 
+@pytest.mark.parametrize("name", ["step.onnx", "step"])
+def test_other_formats_step_as_keras(exported, tmp_path, name):
+    stream = deploy.load(deploy.export_step(exported.tracker, tmp_path / name, licence="none"))
+    assert stream.states == {"state_x": (1, 16, 8), "state_y": (1, 16, 8)} and stream.metadata["licence"] == "none"
+    for frame in range(3):
+        landmarks, scores = stream.step(exported.clips[0, frame])
+        np.testing.assert_allclose(landmarks, exported.landmarks[0, frame], atol=1e-4)
+        np.testing.assert_allclose(scores, exported.scores[0, frame], atol=1e-4, rtol=1e-4)
+
+
 def test_streams_of_one_file_are_apart(exported):
     runtime = deploy.StreamingRuntime(exported.paths["float32"])
     first, second = runtime.stream(), runtime.stream()
@@ -86,8 +96,8 @@ def test_what_has_no_step_is_refused(exported, tmp_path):
         deploy.export_step(exported.detector, tmp_path / "m.tflite")
     with pytest.raises(ValueError, match="float32 or float16, not 'int8'"):
         deploy.export_step(exported.tracker, tmp_path / "m.tflite", "int8")
-    with pytest.raises(ValueError, match="as a .tflite file, got model"):
-        deploy.export_step(exported.tracker, tmp_path / "model")
+    with pytest.raises(ValueError, match="an ONNX model is float32"):
+        deploy.export_step(exported.tracker, tmp_path / "m.onnx", "float16")
     path = deploy.export(exported.detector, tmp_path / "detector.tflite")
     crops = exported.clips[0]
     found, expected = deploy.load(path).align(crops), exported.detector.align(crops)

@@ -1,0 +1,153 @@
+"""The card of a preset: a JSON file with all that is known of it, and the text made of it.
+
+    name, class, scheme, input_size, enlarge, parameters
+    files       format ("keras", "tflite") -> bytes, sha256, precision
+    data        list of name, faces, licence
+    splits, augmentation, command, seed, epochs, hardware      how it was trained
+    figures     set, faces, normalizer, and format -> nme, fr@10 (percent), auc@10; of trackers also clips
+    latency     ms (median of one crop, batch 1), threads, runtime, machine
+    weak_spots  rows of benchmarks/weak_spots.py, where it was run
+    limits      list of sentences
+"""
+
+import json
+from pathlib import Path
+
+FIELDS = ("name", "class", "scheme", "input_size", "enlarge", "parameters", "files", "data", "splits", "augmentation", "command")
+FIELDS += ("seed", "epochs", "figures", "latency", "limits")
+NO_CLAIM = (
+    "Errors on rendered faces (`benchmarks/weak_spots.py`). They are drawings: the table shows where errors grow, not what they "
+    "are on photographs. Below the rows of yaw, faces are turned aside by less than 15 degrees."
+)
+
+
+def read(file):
+    """A card as a dict.
+
+    Raises:
+        ValueError: it is no card; the message names the file.
+    """
+    try:
+        content = json.loads(Path(file).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file}: no card of a preset ({error})") from None
+    lacking = [field for field in FIELDS if field not in content] if isinstance(content, dict) else FIELDS
+    if lacking:
+        raise ValueError(f"{file}: no card of a preset, it lacks {', '.join(lacking)}")
+    if content["name"] != Path(file).stem:
+        raise ValueError(f"{file}: the card of {content['name']}, expected that of {Path(file).stem}")
+    return content
+
+
+def as_json(card):
+    """A card as the text of its file."""
+    return json.dumps(card, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+# === For people ===
+
+
+def row(card):
+    """What a list of presets shows of one: dict of heading -> text."""
+    figures, latency, files = card["figures"], card["latency"], card["files"]
+    return {
+        "name": card["name"],
+        "scheme": card["scheme"],
+        "input": f"{card['input_size']} px",
+        "parameters": f"{card['parameters'] / 1e6:.2f} M",
+        "files": ", ".join(f".{format} {file['bytes'] / 1e6:.1f} MB" for format, file in files.items()),
+        "NME": f"{figures['tflite']['nme']:.2f} % ({figures['set']})",
+        "latency": f"{latency['ms']:.1f} ms, {latency['threads']} threads, {latency['machine']}",
+        "trained on": "; ".join(f"{source['name']} ({source['licence']})" for source in card["data"]),
+    }
+
+
+def markdown(card):
+    """The model card of a preset: Markdown, made of nothing but its JSON."""
+    sections = [_head(card), _usage(card), _training(card), _figures(card), _weak_spots(card), _limits(card), _files(card)]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _head(card):
+    facts = {
+        "model": card["class"],
+        "landmarks": card["scheme"],
+        "input": f"RGB crop of {card['input_size']} x {card['input_size']} px, 0..255; its side is {card['enlarge']:g} times the "
+        "longer side of the landmarks' box",
+        "trainable parameters": f"{card['parameters']:,}",
+    }
+    return f"# {card['name']}\n\n" + _table(("", ""), facts.items())
+
+
+def _usage(card):
+    return f"""## Use
+
+```python
+import kfacealign
+
+model = kfacealign.from_preset("{card["name"]}")                     # Keras, float32
+model = kfacealign.from_preset("{card["name"]}", format="tflite")    # runs without Keras
+landmarks, scores = model.align(crops)
+```
+
+`kfacealign align PHOTO --model {card["name"]}` finds the faces of a photograph and their landmarks."""
+
+
+def _training(card):
+    data = _table(("data", "faces", "licence"), [(s["name"], f"{s['faces']:,}", s["licence"]) for s in card["data"]])
+    views = ", ".join(f"{name} {_short(value)}" for name, value in card["augmentation"].items())
+    facts = [f"- Splits: {card['splits']}", f"- Random views: {views}", f"- Seed {card['seed']}, {card['epochs']} epochs"]
+    if card.get("hardware"):
+        facts.append(f"- Hardware: {card['hardware']}")
+    return "\n\n".join(["## Training", data, "\n".join(facts), f"```\n{card['command']}\n```"])
+
+
+def _figures(card):
+    figures, latency = card["figures"], card["latency"]
+    what = f"{figures['faces']:,} faces of {figures['set']}, {figures['normalizer'].replace('_', '-')} errors in percent."
+    rows = [(f".{format}", *_errors(figures[format])) for format in card["files"]]
+    if "clips" in figures:
+        clips = figures["clips"]
+        rows.append((f".tflite, clips of {clips['length']} frames", *_errors(clips)))
+    where = f"{latency['runtime']}, {latency['threads']} threads, {latency['machine']}"
+    speed = f"One crop takes {latency['ms']:.2f} ms (median, {where})."
+    jitter = f" Jitter on the clips: {figures['clips']['jitter']:.2f} %." if "clips" in figures else ""
+    return "\n\n".join(["## Figures", what, _table(("file", "NME", "FR 10 %", "AUC 10 %"), rows), speed + jitter])
+
+
+def _weak_spots(card):
+    if not card.get("weak_spots"):
+        return ""
+    rows = [(spot["group"], f"{spot['faces']:,}", _percent(spot["nme"]), _percent(spot["box"])) for spot in card["weak_spots"]]
+    table = _table(("rendered faces", "faces", "NME, inter-ocular", "NME, box"), rows)
+    return "\n\n".join(["## Where it is weak", NO_CLAIM, table])
+
+
+def _limits(card):
+    return "## Limits\n\n" + "\n".join(f"- {limit}" for limit in card["limits"])
+
+
+def _files(card):
+    name = card["name"]
+    files = card["files"].items()
+    rows = [(f"{name}.{format}", file["precision"], f"{file['bytes']:,}", file["sha256"]) for format, file in files]
+    return "## Files\n\n" + _table(("file", "weights", "bytes", "SHA-256"), rows)
+
+
+def _errors(figures):
+    return f"{figures['nme']:.2f}", f"{figures['fr@10']:.2f}", f"{figures['auc@10']:.3f}"
+
+
+def _percent(value):
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _short(value):
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return " to ".join(map(_short, value)) if isinstance(value, list) else str(value)
+
+
+def _table(headings, rows):
+    lines = [f"| {' | '.join(headings)} |", "|" + "---|" * len(headings)]
+    return "\n".join([*lines, *(f"| {' | '.join(map(str, row))} |" for row in rows)])

@@ -1,0 +1,156 @@
+"""Presets by name: the card NAME.json beside NAME.keras and NAME.tflite, and loading both.
+
+Loading executes nothing that is in a file: a `.keras` file holds a JSON description of layers of Keras and of this
+package, read in Keras' safe mode, and numbers; a `.tflite` file is a graph of built-in operators.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+from rich.console import Console
+
+from kfacealign.presets import cards
+
+FOLDER = Path(__file__).parent
+DEFAULT = "pipnet_mobilenet_v2_ibug68"
+# What trains a preset, in the project's sources.
+RECIPES = {
+    DEFAULT: "recipes/preset_pipnet.py",
+    "lotr_m_ibug68": "recipes/preset_lotr.py",
+    "tracker_1d_ibug68": "recipes/preset_tracker.py",
+}
+FORMATS = ("keras", "tflite")
+
+
+def names():
+    """Names of the bundled presets, the default first."""
+    found = sorted(file.stem for file in FOLDER.glob("*.json"))
+    return sorted(found, key=lambda name: name != DEFAULT)
+
+
+def card(name):
+    """What a preset's card says, a dict; see `kfacealign.presets.cards`.
+
+    Raises:
+        ValueError: there is no such preset, or its card is damaged. FileNotFoundError: it is not bundled here.
+    """
+    _check_name(name)
+    file = FOLDER / f"{name}.json"
+    if not file.is_file():
+        raise FileNotFoundError(_missing(name, file))
+    return cards.read(file)
+
+
+def path(name, format="keras"):
+    """The file of a preset, its checksum verified.
+
+    Args:
+        name: of the preset. format: "keras" or "tflite".
+
+    Raises:
+        ValueError: there is no such preset or format, or the file is not the one that the card describes.
+        FileNotFoundError: the file is not there, as where the package was installed without its data.
+    """
+    if format not in FORMATS:
+        raise ValueError(f"format is one of {', '.join(FORMATS)}, not {format!r}")
+    described, file = card(name)["files"][format], FOLDER / f"{name}.{format}"
+    if not file.is_file():
+        raise FileNotFoundError(_missing(name, file))
+    found = checksum(file)
+    if found != described["sha256"]:
+        raise ValueError(
+            f"{file}: not the file of the preset {name}: its SHA-256 is {found[:12]}..., the card says "
+            f"{described['sha256'][:12]}...; it is damaged or was replaced. Install the package again"
+        )
+    return file
+
+
+def from_preset(name=DEFAULT, format="keras", threads=None):
+    """A bundled, trained model.
+
+    Args:
+        name: one of `kfacealign.presets.names()`; `kfacealign presets` lists them with what they were trained on.
+        format: "keras" for a model to train on or to export, "tflite" for one that runs without Keras.
+        threads: CPU threads of a TFLite model; None leaves it to the runtime.
+
+    Returns:
+        A `FaceAligner` in float32, or what `kfacealign.deploy.load` makes of a `.tflite` file; of the tracker that is a
+        `StreamingRuntime`.
+
+    Raises:
+        ValueError: there is no such preset or format, or its file has another checksum than its card says.
+        FileNotFoundError: its file is not there.
+
+    Example:
+        >>> model = kfacealign.from_preset("pipnet_mobilenet_v2_ibug68")
+        >>> landmarks, scores = model.align(crops)   # crops: (N, model.input_size, model.input_size, 3)
+    """
+    from kfacealign import deploy
+
+    return deploy.load(path(name, format), threads)
+
+
+# === --model ===
+
+
+def chosen(model=None, keras=False, console=None):
+    """What `--model` of a command means: a preset's name, none for the default preset, or a path as it is.
+
+    A preset is its TFLite file where an interpreter can be imported, else its `.keras` file; which it is and what it was
+    trained on is printed. A file that has a preset's name is named as ./NAME.
+
+    Args:
+        model: what was given, or None.
+        keras: whether the command needs the `.keras` file.
+        console: a `rich` console to print to.
+
+    Returns:
+        A path for `kfacealign.deploy.load`, as text.
+
+    Raises:
+        As `path`.
+    """
+    name = DEFAULT if model is None else model
+    if model is not None and model not in {*RECIPES, *names()}:
+        return model
+    format = "keras" if keras or not has_interpreter() else "tflite"
+    file = path(name, format)
+    data = " and ".join(source["name"] for source in card(name)["data"])
+    console = console or Console()
+    console.print(f"model: {name} ({format}), trained on {data}", markup=False, highlight=False, soft_wrap=True)
+    return os.fspath(file)
+
+
+def has_interpreter():
+    """Whether TFLite files can be run here."""
+    from kfacealign.deploy.runtime import interpreter_class
+    from kfacealign.quiet import quiet
+
+    try:
+        with quiet():
+            interpreter_class()
+    except ImportError:
+        return False
+    return True
+
+
+def checksum(file):
+    """SHA-256 of a file, in hexadecimal."""
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _check_name(name):
+    known = list(dict.fromkeys([*names(), *RECIPES]))
+    if name not in known:
+        raise ValueError(f"no preset is called {name!r}; there are {', '.join(known)}")
+
+
+def _missing(name, file):
+    recipe = RECIPES.get(name, "a recipe")
+    return (
+        f"{file} is missing: this copy of the package has no files of the preset {name}. Install the package with its data, or "
+        f"train one with the project's sources: python {recipe} --data-dir FOLDER, then kfacealign presets make {name} --model "
+        "RUN/model.keras --data-dir FOLDER; or give a model of your own (--model)"
+    )

@@ -1,0 +1,86 @@
+"""The preset tracker_1d_ibug68: attentive 1D heatmaps, first the detector on stills, then the tracker on clips.
+
+    python recipes/preset_tracker.py --data-dir YTF68 --out runs/preset_tracker   # 128 px, on a CPU
+    python recipes/preset_tracker.py --data-dir YTF68 --input-size 256 --epochs 60 --drops 40 54 --out runs/gpu
+    python recipes/preset_tracker.py --data-dir YTF68 --detector MODEL.keras --out runs/preset_tracker   # only the tracker
+    python recipes/preset_tracker.py --preset quick --data-dir YTF68 --out runs/preset_tracker_quick   # to try it
+
+    python benchmarks/weak_spots.py runs/preset_tracker/model.keras
+    kfacealign presets make tracker_1d_ibug68 --model runs/preset_tracker/model.keras --data-dir YTF68 --clips
+
+YTF68 holds clips of three frames, PERSON_CF with the frame F last; rendered clips are cut to as many. The detector is kept
+in OUT/detector.
+"""
+
+import argparse
+from pathlib import Path
+
+import keras
+
+import kfacealign as kfa
+from kfacealign.presets import training
+
+PAPER = {
+    "dataset": "pts",
+    "input_size": 128,
+    "epochs": 24,
+    "warmup_epochs": 5,
+    "batch_size": 8,
+    "learning_rate": 1e-3,
+    "drops": (17, 22),
+}
+QUICK = {**PAPER, "epochs": 2, "warmup_epochs": 1, "drops": ()}
+NETWORK = {"stacks": 1, "width": 64, "gamma": 0.4}
+LAMBDA = 0.3
+FRAMES = 3
+CLIPS = {"clips": 72, "frames": 12}
+# The second stage; a batch is of clips.
+TRACKING = {
+    "paper": {"epochs": 8, "drops": [6], "warmup_epochs": 0, "batch_size": 4, "learning_rate": 3e-4},
+    "quick": {"epochs": 2, "drops": [], "warmup_epochs": 0, "batch_size": 4, "learning_rate": 3e-4},
+}
+VIEWS = {"translation": 16 / 256, "rotation": 18.0, "scale": (0.88, 1.14), "color": (0.7, 1.3), "brightness": 0.1, "gray": 0.05}
+
+
+def train_detector(settings, views):
+    """The path of the trained detector, and the sources it was trained on."""
+    faces, sources = training.rendered_and_real(settings)
+    out = Path(settings.out) / "detector"
+    finished = out / "model.keras"
+    if not (settings.resume and finished.exists()):
+
+        def build():
+            return kfa.models.AttentiveHeatmap1D(faces.scheme, input_size=settings.input_size, **NETWORK)
+
+        kfa.training.run(build, faces, views, argparse.Namespace(**{**vars(settings), "out": str(out)}))
+    return finished, sources
+
+
+def recipe():
+    settings = kfa.training.parse_settings(__doc__, ("preset_tracker",), PAPER, QUICK, groups=("detector",))
+    if settings.data_dir is None or settings.dataset != "pts":
+        raise FileNotFoundError("the tracker's clips are those of a folder: give --data-dir, with train and test")
+    videos = kfa.data.ytf68_clips(settings.data_dir)
+    views = kfa.data.RandomView.paper(videos.scheme, **VIEWS, occlusion_probability=0.2)
+    detector, sources = settings.detector, []
+    if detector is None:
+        detector, sources = train_detector(settings, views)
+    videos, more = training.rendered_and_real_clips(videos, "data/synthetic_clips68", **CLIPS)
+
+    def build():
+        trained = keras.saving.load_model(detector, compile=False)
+        return kfa.models.AttentiveHeatmap1DTracker(trained, lam=LAMBDA, width=NETWORK["width"])
+
+    second = argparse.Namespace(**{**vars(settings), **TRACKING[settings.preset]})
+    kfa.training.run_clips(build, videos, views, second, frames=FRAMES)
+    stages = f"{settings.epochs} of the detector on stills, {second.epochs} of the tracker on clips of {FRAMES} frames"
+    training.write_facts(settings, clips_and_stills(sources, more), views, epochs=stages)
+
+
+def clips_and_stills(stills, clips):
+    """The sources of both stages, told apart."""
+    return [{**its, "name": f"{its['name']}, {what}"} for what, part in (("stills", stills), ("clips", clips)) for its in part]
+
+
+if __name__ == "__main__":
+    kfa.training.main(recipe)

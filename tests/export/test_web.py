@@ -1,0 +1,269 @@
+"""The web page of export/web: its crops and detector beside Python's, and the page itself in a headless browser."""
+
+import importlib.util
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import browser
+import cv2
+import keras
+import numpy as np
+import pytest
+
+from kfacealign import deploy, geometry, models, schemes
+from kfacealign.codecs.codec import Codec
+from kfacealign.data import SyntheticFaces
+from kfacealign.detect import HaarDetector, face_box
+
+WEB = Path(__file__).parents[2] / "export" / "web"
+SIZE = 32  # of the model's crops
+RESULT = "kfacealign.result()"
+
+pytestmark = pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="exports are made under TensorFlow")
+
+
+def prepare():
+    spec = importlib.util.spec_from_file_location("prepare", WEB / "prepare.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """A drawn face in a larger picture, (480, 640, 3) uint8."""
+    picture = np.full((480, 640, 3), 96, "uint8")
+    picture[100:356, 220:476] = SyntheticFaces(seed=5, size=256).render(3).image
+    return picture
+
+
+@keras.saving.register_keras_serializable(package="tests_web")
+class AroundMeanShape(Codec):
+    """Landmarks of the mean shape in the middle of the crop, moved by what the network says."""
+
+    def decode(self, outputs):
+        shape = schemes.get("ibug68").mean_shape
+        box = geometry.landmark_box(shape)
+        shape = (shape - (box[:2] + box[2:]) / 2) / (box[2:] - box[:2]).max() * 0.8 + 0.5
+        moved = keras.ops.reshape(outputs["moves"], (-1, 68, 2))
+        return 0.1 * moved + shape[None], 0.9 + 0.1 * moved[..., 0]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """An untrained model as .tflite and .onnx."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input((SIZE, SIZE, 3), name="image")
+    features = keras.layers.Conv2D(8, 5, strides=4, activation="relu")(keras.layers.Rescaling(1 / 255)(image))
+    moves = keras.layers.Dense(136, activation="tanh")(keras.layers.Flatten()(features))
+    model = models.FaceAligner(keras.Model(image, {"moves": moves}), AroundMeanShape(), "ibug68", enlarge=1.25)
+    folder = tmp_path_factory.mktemp("exported")
+    return [deploy.export(model, folder / name) for name in ("m.tflite", "m.onnx")]
+
+
+# === Beside Python, in Node ===
+
+
+def node(script, argument):
+    """What a JavaScript module prints, as JSON; it finds `argument` in `data`."""
+    if not shutil.which("node"):
+        pytest.skip("node is not installed")
+    text = f"import {{readFileSync}} from 'node:fs'; const data = JSON.parse(readFileSync(0, 'utf-8'));\n{script}"
+    command = ["node", "--input-type=module", "--eval", text]
+    made = subprocess.run(command, input=json.dumps(argument), capture_output=True, text=True, cwd=WEB, check=False)
+    assert made.returncode == 0, made.stderr
+    return json.loads(made.stdout)
+
+
+def rgba(picture):
+    return {
+        "width": picture.shape[1],
+        "height": picture.shape[0],
+        "data": np.dstack([picture, np.full(picture.shape[:2], 255, "uint8")]).ravel().tolist(),
+    }
+
+
+@pytest.mark.parametrize(
+    "square",
+    [
+        (40.3, 30.7, 90.3, 80.7),  # enlarged
+        (10.0, 20.0, 138.0, 148.0),  # twice as many pixels as the crop has
+        (-40.5, 60.25, 80.0, 180.75),  # partly outside
+        (-200.0, -150.0, 320.0, 370.0),  # so large that it is reduced first
+        (400.0, 400.0, 450.0, 450.0),  # all outside
+    ],
+)
+def test_crops_are_those_of_python(square):
+    picture = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (160, 200, 3), "uint8"), (0, 0), 2)
+    expected = geometry.crop(picture, square, 64)[0].astype("int32")
+    script = """import {crop} from './src/geometry.js';
+    console.log(JSON.stringify(Array.from(crop(data.image, data.square, 64))));"""
+    found = np.array(node(script, {"image": rgba(picture), "square": square})).reshape(64, 64, 3)
+    # OpenCV's interpolation is in steps of 1/32 of a pixel.
+    assert np.abs(found - expected).max() <= 3 and np.abs(found - expected).mean() < 0.5
+
+
+def test_the_detector_finds_what_opencv_finds(scene):
+    cascade = prepare().read_cascade(Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml")
+    script = """import {compile, detectFaces} from './src/detector.js';
+    console.log(JSON.stringify(detectFaces(data.image, compile(data.cascade))));"""
+    (found,) = node(script, {"image": rgba(scene), "cascade": cascade})
+    expected = HaarDetector().boxes(scene)[0]
+    side = expected[2] - expected[0]
+    assert np.abs(np.array(found) - expected).max() < 0.08 * side
+    assert node(script, {"image": rgba(np.full_like(scene, 96)), "cascade": cascade}) == []
+
+
+# === What is put beside the page ===
+
+
+def test_the_models_folder(exported, tmp_path):
+    folder = prepare().prepare(exported, tmp_path / "models")
+    content = json.loads((folder / "index.json").read_text())
+    assert [entry["file"] for entry in content["models"]] == ["m.tflite", "m.onnx"]
+    assert content["models"][0]["metadata"]["input_size"] == SIZE and len(content["models"][0]["segments"]) > 50
+    assert (folder / "m.onnx").read_bytes() == exported[1].read_bytes()
+    cascade = json.loads((folder / "face.json").read_text())
+    assert len(cascade["stages"]) == 25 and "Redistribution" in cascade["notice"]
+    with pytest.raises(ValueError, match="the page runs .tflite and .onnx files"):
+        prepare().prepare([tmp_path / "m.keras"], tmp_path / "models")
+    with pytest.raises(ValueError, match="two models have the same name"):
+        prepare().prepare([exported[0], exported[0]], tmp_path / "models")
+
+
+# === The page ===
+
+
+@pytest.fixture(scope="module")
+def built(exported, tmp_path_factory):
+    """The built page with its models."""
+    if not browser.find_chromium():
+        pytest.skip("no Chromium or Chrome on this machine")
+    if not shutil.which("npm") or not (WEB / "node_modules").is_dir():
+        pytest.skip("the page's packages are not installed: cd export/web && npm ci")
+    folder = tmp_path_factory.mktemp("web") / "dist"
+    command = ["npm", "run", "build", "--", "--outDir", str(folder), "--emptyOutDir"]
+    made = subprocess.run(command, cwd=WEB, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stdout + made.stderr
+    prepare().prepare(exported, folder / "models")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def video(scene, tmp_path_factory):
+    """The scene as a film of one picture, for the fake camera."""
+    path = tmp_path_factory.mktemp("video") / "scene.y4m"
+    planes = cv2.cvtColor(cv2.cvtColor(scene, cv2.COLOR_RGB2BGR), cv2.COLOR_BGR2YUV_I420)
+    frame = b"FRAME\n" + planes.tobytes()
+    path.write_bytes(b"YUV4MPEG2 W640 H480 F30:1 Ip A1:1 C420jpeg\n" + 2 * frame)
+    return path
+
+
+@pytest.fixture(scope="module")
+def site(built):
+    with browser.serving(built) as (address, stop):
+        yield address, stop
+
+
+@pytest.fixture(scope="module")
+def page(site, video, tmp_path_factory):
+    made = browser.Browser(tmp_path_factory.mktemp("profile"), [f"--use-file-for-fake-video-capture={video}"])
+    made.open(site[0])
+    made.wait("document.getElementById('message').textContent.startsWith('Choose a photo')")
+    yield made
+    made.close()
+
+
+def choose_photo(page, path):
+    page.evaluate("document.getElementById('message').textContent = ''")
+    page.choose_file("#photo", path)
+    page.wait("document.getElementById('message').textContent !== ''")
+
+
+def pixels_apart(found, exported, picture):
+    """Largest distance of the page's landmarks to those of Python on the same square, in pixels of the picture."""
+    aligner = deploy.load(exported)
+    distances = []
+    for face in found["faces"]:
+        crop, matrix = geometry.crop(picture, face["box"], aligner.input_size)
+        landmarks = aligner.align(crop[None], verbose=0)[0][0]
+        expected = geometry.apply_affine(geometry.invert_affine(matrix), landmarks * aligner.input_size)
+        distances.append(np.linalg.norm(expected - np.array(face["landmarks"]), axis=-1).max())
+    return max(distances)
+
+
+@pytest.fixture(scope="module")
+def photo(scene, tmp_path_factory):
+    path = tmp_path_factory.mktemp("photo") / "scene.png"
+    cv2.imwrite(str(path), cv2.cvtColor(scene, cv2.COLOR_RGB2BGR))
+    return path
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_landmarks_of_a_photograph(page, exported, scene, photo, place):
+    """By LiteRT.js, then by ONNX Runtime Web."""
+    page.evaluate("document.getElementById('message').textContent = ''")
+    page.evaluate(f"document.getElementById('model').value = {place};")
+    page.evaluate("document.getElementById('model').dispatchEvent(new Event('change'))")
+    page.wait("!/^$|^Loading/.test(document.getElementById('message').textContent)")
+    name = ("LiteRT", "ONNX Runtime")[place]
+    assert page.evaluate("document.getElementById('runtime').textContent").startswith(name)
+    choose_photo(page, photo)
+    found = page.evaluate(RESULT)
+    assert found["photo"] == "scene.png" and found["scheme"] == "ibug68" and len(found["faces"]) == 1
+    assert pixels_apart(found, exported[place], scene) < 0.1
+    by_python = geometry.square_box(face_box(HaarDetector().boxes(scene)[0]), 1.25)
+    assert np.abs(np.array(found["faces"][0]["box"]) - by_python).max() < 0.08 * (by_python[2] - by_python[0])
+    assert page.evaluate("document.getElementById('running').textContent").endswith(" ms")
+    assert page.complaints() == []
+
+
+def test_a_drawn_box(page, exported, scene, photo):
+    choose_photo(page, photo)
+    rectangle = "document.getElementById('canvas').getBoundingClientRect()"
+    shown = page.evaluate(f"(({{left, top, width}}) => [left, top, width])({rectangle})")
+    scale = shown[2] / 640
+    start, end = [(shown[0] + x * scale, shown[1] + y * scale) for x, y in ((250, 140), (430, 330))]
+    before = page.evaluate(f"JSON.stringify({RESULT}.faces[0].box)")
+    page.drag(start, end)
+    page.wait(f"JSON.stringify({RESULT}.faces[0]?.box) !== '{before}'")
+    found = page.evaluate(RESULT)
+    np.testing.assert_allclose(found["faces"][0]["box"], geometry.square_box((250, 140, 430, 330), 1.25), atol=1.5)
+    assert pixels_apart(found, exported[0], scene) < 0.1
+
+
+def test_the_camera(page, exported, scene):
+    page.evaluate("document.getElementById('camera').click()")
+    page.wait("document.getElementById('fps').textContent.endsWith(' fps')")
+    found = page.evaluate(RESULT)
+    assert found["photo"] == "camera" and (found["width"], found["height"]) == (640, 480)
+    # The film has half as many colours as pixels.
+    assert pixels_apart(found, exported[0], scene) < 1
+    page.evaluate("document.getElementById('camera').click()")
+    assert page.evaluate("document.getElementById('fps').textContent") == ""
+    assert page.complaints() == []
+
+
+def test_a_file_that_is_no_picture(page, tmp_path):
+    (tmp_path / "notes.txt").write_text("no picture")
+    choose_photo(page, tmp_path / "notes.txt")
+    assert "notes.txt is not a picture" in page.evaluate("document.getElementById('message').textContent")
+
+
+def test_nothing_is_fetched_from_elsewhere_and_nothing_is_needed_once_it_was(page, site, exported, scene, photo):
+    """The last test: it stops the server."""
+    address, stop = site
+    page.wait("navigator.serviceWorker.controller !== null")
+    kept = "(async () => (await (await caches.open('kfacealign')).keys()).map(({url}) => url.split('/').at(-1)))()"
+    for name in ("m.tflite", "m.onnx", "litert_wasm_threaded_internal.wasm"):
+        page.wait(f"{kept}.then((names) => names.includes('{name}'))")
+    assert [url for url in page.requested() if not url.startswith((address, "blob:", "data:", "about:"))] == []
+    stop()
+    page.open(address)
+    page.wait("document.getElementById('message')?.textContent.startsWith('Choose a photo')")
+    choose_photo(page, photo)
+    assert pixels_apart(page.evaluate(RESULT), exported[0], scene) < 0.1
+    # The worker has added the headers that threads need.
+    assert page.evaluate("crossOriginIsolated") is True

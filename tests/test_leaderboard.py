@@ -1,0 +1,174 @@
+"""The tables about models: the leaderboard of the methods, and where a model is weak."""
+
+import importlib.util
+import json
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import kfacealign as kfa
+from kfacealign.data.synthetic import SyntheticFaces
+from kfacealign.evaluation.comparison import bootstrap_interval
+from kfacealign.presets.making import read_weak_spots
+from kfacealign.training.run import describe
+
+ROOT = Path(__file__).parents[1]
+
+
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def board():
+    return script("leaderboard")
+
+
+@pytest.fixture(scope="module")
+def spots():
+    return script("weak_spots")
+
+
+# === The leaderboard ===
+
+
+def test_rows_are_trained_alike_but_for_what_the_table_says(board):
+    arguments = board.parse(["--data-dir", "x", "--every", "3"])
+    found = board.methods(kfa.schemes.get("ibug68"), arguments)
+    assert list(found) == ["HIH", "PIPNet MobileNetV2", "PIPNet ResNet-18", "LOTR-M", "FAN, subpixel", "attentive 1D heatmaps"]
+    settings = {name: board.settings_of(arguments, folder, changed, 0) for name, (folder, _, changed, _) in found.items()}
+    for name in ("epochs", "batch_size", "learning_rate", "drops", "input_size", "seed"):
+        assert len({str(getattr(its, name)) for its in settings.values()}) == 1
+    warmed = {name for name, its in settings.items() if its.warmup_epochs}
+    assert warmed == {"HIH", "FAN, subpixel", "attentive 1D heatmaps"}
+    assert all("warm-up" in note for name, (*_, note) in found.items() if name in warmed)
+    assert settings["LOTR-M"].backbone_weights == settings["PIPNet MobileNetV2"].backbone_weights == board.BACKBONE
+    assert settings["HIH"].out == "runs/leaderboard/hih_0"
+
+
+def test_copies_of_the_other_benchmarks_runs_are_resumed(board):
+    """What those wrote, and what is asked for here, must agree word by word (`kfacealign.training.run.check_same`)."""
+    faces = types.SimpleNamespace(name="ytf68", scheme=kfa.schemes.get("ibug68"), train=range(917))
+    arguments = board.parse(["--data-dir", "x", "--every", "3"])
+    common = {"dataset": "ytf68", "scheme": "ibug68", "training faces": 917, "align": "box", "input_size": 128, "batch_size": 8}
+    common |= {"learning_rate": 0.001, "drops": [9, 11], "mixed_precision": False, "seed": 0}
+    written = {
+        "HIH": {"variant": "HIH", "warmup_epochs": 5},
+        "FAN, subpixel": {"variant": "continuous", "warmup_epochs": 5},
+        "LOTR-M": {"variant": "m", "warmup_epochs": 0, "backbone_weights": board.BACKBONE, "loss": "smooth_wing"},
+        "attentive 1D heatmaps": {"variant": "1d_384_0.4_width64_stacks1_argmax_sigmaNone", "warmup_epochs": 5},
+    }
+    for name, its in written.items():
+        folder, _, changed, _ = board.methods(faces.scheme, arguments)[name]
+        described = describe(faces, board.settings_of(arguments, folder, changed, 0))
+        assert described == {**common, **its}
+
+
+def report_of(errors, names):
+    errors = np.asarray(errors, "float64")
+    points = np.tile(kfa.schemes.get("ibug68").mean_shape * 100, (len(errors), 1, 1))
+    length = np.linalg.norm(points[0, 36] - points[0, 45])
+    moved = points + (errors / 100 * length)[:, None, None] * np.array([1.0, 0.0])
+    return kfa.evaluation.report(points, moved, "ibug68", names=names)
+
+
+def test_figures_and_their_intervals(board):
+    rng = np.random.default_rng(0)
+    errors = rng.uniform(2, 14, 40)
+    report = report_of(errors, [f"Some_One_{i}" for i in range(40)])
+    cells = board.figures(report, by_people=False)
+    low, high = bootstrap_interval(report.counted_errors())
+    assert cells[0] == f"{errors.mean():.2f} ({low:.2f} to {high:.2f})"
+    assert cells[1].startswith(f"{100 * (errors > 10).mean():.2f} (")
+    assert cells[2].startswith(f"{np.maximum(0, 1 - errors / 10).mean():.3f} (")
+
+
+def test_people_make_the_interval_wider(board):
+    """Frames of a person are alike, so ten people of nine equal frames are ten values, not ninety."""
+    rng = np.random.default_rng(1)
+    values = np.repeat(rng.uniform(2, 14, 10), 9)
+    names = [f"Person_{person}_{clip}{frame}" for person in range(10) for clip in range(3) for frame in range(3)]
+    groups = board.people(names)
+    assert groups.tolist() == np.repeat(np.arange(10), 9).tolist()
+    alone, together = board.interval(values), board.interval(values, groups)
+    np.testing.assert_allclose(together, bootstrap_interval(values[::9]), atol=0.15)
+    assert np.ptp(together) > 2 * np.ptp(alone)
+
+
+def test_the_table(board, tmp_path, monkeypatch):
+    root = kfa.data.write_pts(tmp_path / "drawn", train=6, test=4, size=48, progress=False)
+    asked = []
+
+    def run(build, faces, views, settings):
+        asked.append((settings.out, settings.variant, len(faces.train)))
+        model = types.SimpleNamespace(trainable_weights=[np.zeros((1000, 250))], enlarge=1.08)
+        return model, report_of([4, 6, 8, 12], faces.test.names)
+
+    monkeypatch.setattr(board.kfa.training, "run", run)
+    monkeypatch.setattr(board, "bench", lambda paths, threads, runs: [types.SimpleNamespace(median=1.5) for _ in paths])
+    command = ["--data-dir", str(root), "--backbone-weights", "none", "--every", "2", "--out", "o", "--only"]
+    table = board.leaderboard(board.parse([*command, "FAN, subpixel", "LOTR-M"]))
+    assert asked == [("o/lotr_m_0", "m", 3), ("o/fan_0", "continuous", 3)]
+    first, second = zip(*(column.cells for column in table.columns))
+    assert first[:2] == ("LOTR-M", "0")
+    assert [cell.split(" (")[0] for cell in first[2:5]] == ["7.50", "25.00", "0.300"]
+    assert second[5:8] == ("0.25", "1.08", "1.50") and "warm-up of 5 epochs" in second[8] and first[8] == "random weights"
+    assert "3 training and 4 test faces" in table.title
+    with pytest.raises(SystemExit, match="no row is named so; there are HIH, "):
+        board.leaderboard(board.parse([*command, "x"]))
+
+
+# === Weak spots ===
+
+
+def test_faces_are_told_before_they_are_drawn(spots):
+    source = SyntheticFaces(7, 48)
+    for index in range(12):
+        told, drawn = spots.facts(7, index), source.render(index).parameters
+        assert told["yaw"] == abs(drawn["yaw"]) and told["pitch"] == abs(drawn["pitch"])
+        assert all(told[name] == drawn[name] for name in ("skin_tone", "glasses", "occluder"))
+
+
+def test_rows_hold_the_faces_that_they_name(spots):
+    rows = spots.groups()
+    wanted = {name: rows[name] for name in ("all as they come", "yaw 30 to 45 degrees", "glasses")}
+    numbers, members = spots.chosen(wanted, 4, seed=1)
+    assert {name: len(places) for name, places in members.items()} == dict.fromkeys(wanted, 4)
+    assert [numbers[place] for place in members["all as they come"]] == [0, 1, 2, 3]
+    for place in members["yaw 30 to 45 degrees"]:
+        face = spots.facts(1, numbers[place])
+        assert 30 <= face["yaw"] < 45 and not face["glasses"] and not face["occluder"]
+    for place in members["glasses"]:
+        face = spots.facts(1, numbers[place])
+        assert face["glasses"] == 1 and face["yaw"] < 15
+    # A row that nothing fits stays empty and ends the search.
+    assert spots.chosen({"nobody": lambda face: False}, 1, 0)[1]["nobody"].size == 0
+
+
+class Exact:
+    """Sees the mean shape in every crop."""
+
+    scheme, input_size, enlarge = kfa.schemes.get("ibug68"), 32, 1.25
+
+    def align(self, images, verbose=0):
+        assert images.shape[1:] == (32, 32, 3)
+        return np.tile(self.scheme.mean_shape, (len(images), 1, 1)), np.ones((len(images), 68))
+
+
+def test_the_table_of_a_model(spots, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(kfa.deploy, "load", lambda path: Exact())
+    monkeypatch.setattr(spots, "groups", lambda: {"all": lambda face: True, "nobody": lambda face: False})
+    monkeypatch.setattr("sys.argv", ["weak_spots.py", str(tmp_path / "m.keras"), "--faces", "3", "--size", "64"])
+    spots.main()
+    everyone, nobody = json.loads((tmp_path / "weak_spots.json").read_text())
+    report = spots.measured(Exact(), [0, 1, 2], spots.SEED, 64)
+    assert everyone["faces"] == 3 and everyone["nme"] == pytest.approx(report.summary()["nme"])
+    assert everyone["low"] <= everyone["nme"] <= everyone["high"] and 0 < everyone["box"] < everyone["nme"] < 60
+    assert nobody == {"group": "nobody", "faces": 0, "nme": None, "low": None, "high": None, "fr@10": None, "box": None}
+    assert read_weak_spots(tmp_path / "weak_spots.json")[1] == {"group": "nobody", "faces": 0, "nme": None, "box": None}
+    assert "weak_spots.json" in capsys.readouterr().out
