@@ -32,7 +32,7 @@ def test_training_got_somewhere(trained):
     assert nme(*trained) < 20
 
 
-@pytest.mark.parametrize("name", ["saved", "model.tflite"])
+@pytest.mark.parametrize("name", ["saved", "model.tflite", "model.onnx"])
 def test_float32_exports_agree_to_a_thousandth_of_the_crop(trained, tmp_path, name):
     model, images, _ = trained
     exported = kfa.deploy.load(kfa.deploy.export(model, tmp_path / name))
