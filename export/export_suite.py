@@ -14,6 +14,7 @@ Latencies are medians of batch 1, all files of a model taking turns. `XNNPACK` i
 
 import argparse
 import json
+import logging
 from pathlib import Path
 
 import kfacealign as kfa
@@ -188,6 +189,7 @@ def main():
     unknown = sorted(set(arguments.trained) - set(SUITE))
     if unknown:
         parser.error(f"--trained: no model is named {', '.join(unknown)}; there are {', '.join(SUITE)}")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # many graphs in one process are meant here
     console, records, report = Console(), [], Path(arguments.out) / "suite.json"
     for name in arguments.models:
         with console.status(f"{name}: exporting to {Path(arguments.out) / name}"):

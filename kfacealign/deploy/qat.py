@@ -179,6 +179,8 @@ def rounding(layer, model):
 class QuantizedAligner(TwinnedAligner):
     """An aligner that computes in emulated eight bits, as its int8 file will, and is trained so.
 
+    Batch normalisations keep the statistics that they have; their scales and shifts are trained.
+
     Before the first training step, or where there is to be none, `observe` gives it the ranges of its tensors.
 
     Args:
@@ -195,25 +197,27 @@ class QuantizedAligner(TwinnedAligner):
         >>> model.export("pipnet_int8.tflite")
     """
 
+    def __init__(self, aligner, **kwargs):
+        super().__init__(aligner, **kwargs)
+        layers = [plain(layer) for twin in self.twins.values() for layer in twin.model.layers]
+        for layer in layers:
+            if isinstance(layer, tf_keras.layers.BatchNormalization):
+                # To tf-keras it then normalises by its statistics, in training too, as the file will that has them folded
+                # into its kernels. To Keras, which has counted its weights before, scale and shift remain to be trained.
+                layer.trainable = False
+
     def prepare(self, twin):
         return quantized(twin)
 
     def observe(self, images, batch_size=16):
-        """Takes the ranges of all tensors from crops; weights and statistics stay as they are.
+        """Takes the ranges of all tensors from crops; weights stay as they are.
 
         Args:
             images: `(N, S, S, 3)` pixels 0..255.
         """
-        layers = [plain(layer) for twin in self.twins.values() for layer in twin.model.layers]
-        norms = [layer for layer in layers if isinstance(layer, tf_keras.layers.BatchNormalization)]
-        for layer in norms:
-            # Then it normalises by its statistics in training too.
-            layer.trainable = False
         step = tf.function(lambda batch: self(batch, training=True), autograph=False)
         for first in range(0, len(images), batch_size):
             step(tf.constant(images[first : first + batch_size], tf.float32))
-        for layer in norms:
-            layer.trainable = True
 
     def trained_weights(self, model):
         found = {}
