@@ -14,6 +14,7 @@ import argparse
 import base64
 import io
 import os
+import re
 import tempfile
 import time
 from pathlib import Path
@@ -32,6 +33,7 @@ TIMEOUT, STARTUP = 1800, 300  # seconds of a cell and of the kernel's start, for
 COLORS = 128  # of a PNG with a palette: enough for curves and bars
 FAITHFUL = 1.0  # levels of 255 that a palette may be off by in the mean; photographs are off by more
 QUALITY = 82  # of their JPEGs
+COLORED = re.compile(r"\x1b\[[0-9;]*m")  # what colours text on a terminal
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -87,6 +89,8 @@ def tidy(notebook):
                 if "data" in output:
                     output.metadata = nbformat.from_dict({})
                     output.data = nbformat.from_dict(smaller(output.data))
+                    if "text/plain" in output.data:
+                        output.data["text/plain"] = COLORED.sub("", output.data["text/plain"])
     return notebook
 
 
