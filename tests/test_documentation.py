@@ -231,6 +231,8 @@ def workplace(tmp_path_factory):
     model = models.FaceAligner(network, Heatmap(8), "aflw19")
     model.save(folder / "model.keras")
     kfa.deploy.export(model, folder / "model.tflite")
+    pipnet = models.PIPNet("wflw98", **NARROW[models.PIPNet])
+    pipnet.save(folder / "pipnet.keras")
     return folder
 
 
