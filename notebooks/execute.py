@@ -70,7 +70,8 @@ def execute(path, quick=False):
         kernel = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
         if os.name == "posix":  # files in a folder of our own, and no ports that others could read
             kernel.transport, kernel.ip = "ipc", os.path.join(sockets, "kernel")
-        NotebookClient(notebook, km=kernel, resources={"metadata": {"path": folder}}, **options).execute(env=environment)
+        client = NotebookClient(notebook, km=kernel, resources={"metadata": {"path": folder}}, **options)
+        client.execute(env=environment, cleanup_kc=True)  # ends the kernel too
     return notebook
 
 
