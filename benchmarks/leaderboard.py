@@ -6,13 +6,14 @@
 
 Alike are faces, views, epochs, batch, optimiser and seed. Not alike, and said in the table: heatmap methods begin with a
 warm-up of the same length, within the same epochs; PIPNet and LOTR on MobileNetV2 begin with one backbone, that of a
-PIPNet trained on rendered faces (runs/lotr/backbone, trained first where it is missing); crops are as tight as each
-method's own (column `crop`, the crop's side over the landmarks' box), and a tighter crop shows more of the face's pixels.
+PIPNet trained on rendered faces (runs/lotr/backbone, trained first where it is missing); PIPNet on MobileNetV2 has cells of
+32 px, since those of 16 would cost more than the rest of it; LOTR has no dropout, which needs more steps than these; crops are
+as tight as each method's own (column `crop`, the crop's side over the landmarks' box), and a tighter crop shows more of the
+face's pixels.
 Widths are what a CPU trains: this says which method learns most in so few steps at 128 px, not which is best.
 
 Runs are kept in OUT and go on where they were stopped. Of the same settings are, and may be copied there with their
-names changed: runs/readers/hih_0 (hih_0), runs/readers/continuous_0 (fan_0), runs/lotr/adam_smooth_wing_0 (lotr_m_0),
-runs/heatmap1d/1d_384_0.4_0 (heatmap1d_0).
+names changed: runs/readers/hih_0 (hih_0), runs/readers/continuous_0 (fan_0), runs/heatmap1d/1d_384_0.4_0 (heatmap1d_0).
 
 Intervals hold 95 % of 10,000 resamples of the test faces; with --people of the people in them, who are named before the last
 underscore, as in YTF68, because frames of one person are not independent. Latency is the median of the exported
@@ -48,28 +49,26 @@ def methods(scheme, arguments):
     resolution = 3 * size
     narrow = f"{width} channels, one stack, warm-up of {arguments.warmup_epochs} epochs"
     begun = "backbone trained on rendered faces" if arguments.backbone_weights else "random weights"
-    pipnet = functools.partial(kfa.models.PIPNet, scheme, stride=16, offset_weight=0.1, input_size=size, enlarge=1.1)
+    pipnet = functools.partial(kfa.models.PIPNet, scheme, offset_weight=0.1, input_size=size, enlarge=1.1)
     return {
         "HIH": ("hih", functools.partial(kfa.models.HIH, scheme, **tight, **decimals), {"variant": "HIH", **heatmap}, narrow),
         "PIPNet MobileNetV2": (
             "pipnet_mobilenet_v2",
-            functools.partial(pipnet, backbone="mobilenet_v2", **shared),
-            {"variant": "pipnet", "backbone": "mobilenet_v2", "stride": 16, "neighbors": 10, **shared},
-            begun,
+            functools.partial(pipnet, backbone="mobilenet_v2", stride=32, **shared),
+            {"variant": "pipnet", "backbone": "mobilenet_v2", "stride": 32, "neighbors": 10, **shared},
+            f"{begun}; cells of 32 px",
         ),
         "PIPNet ResNet-18": (
             "pipnet_resnet18",
-            functools.partial(pipnet, backbone="resnet18", backbone_width=0.25),
+            functools.partial(pipnet, backbone="resnet18", stride=16, backbone_width=0.25),
             {"variant": "pipnet", "backbone": "resnet18", "stride": 16, "neighbors": 10, "backbone_weights": None},
             "a quarter of the channels, random weights",
         ),
         "LOTR-M": (
             "lotr_m",
-            functools.partial(
-                kfa.models.LOTR, scheme, variant="m", query_stddev=1.0, loss=kfa.losses.SmoothWing(), input_size=size, **shared
-            ),
-            {"variant": "m", "loss": "smooth_wing", **shared},
-            begun,
+            functools.partial(kfa.models.LOTR, scheme, dropout=0.0, query_stddev=1.0, input_size=size, **shared),
+            {"variant": "m_dropout0", "loss": "smooth_wing", **shared},
+            f"{begun}; no dropout",
         ),
         "FAN, subpixel": (
             "fan",

@@ -60,7 +60,6 @@ def test_copies_of_the_other_benchmarks_runs_are_resumed(board):
     written = {
         "HIH": {"variant": "HIH", "warmup_epochs": 5},
         "FAN, subpixel": {"variant": "continuous", "warmup_epochs": 5},
-        "LOTR-M": {"variant": "m", "warmup_epochs": 0, "backbone_weights": board.BACKBONE, "loss": "smooth_wing"},
         "attentive 1D heatmaps": {"variant": "1d_384_0.4_width64_stacks1_argmax_sigmaNone", "warmup_epochs": 5},
     }
     for name, its in written.items():

@@ -1,7 +1,9 @@
 """Presets: making, loading and describing bundled models, and what `--model` means to the commands."""
 
 import json
+import os
 import zipfile
+from pathlib import Path
 
 import cv2
 import h5py
@@ -168,6 +170,12 @@ def test_missing_files_and_names(copied):
         kfa.from_preset(TINY, "onnx")
 
 
+@pytest.fixture(scope="module")
+def unseen(tmp_path_factory):
+    root = tmp_path_factory.mktemp("unseen")
+    return kfa.data.pts(kfa.data.write_pts(root / "drawn", train=1, test=8, seed=77, size=160, progress=False))
+
+
 # === Cards ===
 
 
@@ -199,6 +207,7 @@ def test_the_text_is_made_of_the_card(bundled):
 
 def test_bundled_presets_are_whole_small_and_in_step_with_their_cards():
     total = 0
+    assert kfa.presets.names() == list(store.RECIPES)
     for name in kfa.presets.names():
         card = kfa.presets.card(name)
         text = (store.FOLDER / f"{name}.md").read_text(encoding="utf-8")
@@ -206,6 +215,23 @@ def test_bundled_presets_are_whole_small_and_in_step_with_their_cards():
         for format in store.FORMATS:
             total += kfa.presets.path(name, format).stat().st_size  # raises where the checksum differs
     assert total < 30e6
+
+
+@pytest.mark.skipif("KFACEALIGN_DATA" not in os.environ, reason="KFACEALIGN_DATA names no folder of real data")
+def test_the_default_has_the_error_of_its_card_on_real_faces():
+    faces = kfa.data.pts(Path(os.environ["KFACEALIGN_DATA"]) / "ytf68").test
+    figures = kfa.presets.card(store.DEFAULT)["figures"]
+    report = kfa.evaluation.evaluate(kfa.from_preset(format="tflite"), faces).summary()
+    assert figures["faces"] == len(faces) == 396
+    assert report["nme"] == pytest.approx(figures["tflite"]["nme"], abs=0.02) and report["nme"] < 5
+
+
+@pytest.mark.parametrize("name", list(store.RECIPES))
+def test_each_preset_finds_rendered_faces_that_none_was_trained_on(name, unseen):
+    """Both files; the mean face itself is off by more than 15 %."""
+    for format in store.FORMATS:
+        report = kfa.evaluation.evaluate(kfa.from_preset(name, format), unseen.test)
+        assert report.summary()["nme"] < 12
 
 
 def test_a_card_that_is_none_is_named(copied):

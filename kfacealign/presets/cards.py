@@ -96,10 +96,15 @@ landmarks, scores = model.align(crops)
 def _training(card):
     data = _table(("data", "faces", "licence"), [(s["name"], f"{s['faces']:,}", s["licence"]) for s in card["data"]])
     views = ", ".join(f"{name} {_short(value)}" for name, value in card["augmentation"].items())
-    facts = [f"- Splits: {card['splits']}", f"- Random views: {views}", f"- Seed {card['seed']}, {card['epochs']} epochs"]
+    facts = [f"- Splits: {card['splits']}", f"- Random views: {views}", f"- Seed {card['seed']}, {_epochs(card)}"]
     if card.get("hardware"):
         facts.append(f"- Hardware: {card['hardware']}")
     return "\n\n".join(["## Training", data, "\n".join(facts), f"```\n{card['command']}\n```"])
+
+
+def _epochs(card):
+    """A number, or in words what was trained for how long."""
+    return f"{card['epochs']} epochs" if isinstance(card["epochs"], int) else f"epochs: {card['epochs']}"
 
 
 def _figures(card):
