@@ -9,7 +9,7 @@
     kfacealign presets make tracker_1d_ibug68 --model runs/preset_tracker/model.keras --data-dir YTF68 --clips
 
 YTF68 holds clips of three frames, PERSON_CF with the frame F last; rendered clips are cut to as many. The detector is kept
-in OUT/detector.
+in OUT/detector. With --detector the flags of epochs, drops and rate are those of the tracker's training.
 """
 
 import argparse
@@ -34,11 +34,12 @@ NETWORK = {"stacks": 1, "width": 64, "gamma": 0.4}
 LAMBDA = 0.3
 FRAMES = 3
 CLIPS = {"clips": 72, "frames": 12}
-# The second stage; a batch is of clips.
+# The second stage, which trains the detector further; a batch is of clips.
 TRACKING = {
     "paper": {"epochs": 8, "drops": [6], "warmup_epochs": 0, "batch_size": 4, "learning_rate": 3e-4},
     "quick": {"epochs": 2, "drops": [], "warmup_epochs": 0, "batch_size": 4, "learning_rate": 3e-4},
 }
+SECOND = ({**PAPER, **TRACKING["paper"]}, {**QUICK, **TRACKING["quick"]})
 VIEWS = {"translation": 16 / 256, "rotation": 18.0, "scale": (0.88, 1.14), "color": (0.7, 1.3), "brightness": 0.1, "gray": 0.05}
 
 
@@ -57,24 +58,31 @@ def train_detector(settings, views):
 
 
 def recipe():
-    settings = kfa.training.parse_settings(__doc__, ("preset_tracker",), PAPER, QUICK, groups=("detector",))
+    settings = parsed(PAPER, QUICK)
     if settings.data_dir is None or settings.dataset != "pts":
         raise FileNotFoundError("the tracker's clips are those of a folder: give --data-dir, with train and test")
     videos = kfa.data.ytf68_clips(settings.data_dir)
     views = kfa.data.RandomView.paper(videos.scheme, **VIEWS, occlusion_probability=0.2)
-    detector, sources = settings.detector, []
-    if detector is None:
+    if settings.detector is None:
         detector, sources = train_detector(settings, views)
+        second = argparse.Namespace(**{**vars(settings), **TRACKING[settings.preset]})
+        before = f"{settings.epochs} of the detector on stills"
+    else:
+        second = parsed(*SECOND)
+        detector, sources, before = settings.detector, [], f"a detector that was trained before ({settings.detector})"
     videos, more = training.rendered_and_real_clips(videos, "data/synthetic_clips68", **CLIPS)
 
     def build():
         trained = keras.saving.load_model(detector, compile=False)
         return kfa.models.AttentiveHeatmap1DTracker(trained, lam=LAMBDA, width=NETWORK["width"])
 
-    second = argparse.Namespace(**{**vars(settings), **TRACKING[settings.preset]})
     kfa.training.run_clips(build, videos, views, second, frames=FRAMES)
-    stages = f"{settings.epochs} of the detector on stills, {second.epochs} of the tracker on clips of {FRAMES} frames"
+    stages = f"{before}, {second.epochs} of the tracker on clips of {FRAMES} frames"
     training.write_facts(settings, clips_and_stills(sources, more), views, epochs=stages)
+
+
+def parsed(paper, quick):
+    return kfa.training.parse_settings(__doc__, ("preset_tracker",), paper, quick, groups=("detector",))
 
 
 def clips_and_stills(stills, clips):
