@@ -112,7 +112,7 @@ def test_the_table(board, tmp_path, monkeypatch):
     monkeypatch.setattr(board, "bench", lambda paths, threads, runs: [types.SimpleNamespace(median=1.5) for _ in paths])
     command = ["--data-dir", str(root), "--backbone-weights", "none", "--every", "2", "--out", "o", "--only"]
     table = board.leaderboard(board.parse([*command, "FAN, subpixel", "LOTR-M"]))
-    assert asked == [("o/lotr_m_0", "m", 3), ("o/fan_0", "continuous", 3)]
+    assert asked == [("o/lotr_m_0", "m_dropout0", 3), ("o/fan_0", "continuous", 3)]
     first, second = zip(*(column.cells for column in table.columns))
     assert first[:2] == ("LOTR-M", "0")
     assert [cell.split(" (")[0] for cell in first[2:5]] == ["7.50", "25.00", "0.300"]
