@@ -29,7 +29,7 @@ from kfacealign.files import replacing
 
 FOLDER = Path(__file__).parent
 QUICK = "KFACEALIGN_QUICK"  # read by every notebook's first code cell
-TIMEOUT, STARTUP = 1800, 300  # seconds of a cell and of the kernel's start, for busy machines
+TIMEOUT, STARTUP = 7200, 300  # seconds of a cell and of the kernel's start, for machines busy with something else
 COLORS = 128  # of a PNG with a palette: enough for curves and bars
 FAITHFUL = 1.0  # levels of 255 that a palette may be off by in the mean; photographs are off by more
 QUALITY = 82  # of their JPEGs

@@ -56,12 +56,34 @@ def read_calibration(path, model):
         FileNotFoundError, ValueError: there is nothing to read at `path`.
     """
     if path.suffix == ".npy":
-        return np.load(path, allow_pickle=False)
+        return read_array(path, model.input_size)
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: --calibration is a folder of images or a .npy array of crops")
     if any(path.rglob("*.pts")):
         return data.pts(path, scheme=model.scheme, test_fraction=0.0).train
     return read_crops(path, model.input_size)
+
+
+def read_array(path, side):
+    """Crops `(N, side, side, 3)` from a `.npy` file.
+
+    Raises:
+        FileNotFoundError: there is none. ValueError: it is damaged, or holds something else.
+    """
+    try:
+        crops = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        # NumPy's own message advises to load it unsafely.
+        raise ValueError(f"{path}: not a .npy array of numbers, or a damaged one") from error
+    if not isinstance(crops, np.ndarray):
+        raise ValueError(f"{path}: not a .npy array but an archive of some")
+    if crops.shape[1:] != (side, side, 3) or crops.dtype.kind not in "uif":
+        raise ValueError(f"{path}: crops are numbers of shape (N, {side}, {side}, 3), these are {crops.dtype} {crops.shape}")
+    if not len(crops):
+        raise ValueError(f"{path} holds no crop")
+    if not np.isfinite(crops).all():
+        raise ValueError(f"{path}: crops with values that are not finite")
+    return crops
 
 
 def read_crops(folder, side):

@@ -26,8 +26,11 @@ def run(arguments):
         console.print(f"opset {inspection.onnx_opset(path)}")
         return 0
     delegates, taken, total, left = inspection.delegated_nodes(path)
-    rest = ", ".join(left) or "none"
-    console.print(f"XNNPACK takes {taken} of {total} nodes, in {delegates} parts; left to the interpreter: {rest}")
+    rest = f"left to the interpreter: {', '.join(left) or 'none'}"
+    console.print(f"XNNPACK takes {taken} of {total} nodes, in {delegates} piece{'s' * (delegates != 1)}; {rest}", soft_wrap=True)
+    shares = inspection.delegated_parts(path)
+    if shares:
+        console.print(share_table(shares))
     return 0
 
 
@@ -49,6 +52,14 @@ def tensor_table(inputs, outputs):
     for kind, tensors in (("input", inputs), ("output", outputs)):
         for tensor in tensors:
             made.add_row(kind, tensor.name, " x ".join(map(str, tensor.shape)), tensor.dtype)
+    return made
+
+
+def share_table(shares):
+    right = [Column(name, justify="right") for name in ("nodes", "XNNPACK")]
+    made = Table("part", *right, "left to the interpreter")
+    for share in shares:
+        made.add_row(share.part, str(share.nodes), str(share.taken), ", ".join(share.left))
     return made
 
 

@@ -12,7 +12,7 @@ from rich.table import Column, Table
 from kfacealign import data, deploy, geometry
 from kfacealign.commands.bench import short
 from kfacealign.commands.export import read_calibration
-from kfacealign.deploy import parity
+from kfacealign.deploy import benchmark, parity
 
 SEED = 2  # of the drawn faces: other ones than those of training
 SIDE = 256  # pixels of their pictures
@@ -22,6 +22,8 @@ def run(arguments):
     console = Console()
     if not arguments.count:
         raise ValueError("--count is a number from 1 on")
+    for path in (arguments.reference, *arguments.files):
+        benchmark.check(path)  # before anything is drawn or read
     reference = deploy.load(arguments.reference)
     crops, truth, weights, origin = faces(arguments, reference, console)
     if not len(crops):

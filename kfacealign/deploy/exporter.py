@@ -102,8 +102,8 @@ def export(
         else:
             crops = calibration_crops(aligner, calibration, calibration_size) if precision.startswith("int8") else None
             parts = part_models(aligner, flip, precision, batch)
-            content = litert.joined(parts, precision, crops, keep_float=keep_float)
-            left = {"float_parts": float_parts(parts, precision), "float_layers": list(keep_float) or None}
+            content, sizes = litert.joined(parts, precision, crops, keep_float=keep_float)
+            left = {"parts": sizes, "float_parts": float_parts(parts, precision), "float_layers": list(keep_float) or None}
             text = metadata.describe(aligner, precision, **described, **left)
             temporary.write_bytes(flatbuffer.add_metadata(content, metadata.NAME, text))
     return path
@@ -160,6 +160,9 @@ def check(aligner, path, format, precision, calibration, batch=1, keep_float=())
         raise ValueError(f"{path} is a folder; a {FORMATS[format]} model is a file")
     if format == "savedmodel" and path.exists() and not (path / "saved_model.pb").exists():
         raise ValueError(f"{path} exists and is not a SavedModel; choose another name")
+    if path.suffix in FORMATS.values() and path.suffix != FORMATS[format]:
+        meant = f"end it in {FORMATS[format]}" if FORMATS[format] else "give a folder name without suffix"
+        raise ValueError(f"{path} has not the suffix of format {format}, by which it would be read: {meant}")
 
 
 def calibration_crops(aligner, calibration, count):
@@ -180,4 +183,7 @@ def calibration_crops(aligner, calibration, count):
     crops = np.asarray(calibration)
     if crops.shape[1:] != (size, size, 3):
         raise ValueError(f"calibration crops must be (N, {size}, {size}, 3), got {crops.shape}")
-    return crops[chosen].astype("float32")
+    crops = crops[chosen].astype("float32")
+    if not np.isfinite(crops).all():
+        raise ValueError("there are calibration crops with values that are not finite")
+    return crops

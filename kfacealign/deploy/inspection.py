@@ -28,8 +28,24 @@ class Tensor:
     dtype: str
 
 
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """What XNNPACK takes of one part of inference.
+
+    Attributes:
+        part: its name.
+        taken, nodes: nodes that XNNPACK takes, of all.
+        left: sorted names of the operators left to the interpreter.
+    """
+
+    part: str
+    taken: int
+    nodes: int
+    left: list
+
+
 def delegated_nodes(path):
-    """How XNNPACK shares the work of a `.tflite` file. A delegate stands for the nodes from its outputs back to its inputs.
+    """How XNNPACK shares the work of a `.tflite` file.
 
     Args:
         path: the file.
@@ -40,6 +56,42 @@ def delegated_nodes(path):
 
     Raises:
         ValueError: not a TFLite file, or one that the interpreter refuses.
+    """
+    delegates, own = nodes(path)
+    return delegates, sum(taken for _, taken in own), len(own), left_of(own)
+
+
+def delegated_parts(path):
+    """As `delegated_nodes`, for each part of inference by itself.
+
+    Args:
+        path: the file.
+
+    Returns:
+        List of `Share`, in the order of the parts; empty where the file's metadata does not say which part a node is of.
+
+    Raises:
+        ValueError: not a TFLite file, or one that the interpreter refuses.
+    """
+    sizes = (read_metadata(path) or {}).get("parts") or {}
+    own, shares = nodes(path)[1], []
+    if sum(sizes.values()) != len(own):
+        return []
+    for part, size in sizes.items():
+        found, own = own[:size], own[size:]
+        shares.append(Share(part, sum(taken for _, taken in found), size, left_of(found)))
+    return shares
+
+
+def left_of(own):
+    """The sorted names of the operators that XNNPACK has not taken."""
+    return sorted({name for name, taken in own if not taken})
+
+
+def nodes(path):
+    """Number of delegates, and (operator, whether XNNPACK takes it) of each node of a `.tflite` file, in its order.
+
+    A delegate stands for the nodes from its outputs back to its inputs.
     """
     listed = opened(path)._get_ops_details()  # the only list of them; delegates follow the nodes of the file
     delegates = [node for node in listed if node["op_name"] == "DELEGATE"]
@@ -55,8 +107,7 @@ def delegated_nodes(path):
             known.add(tensor)
             taken.add(producer[tensor])
             open_tensors += [source for source in own[producer[tensor]]["inputs"] if source >= 0]
-    left = sorted({node["op_name"] for place, node in enumerate(own) if place not in taken})
-    return len(delegates), len(taken), len(own), left
+    return len(delegates), [(node["op_name"], place in taken) for place, node in enumerate(own)]
 
 
 def operators(path):
@@ -109,10 +160,15 @@ def read_metadata(path):
         text = {entry.key: entry.value for entry in onnx_model(path).metadata_props}.get(metadata.NAME)
     else:
         text = undamaged(flatbuffer.read_metadata, path, metadata.NAME)
+    if text is None:
+        return None
     try:
-        return None if text is None else json.loads(text)
+        found = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: its '{metadata.NAME}' metadata is not JSON ({error}); export the model again") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: its '{metadata.NAME}' metadata is no JSON object; export the model again")
+    return found
 
 
 # === TFLite ===

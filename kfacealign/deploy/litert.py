@@ -19,16 +19,19 @@ def to_tflite(aligner, precision, crops=None, flip=False, batch=1, keep_float=()
     Raises:
         ValueError: an operation has no built-in TFLite counterpart.
     """
-    return joined(graphs.part_models(aligner, flip, precision, batch), precision, crops, keep_float=keep_float)
+    return joined(graphs.part_models(aligner, flip, precision, batch), precision, crops, keep_float=keep_float)[0]
 
 
 def joined(parts, precision, crops=None, keep=(), keep_float=()):
-    """Bytes of one TFLite model of parts.
+    """One TFLite model of parts.
 
     Args:
         parts: list of (functional model, whether it may be quantised), see `graphs.part_models`.
         keep: names of tensors of parts before the last that are outputs as well.
         keep_float: names of layers that int8 leaves in float, see `quantization_report`.
+
+    Returns:
+        Bytes of the file, and how many operators it has of each part, by the parts' names.
 
     Raises:
         ValueError: an operation has no built-in TFLite counterpart, or no quantised layer has such a name.
@@ -46,18 +49,33 @@ def joined(parts, precision, crops=None, keep=(), keep_float=()):
             operators += found
         else:
             content = convert(pruned, precision if quantizable else "float32", samples)
-        converted.insert(0, (content, read - set(outputs)))
-        read = converted[0][1] | set(flatbuffer.inputs_read(flatbuffer.unpack(content)))
+        passed_on = read - set(outputs)
+        converted.insert(0, (model.name, content, passed_on))
+        read = passed_on | set(flatbuffer.inputs_read(flatbuffer.unpack(content)))
     quantization.check_names(keep_float, operators)
-    content = converted[0][0]
-    for part, passed_on in converted[1:]:
-        content = flatbuffer.join(content, part, keep=passed_on)
     if precision == "int8_io":
-        content = flatbuffer.read_bytes(content, "image")
+        name, content, passed_on = converted[0]
+        converted[0] = (name, flatbuffer.read_bytes(content, "image"), passed_on)
+    content, sizes = chained(converted)
     custom = sorted({name for name, _ in flatbuffer.operators(content) if name.startswith("CUSTOM")})
     if custom:
         raise ValueError(f"these operations are no TFLite built-ins: {', '.join(custom)}")
-    return content
+    return content, sizes
+
+
+def chained(converted):
+    """One TFLite model of converted parts, each of which reads what those before it have found.
+
+    Args:
+        converted: list of (name of the part, bytes of its file, names of earlier parts' outputs that are read after it).
+
+    Returns:
+        Bytes of the file, and how many operators it has of each part, by the parts' names.
+    """
+    content = converted[0][1]
+    for _, part, passed_on in converted[1:]:
+        content = flatbuffer.join(content, part, keep=passed_on)
+    return content, {name: len(flatbuffer.operators(part)) for name, part, _ in converted}
 
 
 def calibration_feeds(parts, crops):

@@ -89,6 +89,8 @@ def parse(text, path):
         metadata = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: its '{NAME}' metadata is not JSON ({error}); export the model again") from None
+    if not isinstance(metadata, dict):
+        raise ValueError(f"{path}: its '{NAME}' metadata is no JSON object; export the model again")
     missing = [key for key in ("scheme", "input_size", "enlarge") if key not in metadata]
     if missing:
         raise ValueError(f"{path}: its '{NAME}' metadata has no {', '.join(missing)}; export the model again")

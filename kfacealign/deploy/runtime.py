@@ -23,7 +23,10 @@ class ExportedAligner:
     def __init__(self, path, described):
         self.path = str(path)
         self.metadata = described
-        self.scheme = schemes.get(described["scheme"])
+        try:
+            self.scheme = schemes.get(described["scheme"])
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
         self.input_size = described["input_size"]
         self.enlarge = described["enlarge"]
         image = described.get("input", {})

@@ -46,9 +46,9 @@ def export_step(tracker, path, precision="float32", format=None, licence=None, t
         raise ValueError(f"precision of a step is {' or '.join(PRECISIONS)}, not {precision!r}")
     format = format or exporter.format_of(path)
     exporter.check(tracker, path, format, precision, None)
-    notes = {"licence": licence, "training_data": training_data, "detector": detector}
+    notes = {"licence": licence, "training_data": training_data, "detector": detector, "states": tracker.states}
     opset = onnx.OPSET if format == "onnx" else None
-    text = metadata.describe(tracker, precision, **notes, states=tracker.states, opset=opset)
+    text = metadata.describe(tracker, precision, **notes, opset=opset)
     with replacing(path) as temporary:
         if format == "savedmodel":
             exporter.write_saved_model(step_model(tracker), temporary)
@@ -56,7 +56,9 @@ def export_step(tracker, path, precision="float32", format=None, licence=None, t
         elif format == "onnx":
             temporary.write_bytes(onnx.to_onnx(step_model(tracker), text))
         else:
-            temporary.write_bytes(flatbuffer.add_metadata(step_to_tflite(tracker, precision), metadata.NAME, text))
+            content, sizes = step_to_tflite(tracker, precision)
+            text = metadata.describe(tracker, precision, **notes, parts=sizes)
+            temporary.write_bytes(flatbuffer.add_metadata(content, metadata.NAME, text))
     return path
 
 
@@ -68,7 +70,7 @@ def step_model(tracker):
 
 
 def step_to_tflite(tracker, precision):
-    """Bytes of the TFLite model: the step and the decoding, converted apart and joined."""
+    """The TFLite model: the step and the decoding, converted apart and joined. Returns what `litert.joined` does."""
     from kfacealign.deploy import graphs, litert
 
     shapes = {"image": (1, tracker.input_size, tracker.input_size, 3), **tracker.states}

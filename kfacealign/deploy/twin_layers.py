@@ -29,6 +29,32 @@ class HardSwish(tf_keras.layers.Layer):
         return x * tf.nn.relu6(x + 3.0) * (1.0 / 6.0)
 
 
+class ChannelNormalization(tf_keras.layers.BatchNormalization):
+    """The batch normalisation of a transposed convolution, which LiteRT does not merge as it does those of others.
+
+    Attributes:
+        grouped: whether the call is a depthwise 1x1 convolution, which LiteRT computes in integers; else a product and a
+            sum, of which it would have to know the range of the product.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.grouped = False
+
+    def call(self, inputs, training=None):
+        if not self.grouped:
+            return super().call(inputs, training=training)
+        scale, shift = scale_and_shift(self)
+        scaled = tf.nn.depthwise_conv2d(inputs, tf.reshape(scale, (1, 1, -1, 1)), [1, 1, 1, 1], "VALID")
+        return tf.nn.bias_add(scaled, shift)
+
+
+def scale_and_shift(norm):
+    """What a batch normalisation does to each channel in inference."""
+    scale = tf.math.rsqrt(norm.moving_variance + norm.epsilon) * (norm.gamma if norm.scale else 1.0)
+    return scale, (norm.beta if norm.center else 0.0) - norm.moving_mean * scale
+
+
 class Offsets(tf_keras.layers.Layer):
     """Each landmark's feature vector times columns of its own, the twin of `PixelInPixelHead.at_cells`.
 
@@ -125,4 +151,4 @@ class Columns:
             branch.set_weights([kernel.reshape(*kernel.shape[:-2], -1), bias.reshape(-1)])
 
 
-LAYERS = {layer.__name__: layer for layer in (Affine, Branch, HardSwish, Offsets)}
+LAYERS = {layer.__name__: layer for layer in (Affine, Branch, ChannelNormalization, HardSwish, Offsets)}

@@ -59,7 +59,6 @@ from kfacealign.deploy import twin_layers  # noqa: E402  needs tf_keras as loade
 ALIKE = (
     "Add",
     "AveragePooling2D",
-    "BatchNormalization",
     "Concatenate",
     "Conv2D",
     "Conv2DTranspose",
@@ -161,6 +160,14 @@ class Builder:
         if name in ("relu", "relu6"):
             return tf_keras.layers.ReLU(max_value=6.0 if name == "relu6" else None, name=layer.name)
         return tf_keras.layers.Activation(name, name=layer.name)
+
+    def make_batchnormalization(self, layer):
+        def call(inputs, **_):
+            after = type(inputs.node.layer).__name__
+            known = twin_layers.ChannelNormalization if after == "Conv2DTranspose" else tf_keras.layers.BatchNormalization
+            return self.add(known(**arguments(layer)), layer)(inputs)
+
+        return call
 
     def make_pixelinpixelhead(self, head):
         """The scores; the offsets are twinned apart, see `make_offsetsatcells`."""

@@ -321,6 +321,10 @@ def test_calibration_crops_are_evenly_spaced():
         ("m", {"detector": "mtcnn"}, 'detector is None, "haar" or a dict'),
         ("m", {"detector": {"scale": -1, "shift": [0, 0]}}, "a positive scale and a shift of two numbers"),
         ("m.tflite", {"keep_float": ["first"]}, "keep_float is for int8; everything is float in float32"),
+        ("m.tflite", {"format": "onnx"}, "m.tflite has not the suffix of format onnx, .*: end it in .onnx"),
+        ("m.onnx", {"format": "litert"}, "m.onnx has not the suffix of format litert, .*: end it in .tflite"),
+        ("m.onnx", {"format": "savedmodel"}, "m.onnx has not the suffix of format savedmodel, .*: give a folder name without"),
+        ("m.tflite", {"precision": "int8", "calibration": np.full((2, 64, 64, 3), np.nan)}, "values that are not finite"),
     ],
 )
 def test_arguments_that_do_not_fit(exported, tmp_path, name, arguments, message):

@@ -64,6 +64,35 @@ def test_an_operator_that_is_left_to_the_interpreter(folder):
     assert "FLOOR_MOD" in left and taken < total and delegates >= 1
 
 
+def test_each_part_is_counted_by_itself(folder):
+    shares = inspection.delegated_parts(folder / "m.tflite")
+    assert [share.part for share in shares] == ["network", "decode"]
+    _, taken, total, left = inspection.delegated_nodes(folder / "m.tflite")
+    assert (sum(share.taken for share in shares), sum(share.nodes for share in shares)) == (taken, total)
+    assert sorted({name for share in shares for name in share.left}) == left
+    assert inspection.delegated_parts(folder / "foreign.tflite") == []
+
+
+@pytest.mark.parametrize(
+    ("make", "networks", "rest"),
+    [
+        (
+            lambda: models.PIPNet("ibug68", "mobilenet_v2", input_size=64, backbone_width=0.35),
+            {"network"},
+            {"locate", "offsets", "decode"},
+        ),
+        (lambda: models.LOTR.m("ibug68", input_size=64), {"network", "regression", "decode"}, set()),
+    ],
+)
+def test_networks_are_delegated_whole(make, networks, rest, tmp_path):
+    """Every node that is left to the interpreter is one of finding cells and reading them."""
+    shares = inspection.delegated_parts(deploy.export(make(), tmp_path / "m.tflite"))
+    assert {share.part for share in shares} == networks | rest
+    for share in shares:
+        assert share.part in rest or (share.taken, share.left) == (share.nodes, [])
+    assert sum(share.nodes for share in shares if share.part in networks) > 60
+
+
 def test_operators_are_counted(folder):
     counted = inspection.operators(folder / "m.tflite")
     assert ("CONV_2D", "FLOAT32", 2) in counted
@@ -90,6 +119,7 @@ def test_the_command(folder, onnx_file, capsys):
     assert main(["inspect", str(folder / "m.tflite")]) == 0
     printed = capsys.readouterr().out
     assert "CONV_2D" in printed and "aflw19" in printed and "1 x 19 x 2" in printed and "XNNPACK takes" in printed
+    assert "left to the interpreter" in printed and "network" in printed and "decode" in printed
     assert main(["inspect", str(folder / "foreign.tflite")]) == 0
     assert "no kfacealign metadata" in capsys.readouterr().out
     assert main(["inspect", str(onnx_file)]) == 0

@@ -12,7 +12,7 @@ pytest.importorskip("tf_keras", reason="quantisation-aware training is an extra"
 
 from kfacealign import deploy  # noqa: E402
 from kfacealign.deploy import flatbuffer  # noqa: E402
-from kfacealign.deploy.qat import QuantizedAligner, Range  # noqa: E402
+from kfacealign.deploy.qat import QuantizedAligner  # noqa: E402
 from kfacealign.deploy.twins import plain, tf_keras  # noqa: E402
 
 
@@ -84,20 +84,6 @@ def test_a_convolution_is_rounded_with_what_is_merged_into_it(trained):
     rounded = {name for name, layer in layers.items() if getattr(layer, "_output_quantizers", None)}
     assert {"first_relu", "depthwise_relu", "branch_norm", "sum", "swish", "squeeze", "excite", "gated", "last_relu"} <= rounded
     assert not {"first", "first_norm", "depthwise", "depthwise_norm", "branch", "pad", "pool", "squeeze_conv"} & rounded
-
-
-def test_a_range_follows_its_tensor():
-    layer = tf_keras.layers.Layer()
-    quantizer = Range()
-    weights = quantizer.build((), "output", layer)
-    quantizer(tf.constant([-1.0, 3.0]), True, weights)
-    assert [float(weights[name]) for name in ("min_var", "max_var")] == [-1.0, 3.0]
-    quantizer(tf.constant([2.0, 5.0]), True, weights)
-    # The mean, with a zero in every range.
-    assert [float(weights[name]) for name in ("min_var", "max_var")] == [-0.5, 4.0]
-    found = quantizer(tf.constant([9.0, 1.0]), False, weights)
-    assert float(weights["max_var"]) == 4.0
-    np.testing.assert_allclose(found, [4.0, 1.0], atol=4.5 / 255)
 
 
 # === Training ===

@@ -109,7 +109,12 @@ def test_files_of_before_there_were_batches_and_bytes(model, tmp_path):
 
 def test_metadata_that_lacks_something(model, tmp_path):
     content = exporter.convert(deploy.inference_model(model))
-    for text, message in (("{", "is not JSON"), (json.dumps({"scheme": "aflw19"}), "has no input_size, enlarge")):
+    for text, message in (
+        ("{", "m.tflite: its 'kfacealign' metadata is not JSON"),
+        ("7", "m.tflite: its 'kfacealign' metadata is no JSON object"),
+        (json.dumps({"scheme": "aflw19"}), "has no input_size, enlarge"),
+        (json.dumps({"scheme": "aflw20", "input_size": 8, "enlarge": 1.2}), "m.tflite: no landmark scheme 'aflw20'"),
+    ):
         (tmp_path / "m.tflite").write_bytes(flatbuffer.add_metadata(content, "kfacealign", text))
         with pytest.raises(ValueError, match=message):
             deploy.load(tmp_path / "m.tflite")
