@@ -58,10 +58,14 @@ def quantization_report(model, calibration, calibration_size=128, compared=16, f
 
 def report_table(records, count=10):
     """The first records of `quantization_report` as a rich table."""
-    from rich.table import Table
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Column, Table
 
     title = f"int8: the worst of {len(records)} operators"
-    table = Table("layer", "operator", "error / signal", "error", "in steps", title=title)
+    # A name that is cut could not be given to --keep-float.
+    names = (Column(name, overflow="fold") for name in ("layer", "operator"))
+    style = {"title_justify": "left", "box": SIMPLE_HEAD, "padding": (0, 1, 0, 0)}
+    table = Table(*names, "error / signal", "error", "in steps", title=title, **style)
     for record in records[:count]:
         steps = f"{record['error'] / record['scale']:.2f}"
         table.add_row(record["layer"], record["operator"], f"{record['relative']:.2%}", f"{record['error']:.3g}", steps)

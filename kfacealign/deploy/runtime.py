@@ -197,7 +197,8 @@ def load_keras(path):
         import kfacealign.models
 
     try:
-        model = keras.saving.load_model(path, compile=False)
+        with quiet():  # TensorFlow looks for GPUs now, and complains where there is none
+            model = keras.saving.load_model(path, compile=False)
     except Exception as error:
         # Keras, zipfile and h5py each have their own; the first line tells what is wrong.
         raise ValueError(f"{path} cannot be loaded: {str(error).strip().splitlines()[0]}") from error

@@ -68,6 +68,11 @@ def test_the_worst_layer_is_the_spoilt_one(model, crops):
     console.print(deploy.report_table(records, count=2))
     shown = console.export_text()
     assert "spoilt" in shown and f"of {len(records)} operators" in shown
+    long = {**records[0], "layer": "expanded_conv_10_squeeze_excite_conv_1"}
+    narrow = Console(record=True, width=70)
+    narrow.print(deploy.report_table([long]))
+    rows = narrow.export_text().rpartition("─")[2].split("\n")
+    assert "".join(row.split()[0] for row in rows if row.strip()) == long["layer"]
 
 
 def test_without_images_there_is_nothing_to_measure(model):
