@@ -36,7 +36,7 @@ VIEWS = {"paper": {}, "quick": {"rotation": 10.0, "occlusion": 0.0, "blur": 0.0,
 
 
 def recipe():
-    settings = kfa.training.parse_settings(__doc__, ("attentive",), PAPER, QUICK)
+    settings = kfa.training.parse_settings(__doc__, ("attentive",), PAPER, QUICK, groups=("begin",))
     faces = kfa.training.load_dataset(settings)
 
     def build():

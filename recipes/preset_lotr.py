@@ -35,7 +35,7 @@ VIEWS = {"translation": 16 / 256, "rotation": 18.0, "scale": (0.88, 1.14), "colo
 
 
 def recipe():
-    settings = kfa.training.parse_settings(__doc__, ("preset_lotr",), PAPER, QUICK, groups=("weights", "loss"))
+    settings = kfa.training.parse_settings(__doc__, ("preset_lotr",), PAPER, QUICK, groups=("weights", "loss", "begin"))
     weights = settings.backbone_weights
     if weights not in (None, "imagenet") and not Path(weights).is_file():
         raise ValueError(f"{weights} is missing: train it by recipes/preset_pipnet.py, or name another with --backbone-weights")

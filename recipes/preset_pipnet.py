@@ -35,7 +35,7 @@ VIEWS = {"translation": 16 / 256, "rotation": 18.0, "scale": (0.88, 1.14), "colo
 
 
 def recipe():
-    settings = kfa.training.parse_settings(__doc__, ("preset_pipnet",), PAPER, QUICK, groups=("backbone",))
+    settings = kfa.training.parse_settings(__doc__, ("preset_pipnet",), PAPER, QUICK, groups=("backbone", "begin"))
     faces, sources = training.rendered_and_real(settings)
 
     def build():

@@ -39,7 +39,7 @@ VIEWS = {"paper": {}, "quick": {"rotation": 10.0, "occlusion": 0.0, "blur": 0.0,
 
 
 def recipe():
-    settings = kfa.training.parse_settings(__doc__, VARIANTS, PAPER, QUICK)
+    settings = kfa.training.parse_settings(__doc__, VARIANTS, PAPER, QUICK, groups=("begin",))
     faces = kfa.training.load_dataset(settings)
     network = {"input_size": settings.input_size, **NETWORK[settings.preset]}
 

@@ -40,7 +40,7 @@ VIEWS = {"paper": kfa.data.RandomView, "quick": GENTLE}
 
 
 def recipe():
-    settings = kfa.training.parse_settings(__doc__, VARIANTS, PAPER, QUICK)
+    settings = kfa.training.parse_settings(__doc__, VARIANTS, PAPER, QUICK, groups=("begin",))
     faces = kfa.training.load_dataset(settings)
 
     def build():

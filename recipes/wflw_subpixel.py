@@ -40,7 +40,7 @@ NOT_IN_THE_PAPER = {"translation": 0.0, "blur": 0.0, "occlusion": 0.0}
 
 
 def recipe():
-    settings = kfa.training.parse_settings(__doc__, VARIANTS, PAPER, QUICK)
+    settings = kfa.training.parse_settings(__doc__, VARIANTS, PAPER, QUICK, groups=("begin",))
     faces = kfa.training.load_dataset(settings)
     views = kfa.data.RandomView.subpixel(faces.scheme, **NOT_IN_THE_PAPER, **VIEWS[settings.preset])
 

@@ -74,6 +74,8 @@ class FaceAligner(keras.Model):
 
     def fit(self, x=None, y=None, *args, shuffle=None, **kwargs):
         """As `keras.Model.fit`. `shuffle=None` shuffles arrays and leaves the order of a pipeline to the pipeline."""
+        if self.compiled and not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)  # else TensorFlow traces the step twice, to make them in the first
         return super().fit(x, y, *args, shuffle=y is not None if shuffle is None else shuffle, **kwargs)
 
     def get_compile_config(self):

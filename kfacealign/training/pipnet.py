@@ -14,13 +14,13 @@ def run_pipnet(description, paper, quick, enlarge, argv=None):
     """Trains PIPNet as a recipe's command line says.
 
     Args:
-        description, paper, quick, argv: see `kfacealign.training.parse_settings`; of the groups of flags there is "backbone".
+        description, paper, quick, argv: see `kfacealign.training.parse_settings`; of the groups of flags there are "backbone" and "begin".
         enlarge: side of the crops over the landmark box's longer side.
 
     Returns:
         The trained model and its report, see `kfacealign.training.run`.
     """
-    settings = parse_settings(description, ("pipnet",), paper, quick, argv, groups=("backbone",))
+    settings = parse_settings(description, ("pipnet",), paper, quick, argv, groups=("backbone", "begin"))
     faces = load_dataset(settings)
 
     def build():

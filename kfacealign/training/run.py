@@ -10,6 +10,7 @@ from kfacealign import data, evaluation
 from kfacealign.files import replacing
 from kfacealign.models.complexity import trainable_parameters
 from kfacealign.quiet import quiet
+from kfacealign.training.begin import begin_with
 from kfacealign.training.checkpoint import EpochCheckpoint, load_state
 
 
@@ -43,7 +44,8 @@ def run(build, faces, views, settings, optimizer=adam, labels=(), box="landmarks
         The trained model and its `kfacealign.evaluation.Report`.
 
     Raises:
-        ValueError: the directory holds a run that is not resumed, or one of other settings.
+        ValueError: the directory holds a run that is not resumed, or one of other settings; `settings.begin_with` is
+            no model of this network.
     """
     console = Console()
     Path(settings.out).mkdir(parents=True, exist_ok=True)
@@ -73,6 +75,8 @@ def start_or_resume(build, faces, settings, optimizer):
     state = load_state(settings.out)
     if state is None:
         model = build()
+        if getattr(settings, "begin_with", None) is not None:
+            begin_with(model, settings.begin_with)
         model.compile(optimizer(settings.learning_rate))
         return model, []
     model, history, before = state
@@ -96,7 +100,7 @@ def check_same(before, now, directory):
 def describe(faces, settings):
     """The settings that decide what an epoch does; they must agree for a run to be resumed."""
     names = ("variant", "input_size", "batch_size", "learning_rate", "drops", "warmup_epochs", "mixed_precision", "seed")
-    optional = ("backbone", "backbone_weights", "stride", "neighbors", "loss", "paradigm", "method", "task")
+    optional = ("backbone", "backbone_weights", "stride", "neighbors", "loss", "paradigm", "method", "task", "begin_with")
     return {
         "dataset": faces.name,
         "scheme": faces.scheme.name,
@@ -132,6 +136,8 @@ def announce(console, model, faces, history, settings):
         f"{settings.epochs} epochs of batch {settings.batch_size} at learning rate {settings.learning_rate:g}{drops}{warmup}, "
         f"seed {settings.seed}, on {keras.config.backend()}"
     )
+    if getattr(settings, "begin_with", None) is not None:
+        console.print(f"begun with the weights of {settings.begin_with}")
     if history:
         console.print(f"resumed after epoch {len(history)}")
     console.print(f"writing to {settings.out}: a checkpoint and history.csv every epoch; --resume goes on after an interruption\n")

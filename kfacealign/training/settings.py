@@ -43,7 +43,8 @@ def parse_settings(description, variants, paper, quick, argv=None, groups=()):
             a directory is named and the dataset is not, it is the paper's.
         argv: arguments; by default those of the process.
         groups: the optional groups of flags, of "backbone", "weights" (those of the backbone, where it is no choice),
-            "loss", "paradigm" and "detector" (the trained model that a tracker begins with).
+            "loss", "begin" (a trained model of the same kind to go on from), "paradigm" and "detector" (the trained model
+            that a tracker begins with).
 
     Returns:
         A namespace with these settings and `dataset`, `data_dir`, `scheme`, `align`, `seed`, `out`,
@@ -54,7 +55,14 @@ def parse_settings(description, variants, paper, quick, argv=None, groups=()):
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_common(parser.add_argument, variants)
-    flags = {"backbone": add_backbone, "weights": add_weights, "loss": add_loss, "paradigm": add_paradigm, "detector": add_detector}
+    flags = {
+        "backbone": add_backbone,
+        "weights": add_weights,
+        "loss": add_loss,
+        "begin": add_begin,
+        "paradigm": add_paradigm,
+        "detector": add_detector,
+    }
     for group in groups:
         flags[group](parser.add_argument)
     settings = parser.parse_args(argv)
@@ -106,6 +114,10 @@ def add_weights(add):
 
 def add_loss(add):
     add("--loss", choices=LOSSES, help="penalty of a coordinate's error in pixels")
+
+
+def add_begin(add):
+    add("--begin-with", metavar="MODEL", help="a trained model of the same network to go on from: a .keras file or a preset's name")
 
 
 def add_detector(add):
