@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 
+from kfacealign.codecs import Heatmap
 from kfacealign.data import RandomView
-from kfacealign.models import HIH, PIPNet
+from kfacealign.models import FaceAligner, HIH, PIPNet
 
 # Measured on TensorFlow; every backend must come to the same.
 LOSS = 0.0408524
@@ -61,3 +62,17 @@ def test_a_step_of_pipnet_with_unlabelled_samples(monkeypatch):
     assert losses[-1] < losses[0]
     moved = [(keras.ops.convert_to_numpy(weight) != old).any() for weight, old in zip(model.trainable_weights, before)]
     assert all(moved) and len(moved) == 12
+
+
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="about TensorFlow's graphs")
+def test_the_step_is_traced_once(monkeypatch):
+    """Variables that an optimiser makes inside of the step would have it traced a second time, a minute of a large network."""
+    image = keras.Input((16, 16, 3))
+    network = keras.Model(image, {"heatmap_1": keras.layers.Conv2D(19, 3, padding="same")(image)})
+    model = FaceAligner(network, Heatmap(16), "aflw19")
+    traced, real = [], model.loss_terms
+    monkeypatch.setattr(model, "loss_terms", lambda *arguments: traced.append(1) or real(*arguments))
+    model.compile(keras.optimizers.Adam(1e-3), jit_compile=False)
+    labels = {"landmarks": np.full((6, 19, 2), 0.5, "float32"), "weights": np.ones((6, 19), "float32")}
+    model.fit(np.ones((6, 16, 16, 3), "float32"), labels, batch_size=2, epochs=2, verbose=0)
+    assert traced == [1]
