@@ -32,6 +32,7 @@ from kfacealign.deploy.exporter import calibration_crops
 from kfacealign.deploy.inspection import delegated_nodes
 from kfacealign.deploy.parity import compare
 from kfacealign.files import replacing
+from kfacealign.quiet import quiet
 
 CROPS = 16
 # File -> what `export` is told.
@@ -193,6 +194,8 @@ def main():
     if unknown:
         parser.error(f"--trained: no model is named {', '.join(unknown)}; there are {', '.join(SUITE)}")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # many graphs in one process are meant here
+    with quiet():  # TensorFlow's search for a GPU
+        keras.distribution.list_devices()
     console, records, report = Console(), [], Path(arguments.out) / "suite.json"
     for name in arguments.models:
         with console.status(f"{name}: exporting to {Path(arguments.out) / name}"):

@@ -4,9 +4,12 @@ import argparse
 import sys
 from pathlib import Path
 
+import keras
+
 from kfacealign import data, losses, schemes
 from kfacealign.data import catalogue
 from kfacealign.models.backbones import BACKBONES
+from kfacealign.quiet import quiet
 
 # Datasets that are rendered here, and the landmarks they have.
 RENDERED = {"synthetic": "wflw98", "synthetic68": "ibug68", "synthetic106": "jd106"}
@@ -237,6 +240,9 @@ def load_unlabelled(settings, scheme):
 
 def main(recipe):
     """Runs a recipe's function; mistakes in input end in one line, not in a traceback."""
+    if keras.config.backend() == "tensorflow":
+        with quiet():  # its search for a GPU, which else the first layer of a recipe begins
+            keras.distribution.list_devices()
     try:
         recipe()
     except (ValueError, OSError) as error:
