@@ -99,10 +99,9 @@ def noise(count, side):
 
 def settle(model, crops):
     """Makes an untrained network's answers differ: larger weights for heads that begin near zero, and crops' batch statistics."""
-    initializer = keras.initializers.HeNormal(seed=0)
-    for variable in model.network.trainable_variables:
+    for seed, variable in enumerate(model.network.trainable_variables):
         if variable.path.endswith("kernel") and float(keras.ops.std(variable)) < 0.002:
-            variable.assign(initializer(variable.shape))
+            variable.assign(keras.initializers.HeNormal(seed)(variable.shape))  # kernels alike would be stored once
     norms = [layer for layer in model.network._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
     momenta = [layer.momentum for layer in norms]
     for layer in norms:
