@@ -204,7 +204,8 @@ def test_labels_that_do_not_fit_are_estimated_anew(trained, unlabelled, tmp_path
     np.testing.assert_array_equal(self_training.pseudo_labelled(readable, teacher, own).landmarks, moved)
 
     found = self_training.pseudo_labelled(readable[[0, 2]], teacher, own)  # other faces
-    np.testing.assert_array_equal(found.landmarks, labels_of(trained[0] / "round_1")["landmarks"][[0, 3]])
+    # Batches of another size are added up in another order.
+    np.testing.assert_allclose(found.landmarks, labels_of(trained[0] / "round_1")["landmarks"][[0, 3]], rtol=1e-5)
     np.testing.assert_array_equal(found.boxes, readable.boxes[[0, 2]])
     (tmp_path / self_training.LABELS).write_bytes(b"PK damaged")
     assert self_training.read_labels(tmp_path / self_training.LABELS, readable) is None
