@@ -71,6 +71,8 @@ def parse_settings(description, variants, paper, quick, argv=None, groups=()):
     settings = parser.parse_args(argv)
     given = [name for name, value in vars(settings).items() if value is not None]
     fill(settings, variants, {**DEFAULTS, **paper}, {**DEFAULTS, **quick})
+    if "begin_with" in given and hasattr(settings, "backbone_weights") and "backbone_weights" not in given:
+        settings.backbone_weights = None  # not to be fetched or looked for, as all weights come from elsewhere
     if getattr(settings, "backbone_weights", None) == "none":
         settings.backbone_weights = None
     if "paradigm" in groups:

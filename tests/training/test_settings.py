@@ -107,6 +107,18 @@ def test_losses_and_weights_are_chosen_by_name():
     assert set(training.LOSSES.values()) == {losses.L1, losses.L2, losses.SmoothL1, losses.Wing, losses.SmoothWing}
 
 
+def test_a_training_that_begins_with_a_model_needs_no_backbone():
+    paper = {**COMMON, "backbone_weights": "imagenet"}
+
+    def parse(*argv):
+        settings = parse_settings("", ("one",), paper, paper, argv, groups=("weights", "begin"))
+        return settings.begin_with, settings.backbone_weights
+
+    assert parse() == (None, "imagenet")
+    assert parse("--begin-with", "model.keras") == ("model.keras", None)
+    assert parse("--begin-with", "model.keras", "--backbone-weights", "b.keras") == ("model.keras", "b.keras")
+
+
 @pytest.mark.parametrize("name, points", [("synthetic68", 68), ("synthetic106", 106)])
 def test_rendered_faces_have_the_landmarks_that_their_name_says(tmp_path, monkeypatch, name, points):
     monkeypatch.setattr(module, "SYNTHETIC", {"train": 2, "test": 1, "seed": 0, "size": 64, "progress": False})
