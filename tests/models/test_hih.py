@@ -112,7 +112,7 @@ def test_align_refuses_crops_of_another_size():
 def test_saves_and_loads_with_its_optimiser(batch, tmp_path):
     images, labels = batch
     model = small_model(stacks=2, sigma=1.0, decimal_label="hard")
-    model.compile(keras.optimizers.Adam(1e-3), run_eagerly=True)  # tracing twice takes longer than these steps
+    model.compile(keras.optimizers.Adam(1e-3))
     model.fit(images, labels, batch_size=4, verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
