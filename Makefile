@@ -2,7 +2,8 @@
 # into it first.
 #
 #   make train     render faces, train a small HIH on them, report, export: minutes on two cores, to runs/quick
-#   make test      every test
+#   make test      lint, then every test
+#   make lint      what ruff finds, in code and format
 #   make docs      the documentation as a site, to site/; a warning is an error
 #   make figures   draw the documentation's figures again
 #   make install   only .venv
@@ -12,7 +13,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: install train test docs figures help clean
+.PHONY: install train lint test docs figures help clean
 
 install: $(VENV)/installed
 
@@ -25,9 +26,13 @@ $(VENV)/installed: requirements.txt pyproject.toml
 	@touch $@
 
 train: install
-	$(RUN) recipes/wflw_hih.py --dataset synthetic --preset quick --out runs/quick --resume
+	$(RUN) recipes/wflw_hih.py --dataset synthetic --scale quick --out runs/quick --resume
 
-test: install
+lint: install
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+test: lint
 	$(RUN) -m pytest --numprocesses 2 --dist loadfile
 
 docs: install

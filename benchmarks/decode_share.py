@@ -18,8 +18,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from kfacealign.deploy import graphs, litert
-from kfacealign.deploy.runtime import interpreter_class
+from kfacealign.deploy.exporting import graphs, litert
+from kfacealign.deploy.runtime.litert import interpreter_class
 
 NETWORK = ("network", "step", "offsets", "regression")  # parts that are none of the decoding
 

@@ -11,9 +11,9 @@ import argparse
 import time
 
 import kfacealign as kfa
+from kfacealign.backend import keras
 
 import cv2
-import keras  # after kfacealign, which keeps the backend's notices off the console
 import numpy as np
 from rich.console import Console
 from rich.table import Table

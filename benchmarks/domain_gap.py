@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 import kfacealign as kfa
-from kfacealign.training.settings import SYNTHETIC
+from kfacealign.data.catalogue import SYNTHETIC
 
 ENLARGE = 1.3
 CURRICULUM = {"self-training": (3, 3, 3, 3, 3), "curriculum": (1, 2, 3, 3, 3)}

@@ -20,7 +20,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from kfacealign.evaluation.report import shown
+from kfacealign.evaluation.reports import shown
 from kfacealign.models.complexity import trainable_parameters
 
 # Few epochs cannot overfit: gentler views let short runs get further.
@@ -70,7 +70,7 @@ def settings_of(arguments, name, seed):
 
 def figures(report, faces):
     """NRMSE and NME of a report's faces that count, in percent."""
-    found = kfa.evaluation.nrmse(faces.test.landmarks, report.predicted, faces.scheme, report.normalizer, report.weights)
+    found = kfa.metrics.nrmse(faces.test.landmarks, report.predicted, faces.scheme, report.normalizer, report.weights)
     return float(np.mean(np.asarray(found)[report.counted])), report.summary()["nme"]
 
 

@@ -15,14 +15,14 @@ import dataclasses
 from pathlib import Path
 
 import kfacealign as kfa
+from kfacealign.backend import keras
 
-import keras  # after kfacealign, which keeps the backend's notices off the console
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from kfacealign.evaluation.clips import evaluate_clips
-from kfacealign.evaluation.report import shown
+from kfacealign.evaluation.reports import shown
 
 FRAMES = 3  # of YTF68's clips
 LONG = 10  # of the other clips
@@ -67,9 +67,9 @@ def figures(model, clips, normalizer):
     """NRMSE, NME and jitter of a model on clips, in percent."""
     report = evaluate_clips(model, clips, normalizer=normalizer)
     truth = clips.faces.landmarks
-    errors = np.asarray(kfa.evaluation.nrmse(truth, report.predicted, report.scheme, report.normalizer, report.weights))
+    errors = np.asarray(kfa.metrics.nrmse(truth, report.predicted, report.scheme, report.normalizer, report.weights))
     starts = np.arange(len(truth)) % clips.length == 0
-    jitter = kfa.evaluation.jitter(report.predicted, report.scheme, starts=starts)
+    jitter = kfa.metrics.jitter(report.predicted, report.scheme, starts=starts)
     return float(errors[report.counted].mean()), report.summary()["nme"], jitter
 
 
@@ -111,7 +111,7 @@ def main():
     table = Table("clips", "frames", "model", "seed", "NRMSE", "NME", "jitter", title=f"{videos.summary()}, errors in percent")
     for name, clips in sets.items():
         truth = clips.faces.landmarks
-        still = kfa.evaluation.jitter(truth, clips.scheme, starts=np.arange(len(truth)) % clips.length == 0)
+        still = kfa.metrics.jitter(truth, clips.scheme, starts=np.arange(len(truth)) % clips.length == 0)
         table.add_row(name, f"{len(truth):,}", "(truth)", "", "", "", f"{still:.2f}")
         for model_name, seed, model in rows:
             nrmse, nme, jitter = figures(model, clips, videos.normalizer)

@@ -19,7 +19,7 @@ from rich.table import Table
 
 import kfacealign as kfa
 from kfacealign.codecs.decoders import NAMES, with_decoder
-from kfacealign.evaluation.report import heading, shown
+from kfacealign.evaluation.reports import heading, shown
 from kfacealign.models.complexity import trainable_parameters
 
 ENLARGE = 1.08

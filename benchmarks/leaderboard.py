@@ -12,8 +12,7 @@ as tight as each method's own (column `crop`, the crop's side over the landmarks
 face's pixels.
 Widths are what a CPU trains: this says which method learns most in so few steps at 128 px, not which is best.
 
-Runs are kept in OUT and go on where they were stopped. Of the same settings are, and may be copied there with their
-names changed: runs/readers/hih_0 (hih_0), runs/readers/continuous_0 (fan_0), runs/heatmap1d/1d_384_0.4_0 (heatmap1d_0).
+Runs are kept in OUT and go on where they were stopped.
 
 Intervals hold 95 % of 10,000 resamples of the test faces; with --people of the people in them, who are named before the last
 underscore, as in YTF68, because frames of one person are not independent. Latency is the median of the exported
@@ -29,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 import kfacealign as kfa
-from kfacealign.deploy.benchmark import bench
+from kfacealign.deploy.measure.benchmark import bench
 from kfacealign.evaluation.comparison import RESAMPLES, bootstrap_interval
 from kfacealign.models.complexity import trainable_parameters
 

@@ -17,16 +17,17 @@ import time
 from pathlib import Path
 
 import kfacealign as kfa
+from kfacealign.backend import keras
 
 import cv2
-import keras  # after kfacealign, which keeps the backend's notices off the console
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from kfacealign.commands.export import read_calibration
-from kfacealign.deploy import flatbuffer, inspection
-from kfacealign.deploy.exporter import PRECISIONS, calibration_crops
+from kfacealign.cli.export import read_calibration
+from kfacealign.deploy import flatbuffer
+from kfacealign.deploy.measure import inspection
+from kfacealign.deploy.exporting.exporter import PRECISIONS, calibration_crops
 
 CROPS = 32
 THREADS = (1, 2)

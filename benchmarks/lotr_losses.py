@@ -16,14 +16,14 @@ import functools
 from pathlib import Path
 
 import kfacealign as kfa
+from kfacealign.backend import keras
 
-import keras  # after kfacealign, which keeps the backend's notices off the console
 from rich.console import Console
 from rich.table import Table
 
-from kfacealign.evaluation.report import heading, shown
+from kfacealign.evaluation.reports import heading, shown
 from kfacealign.models.complexity import trainable_parameters
-from kfacealign.training.run import adam
+from kfacealign.training.loop import adam
 
 LOSSES = ("l2", "l1", "smooth_l1", "wing", "smooth_wing")  # in the order of Table 4
 BASELINE = "CNN + FFN"

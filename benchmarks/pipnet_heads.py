@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 import kfacealign as kfa
-from kfacealign.evaluation.report import heading, shown
+from kfacealign.evaluation.reports import heading, shown
 
 ENLARGE = 1.1
 # Few epochs cannot overfit: gentler views let short runs get further.

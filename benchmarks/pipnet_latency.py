@@ -14,15 +14,15 @@ import tempfile
 import time
 from pathlib import Path
 
-import keras
 import numpy as np
 from keras import ops
 from rich.console import Console
 from rich.table import Table
 
 import kfacealign as kfa
-from kfacealign.deploy import exporter
-from kfacealign.deploy.runtime import interpreter_class
+from kfacealign.backend import keras
+from kfacealign.deploy.exporting import exporter
+from kfacealign.deploy.runtime.litert import interpreter_class
 from kfacealign.models.inference import InferencePart
 from kfacealign.quiet import quiet
 

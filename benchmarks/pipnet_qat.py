@@ -18,8 +18,9 @@ import kfacealign as kfa
 from rich.console import Console
 from rich.table import Table
 
-from kfacealign.deploy import benchmark, tuning
-from kfacealign.deploy.pruning import zipped_size
+from kfacealign.deploy.measure import benchmark
+from kfacealign.deploy.compression import tuning
+from kfacealign.deploy.compression.pruning import zipped_size
 from kfacealign.files import replacing
 
 THREADS = (1, 2)

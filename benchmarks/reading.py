@@ -3,7 +3,7 @@
     python benchmarks/reading.py
 
 Reading: a copy of WFLW's lists of 10,000 faces (7,500 and 2,500, six subsets; random numbers, no photographs) by
-`kfacealign.data.wflw`, which also validates it, against `numpy.loadtxt` of the two main lists' numbers alone.
+`kfacealign.data.readers.wflw`, which also validates it, against `numpy.loadtxt` of the two main lists' numbers alone.
 
 Packing: `kfacealign.data.pack` (read, decode, crop, write) against `cv2.imdecode` of the same JPEGs, already in memory, on
 one core.
@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 
 from kfacealign import data, schemes
-from kfacealign.data.synthetic import SyntheticFaces
-from kfacealign.data.wflw import LISTS, SUBSET_LISTS, SUBSETS
+from kfacealign.data.rendered.synthetic import SyntheticFaces
+from kfacealign.data.readers.wflw import LISTS, SUBSET_LISTS, SUBSETS
 
 COUNTS = {"train": 7500, "test": 2500}
 

@@ -21,7 +21,7 @@ from rich.table import Table
 
 import kfacealign as kfa
 from kfacealign.data.frames import VideoFile
-from kfacealign.data.synthetic import background
+from kfacealign.data.rendered.synthetic import background
 from kfacealign.detect import HaarDetector
 from kfacealign.tracking import FaceTracker, OneEuro
 
@@ -112,11 +112,11 @@ def main():
         table.add_column(column, justify="right")
     for name in ("raw", "landmarks"):
         landmarks = np.stack([getattr(face, name) for face in faces])
-        errors = np.asarray(kfa.evaluation.nme(truth[both], landmarks[both], model.scheme))
-        tremble = kfa.evaluation.jitter(landmarks, model.scheme, both, starts)
+        errors = np.asarray(kfa.metrics.nme(truth[both], landmarks[both], model.scheme))
+        tremble = kfa.metrics.jitter(landmarks, model.scheme, both, starts)
         label = "One-Euro" if name == "landmarks" else "as found"
         table.add_row(label, f"{errors.mean():.2f}", f"{errors.max():.2f}", f"{tremble:.3f}")
-    table.add_row("truth", "", "", f"{kfa.evaluation.jitter(truth, model.scheme, there, starts_of_truth):.3f}")
+    table.add_row("truth", "", "", f"{kfa.metrics.jitter(truth, model.scheme, there, starts_of_truth):.3f}")
     console.print(table)
     total, work = seconds.pop("total"), 1000 * seconds.pop("processor") / len(faces)
     parts = ", ".join(f"{name} {1000 * value / len(faces):.2f}" for name, value in seconds.items())

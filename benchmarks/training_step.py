@@ -13,11 +13,11 @@ import statistics
 import tempfile
 import time
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 import kfacealign as kfa
+from kfacealign.backend import keras
 
 VARIANTS = {"narrow": {"width": 64, "decimal_width": 96}, "tiny": {}, "small": {"stacks": 2}, "base": {"stacks": 4}}
 

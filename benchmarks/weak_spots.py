@@ -22,8 +22,8 @@ from rich.progress import track
 from rich.table import Table
 
 import kfacealign as kfa
-from kfacealign import geometry
-from kfacealign.data.synthetic import SKIN, SyntheticFaces, sample
+from kfacealign import geometry, photo
+from kfacealign.data.rendered.synthetic import SKIN, SyntheticFaces, sample
 from kfacealign.evaluation.comparison import bootstrap_interval
 from kfacealign.files import replacing
 
@@ -103,9 +103,7 @@ def measured(model, numbers, seed, size):
         faces = [source.render(number) for number in numbers[start : start + BATCH]]
         points = np.stack([face.landmarks[scheme] for face in faces])
         squares = [geometry.square_box(box, model.enlarge) for box in geometry.landmark_box(points)]
-        crops, matrices = zip(*(geometry.crop(face.image, box, model.input_size) for face, box in zip(faces, squares)))
-        found = model.align(np.stack(crops), verbose=0)[0] * model.input_size
-        predicted.append(geometry.apply_affine(geometry.invert_affine(np.stack(matrices)), found))
+        predicted.append(photo.align_squares(model, [face.image for face in faces], squares)[0])
         truth.append(points)
     names = [str(number) for number in numbers]
     return kfa.evaluation.report(np.concatenate(truth), np.concatenate(predicted), model.scheme, names=names)

@@ -18,19 +18,19 @@ import logging
 from pathlib import Path
 
 import kfacealign as kfa
+from kfacealign.backend import keras
 
 import cv2
-import keras  # after kfacealign, which keeps the backend's notices off the console
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from kfacealign import models
-from kfacealign.commands.export import read_calibration, size
-from kfacealign.deploy.benchmark import measured
-from kfacealign.deploy.exporter import calibration_crops
-from kfacealign.deploy.inspection import delegated_nodes
-from kfacealign.deploy.parity import compare
+from kfacealign.cli.export import read_calibration, size
+from kfacealign.deploy.measure.benchmark import measured
+from kfacealign.deploy.exporting.exporter import calibration_crops
+from kfacealign.deploy.measure.inspection import delegated_nodes
+from kfacealign.deploy.measure.parity import compare
 from kfacealign.files import replacing
 from kfacealign.quiet import quiet
 

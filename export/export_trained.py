@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 import kfacealign as kfa
-from kfacealign.commands.export import size
-from kfacealign.deploy.parity import MOVED, compare
+from kfacealign.cli.export import size
+from kfacealign.deploy.measure.parity import MOVED, compare
 
 FILES = {
     "saved_model": "float32",

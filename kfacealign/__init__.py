@@ -1,26 +1,12 @@
-"""kfacealign: facial landmark alignment in Keras 3."""
+"""kfacealign: facial landmark alignment in Keras 3.
 
-from kfacealign.quiet import quiet
+Everything is imported when it is first used, so that a program which only runs a `.tflite` file needs no Keras; what there
+is stands in `__init__.pyi`. A `.keras` file of this package loads by `kfacealign.load`; before
+`keras.saving.load_model`, import `kfacealign.models`, which makes its classes known to Keras.
+"""
 
-with quiet():  # notices that backends print when they start
-    import keras  # noqa: F401
+import lazy_loader
 
-from kfacealign import codecs, data, deploy, evaluation, layers, losses, models, presets, schemes, training
-from kfacealign.presets import from_preset
+from kfacealign.version import __version__ as __version__
 
-__version__ = "0.1.0"
-
-__all__ = [
-    "__version__",
-    "codecs",
-    "data",
-    "deploy",
-    "evaluation",
-    "from_preset",
-    "layers",
-    "losses",
-    "models",
-    "presets",
-    "schemes",
-    "training",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -2,6 +2,6 @@
 
 import sys
 
-from kfacealign.cli import main
+from kfacealign.cli.main import main
 
 sys.exit(main())

@@ -41,7 +41,7 @@ def _cascade(name):
     folder = getattr(getattr(cv2, "data", None), "haarcascades", "")
     path = os.path.join(folder, f"haarcascade_{name}.xml")
     if not hasattr(cv2, "CascadeClassifier") or not os.path.exists(path):
-        raise RuntimeError(
+        raise ImportError(
             f"OpenCV {cv2.__version__} has no haarcascade_{name}.xml (versions from 5 on dropped it): "
             "install opencv-python-headless<5, or give face boxes of your own"
         )
@@ -71,7 +71,7 @@ class HaarDetector:
         min_neighbors: how many overlapping detections make a face; more means fewer faces, and fewer false ones.
 
     Raises:
-        RuntimeError: this OpenCV has no cascades.
+        ImportError: this OpenCV has no cascades.
 
     Example:
         >>> boxes = HaarDetector().boxes(image)
@@ -123,3 +123,19 @@ class HaarDetector:
         found = np.concatenate([self._detect(self._profile, gray), mirrored])
         centre, half = (found[:, :2] + found[:, 2:]) / 2, (found[:, 2:] - found[:, :2]) / 2 * _PROFILE_SCALE
         return np.concatenate([centre - half, centre + half], axis=-1)
+
+
+def find_faces(image: np.ndarray, detector: "HaarDetector | None" = None) -> np.ndarray:
+    """The boxes of the faces in an image, brows to chin and ear to ear, as crops are made of them.
+
+    Args:
+        image: as of `HaarDetector.boxes`.
+        detector: anything with its `boxes`; None makes a `HaarDetector`.
+
+    Returns:
+        (N, 4) float32 x0, y0, x1, y1 in image coordinates, the largest first; N may be 0.
+
+    Raises:
+        ValueError: the image is none by its shape. ImportError: there is no detector in this OpenCV.
+    """
+    return face_box((detector or HaarDetector()).boxes(image)).reshape(-1, 4)

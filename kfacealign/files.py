@@ -1,9 +1,11 @@
-"""Files and folders that appear whole or not at all."""
+"""Files and folders that appear whole or not at all, and what an image file is called."""
 
 import os
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 
 
 @contextmanager

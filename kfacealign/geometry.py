@@ -129,6 +129,20 @@ def invert_affine(matrix):
     return np.concatenate([linear, -linear @ matrix[..., 2:]], axis=-1)
 
 
+def from_crop(landmarks, matrix, size):
+    """Landmarks in crop coordinates -> image coordinates.
+
+    Args:
+        landmarks: (..., K, 2), crop coordinates.
+        matrix: (..., 2, 3), the crop's map from image coordinates to crop pixels, as `crop` returns it.
+        size: side of the crop in pixels.
+
+    Returns:
+        Image coordinates of the landmarks' shape and dtype.
+    """
+    return apply_affine(invert_affine(matrix), landmarks * size)
+
+
 def length_scale(matrix):
     """How much longer an affine map makes lengths, `sqrt(|det A|)`: exact for every direction of a similarity transform.
 

@@ -15,6 +15,10 @@ follows from the parts, which are mirrored in themselves or with their counterpa
 """
 
 import dataclasses
+import functools
+import json
+from collections.abc import Iterable
+from importlib import resources
 
 import numpy as np
 
@@ -24,13 +28,13 @@ class Contour:
     """A line to draw: point indices in order; `closed` joins the last to the first."""
 
     name: str
-    points: tuple
+    points: tuple[int, ...]
     closed: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Scheme:
-    """A landmark scheme of K points.
+    """A landmark scheme of K points, checked when it is made.
 
     Attributes:
         name: as in `schemes.get(name)`.
@@ -40,35 +44,83 @@ class Scheme:
         contours: lines to draw.
         eye_corners: outer corners of the left and the right eye, or None.
         pupils: two groups of points whose means are the pupils' centres, or None.
+
+    Raises:
+        ValueError: a name stands twice, `mirror` is no permutation or not its own inverse, or an index is that of no
+            point; the message names the first that is wrong.
     """
 
     name: str
-    point_names: tuple
-    mirror: tuple
-    regions: dict
-    contours: tuple
-    eye_corners: tuple | None
-    pupils: tuple | None
+    point_names: tuple[str, ...]
+    mirror: tuple[int, ...]
+    regions: dict[str, tuple[int, ...]]
+    contours: tuple[Contour, ...]
+    eye_corners: tuple[int, int] | None
+    pupils: tuple[tuple[int, ...], tuple[int, ...]] | None
+
+    def __post_init__(self):
+        self._check_names()
+        self._check_mirror()
+        self._check_indices("eye_corners", self.eye_corners or ())
+        for group in self.pupils or ():
+            self._check_indices("pupils", group)
+        for region, points in self.regions.items():
+            self._check_indices(f"region {region!r}", points)
+        for contour in self.contours:
+            self._check_indices(f"contour {contour.name!r}", contour.points)
+
+    def _check_names(self):
+        seen = {}
+        for point, name in enumerate(self.point_names):
+            if name in seen:
+                raise ValueError(f"scheme {self.name!r}: points {seen[name]} and {point} are both called {name!r}")
+            seen[name] = point
+
+    def _check_mirror(self):
+        points = self.num_points
+        if len(self.mirror) != points:
+            raise ValueError(f"scheme {self.name!r}: mirror has {len(self.mirror)} entries for {points} points")
+        self._check_indices("mirror", self.mirror)
+        seen = {}
+        for point, other in enumerate(self.mirror):
+            if other in seen:
+                raise ValueError(f"scheme {self.name!r}: mirror is no permutation, points {seen[other]} and {point} both become {other}")
+            seen[other] = point
+        for point, other in enumerate(self.mirror):
+            if self.mirror[other] != point:
+                raise ValueError(
+                    f"scheme {self.name!r}: mirror is not its own inverse, point {point} becomes {other} and {other} becomes "
+                    f"{self.mirror[other]}"
+                )
+
+    def _check_indices(self, what: str, indices: Iterable):
+        for index in indices:
+            if not (isinstance(index, int | np.integer) and not isinstance(index, bool) and 0 <= index < self.num_points):
+                raise ValueError(
+                    f"scheme {self.name!r}: {what} holds {index!r}, expected whole numbers from 0 to {self.num_points - 1}"
+                )
 
     @property
-    def num_points(self):
+    def num_points(self) -> int:
         """K."""
         return len(self.point_names)
 
     @property
-    def mean_shape(self):
-        """(K, 2) float32, crop coordinates: the landmarks' box is centred in the crop and fills 80 % of it."""
-        from kfacealign.data import face3d
+    def mean_shape(self) -> np.ndarray | None:
+        """(K, 2) float32, crop coordinates: the landmarks' box is centred in the crop and fills 80 % of it.
 
-        return face3d.mean_shape(self.name)
+        It is the rendered face at rest, in stored numbers; a scheme that is not of this package has none.
+        """
+        shape = mean_shapes().get(self.name)
+        return None if shape is None or len(shape) != self.num_points else np.array(shape, np.float32)
 
     @property
-    def default_normalizer(self):
+    def default_normalizer(self) -> str:
         """Name of the normaliser that errors are divided by where nothing else is said: `inter_ocular`, or `box`."""
         return self.normalizers()[0]
 
-    def normalizers(self):
-        """Names of the normalisers that this scheme's points define, see `kfacealign.evaluation.metrics`."""
+    def normalizers(self) -> tuple[str, ...]:
+        """Names of the normalisers that this scheme's points define, see `kfacealign.metrics.errors`."""
         eyes = ("inter_ocular",) if self.eye_corners else ()
         pupils = ("inter_pupil",) if self.pupils else ()
         return (*eyes, *pupils, "box", "diagonal", "image")
@@ -298,7 +350,13 @@ MENPO39 = _scheme(
 SCHEMES = {scheme.name: scheme for scheme in (WFLW98, IBUG68, COFW29, AFLW19, JD106, MENPO39)}
 
 
-def get(scheme):
+@functools.cache
+def mean_shapes() -> dict[str, list]:
+    """Name of a scheme -> its mean shape, K pairs of numbers."""
+    return json.loads((resources.files("kfacealign") / "mean_shapes.json").read_text(encoding="utf-8"))
+
+
+def get(scheme: str | Scheme) -> Scheme:
     """The scheme of this name; a `Scheme` is returned as it is.
 
     Raises:

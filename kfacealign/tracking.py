@@ -6,7 +6,7 @@ import time
 import numpy as np
 
 from kfacealign import geometry
-from kfacealign.detect import HaarDetector, face_box
+from kfacealign.detect import HaarDetector, find_faces
 
 SMALLEST = 12  # pixels: the longer side of the landmarks' box; less is no face
 GROWTH = 1.8  # most that the box may grow or shrink by from frame to frame
@@ -146,7 +146,7 @@ class FaceTracker:
     def _find(self, image):
         """The face that the detector finds, as `_read` gives it, or None."""
         start = time.perf_counter()
-        boxes = face_box(self.detector.boxes(image))[:CANDIDATES]
+        boxes = find_faces(image, self.detector)[:CANDIDATES]
         self.detections += 1
         self.seconds["detecting"] += time.perf_counter() - start
         for box in boxes:
@@ -188,7 +188,7 @@ class FaceTracker:
         self.seconds["model"] += time.perf_counter() - middle
         if not np.isfinite(landmarks).all() or not np.isfinite(scores).all():
             return None
-        landmarks = geometry.apply_affine(geometry.invert_affine(matrix), landmarks * self.input_size)
+        landmarks = geometry.from_crop(landmarks, matrix, self.input_size)
         low, high = landmarks.min(0), landmarks.max(0)
         extent, centre = (high - low).max(), (low + high) / 2
         if extent < SMALLEST or (centre < 0).any() or (centre > image.shape[1::-1]).any():

@@ -2,7 +2,7 @@
 
     python recipes/preset_lotr.py --data-dir YTF68 --out runs/preset_lotr   # 128 px, on a CPU
     python recipes/preset_lotr.py --data-dir YTF68 --input-size 256 --epochs 60 --drops 40 54 --out runs/gpu
-    python recipes/preset_lotr.py --preset quick --out runs/preset_lotr_quick                    # rendered faces only, to try it
+    python recipes/preset_lotr.py --scale quick --out runs/preset_lotr_quick                    # rendered faces only, to try it
 
     python benchmarks/weak_spots.py runs/preset_lotr/model.keras
     kfacealign presets make lotr_m_ibug68 --model runs/preset_lotr/model.keras --data-dir YTF68
@@ -14,12 +14,17 @@ read for longer than these epochs last.
 from pathlib import Path
 
 import kfacealign as kfa
-from kfacealign.presets import training
+from kfacealign.training import rendered_and_real
 
+# The queries are told apart from the start, there is no dropout, and the optimiser is Adam, not LAMB: the training is short
+# (docs/results.md).
 PAPER = {
     "dataset": "pts",
     "backbone_weights": "runs/preset_pipnet/model.keras",
+    "begin_with": None,
     "loss": "smooth_wing",
+    "dropout": 0.0,
+    "query_stddev": 1.0,
     "input_size": 128,
     "epochs": 40,
     "warmup_epochs": 0,
@@ -27,19 +32,16 @@ PAPER = {
     "learning_rate": 1e-3,
     "drops": (28, 36),
 }
-QUICK = {**PAPER, "dataset": "synthetic68", "epochs": 6, "drops": (4,)}
-# The queries are told apart from the start, there is no dropout, and the optimiser is Adam, not LAMB: the training is short
-# (docs/results.md).
-QUERY_STDDEV, DROPOUT = 1.0, 0.0
+QUICK = {"dataset": "synthetic68", "epochs": 6, "drops": (4,)}
 VIEWS = {"translation": 16 / 256, "rotation": 18.0, "scale": (0.88, 1.14), "color": (0.7, 1.3), "brightness": 0.1, "gray": 0.05}
 
 
 def recipe():
-    settings = kfa.training.parse_settings(__doc__, ("preset_lotr",), PAPER, QUICK, groups=("weights", "loss", "begin"))
+    settings = kfa.training.parse_settings(__doc__, PAPER, QUICK)
     weights = settings.backbone_weights
     if weights not in (None, "imagenet") and not Path(weights).is_file():
         raise ValueError(f"{weights} is missing: train it by recipes/preset_pipnet.py, or name another with --backbone-weights")
-    faces, sources = training.rendered_and_real(settings)
+    faces, sources = rendered_and_real.rendered_and_real(settings)
 
     def build():
         return kfa.models.LOTR(
@@ -48,13 +50,13 @@ def recipe():
             input_size=settings.input_size,
             loss=kfa.training.LOSSES[settings.loss](),
             backbone_weights=weights,
-            dropout=DROPOUT,
-            query_stddev=QUERY_STDDEV,
+            dropout=settings.dropout,
+            query_stddev=settings.query_stddev,
         )
 
     views = kfa.data.RandomView.paper(faces.scheme, **VIEWS, occlusion_probability=0.2)
-    kfa.training.run(build, faces, views, settings)
-    training.write_facts(settings, sources, views)
+    kfa.training.run(build, faces, views, settings, load=kfa.load, export=kfa.deploy.export)
+    rendered_and_real.write_facts(settings, sources, views)
 
 
 if __name__ == "__main__":

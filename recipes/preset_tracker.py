@@ -3,7 +3,7 @@
     python recipes/preset_tracker.py --data-dir YTF68 --out runs/preset_tracker   # 128 px, on a CPU
     python recipes/preset_tracker.py --data-dir YTF68 --input-size 256 --epochs 60 --drops 40 54 --out runs/gpu
     python recipes/preset_tracker.py --data-dir YTF68 --detector MODEL.keras --out runs/preset_tracker   # only the tracker
-    python recipes/preset_tracker.py --preset quick --data-dir YTF68 --out runs/preset_tracker_quick   # to try it
+    python recipes/preset_tracker.py --scale quick --data-dir YTF68 --out runs/preset_tracker_quick   # to try it
 
     python benchmarks/weak_spots.py runs/preset_tracker/model.keras
     kfacealign presets make tracker_1d_ibug68 --model runs/preset_tracker/model.keras --data-dir YTF68 --clips
@@ -15,13 +15,16 @@ in OUT/detector. With --detector the flags of epochs, drops and rate are those o
 import argparse
 from pathlib import Path
 
-import keras
-
 import kfacealign as kfa
-from kfacealign.presets import training
+from kfacealign.training import rendered_and_real
 
 PAPER = {
     "dataset": "pts",
+    "detector": None,
+    "gamma": 0.4,
+    "stacks": 1,
+    "width": 64,
+    "lam": 0.3,
     "input_size": 128,
     "epochs": 24,
     "warmup_epochs": 5,
@@ -29,9 +32,8 @@ PAPER = {
     "learning_rate": 1e-3,
     "drops": (17, 22),
 }
-QUICK = {**PAPER, "epochs": 2, "warmup_epochs": 1, "drops": ()}
-NETWORK = {"stacks": 1, "width": 64, "gamma": 0.4}
-LAMBDA = 0.3
+QUICK = {"epochs": 2, "warmup_epochs": 1, "drops": ()}
+NETWORK = ("gamma", "stacks", "width", "input_size")
 FRAMES = 3
 CLIPS = {"clips": 72, "frames": 12}
 # The second stage, which trains the detector further; a batch is of clips.
@@ -45,15 +47,16 @@ VIEWS = {"translation": 16 / 256, "rotation": 18.0, "scale": (0.88, 1.14), "colo
 
 def train_detector(settings, views):
     """The path of the trained detector, and the sources it was trained on."""
-    faces, sources = training.rendered_and_real(settings)
+    faces, sources = rendered_and_real.rendered_and_real(settings)
     out = Path(settings.out) / "detector"
     finished = out / "model.keras"
     if not (settings.resume and finished.exists()):
 
         def build():
-            return kfa.models.AttentiveHeatmap1D(faces.scheme, input_size=settings.input_size, **NETWORK)
+            return kfa.models.AttentiveHeatmap1D(faces.scheme, **{name: getattr(settings, name) for name in NETWORK})
 
-        kfa.training.run(build, faces, views, argparse.Namespace(**{**vars(settings), "out": str(out)}))
+        first = argparse.Namespace(**{**vars(settings), "out": str(out)})
+        kfa.training.run(build, faces, views, first, export=kfa.deploy.export)
     return finished, sources
 
 
@@ -65,24 +68,24 @@ def recipe():
     views = kfa.data.RandomView.paper(videos.scheme, **VIEWS, occlusion_probability=0.2)
     if settings.detector is None:
         detector, sources = train_detector(settings, views)
-        second = argparse.Namespace(**{**vars(settings), **TRACKING[settings.preset]})
+        second = argparse.Namespace(**{**vars(settings), **TRACKING[settings.scale]})
         before = f"{settings.epochs} of the detector on stills"
     else:
         second = parsed(*SECOND)
         detector, sources, before = settings.detector, [], f"a detector that was trained before ({settings.detector})"
-    videos, more = training.rendered_and_real_clips(videos, "data/synthetic_clips68", **CLIPS)
+    videos, more = rendered_and_real.rendered_and_real_clips(videos, "data/synthetic_clips68", **CLIPS)
 
     def build():
-        trained = keras.saving.load_model(detector, compile=False)
-        return kfa.models.AttentiveHeatmap1DTracker(trained, lam=LAMBDA, width=NETWORK["width"])
+        trained = kfa.load(detector)
+        return kfa.models.AttentiveHeatmap1DTracker(trained, lam=settings.lam, width=settings.width)
 
-    kfa.training.run_clips(build, videos, views, second, frames=FRAMES)
+    kfa.training.run_clips(build, videos, views, second, frames=FRAMES, export=kfa.deploy.export_step)
     stages = f"{before}, {second.epochs} of the tracker on clips of {FRAMES} frames"
-    training.write_facts(settings, clips_and_stills(sources, more), views, epochs=stages)
+    rendered_and_real.write_facts(settings, clips_and_stills(sources, more), views, epochs=stages)
 
 
 def parsed(paper, quick):
-    return kfa.training.parse_settings(__doc__, ("preset_tracker",), paper, quick, groups=("detector",))
+    return kfa.training.parse_settings(__doc__, paper, quick)
 
 
 def clips_and_stills(stills, clips):

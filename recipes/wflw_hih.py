@@ -1,7 +1,7 @@
 """HIH on WFLW: Lan et al., "HIH: Towards More Accurate Face Alignment via Heatmap in Heatmap", Sec. IV-A.3.
 
     python recipes/wflw_hih.py --data-dir WFLW                       # the paper's settings, for a GPU
-    python recipes/wflw_hih.py --dataset synthetic --preset quick    # minutes on a CPU, no download
+    python recipes/wflw_hih.py --dataset synthetic --scale quick     # minutes on a CPU, no download
     python recipes/wflw_hih.py --dataset pts --data-dir FOLDER       # your own images with .pts files
 """
 
@@ -17,7 +17,9 @@ VARIANTS = {
     "narrow": {"stacks": 1, "width": 64, "decimal_size": 4, "decimal_width": 96, "alpha": 1.0, "enlarge": 1.08},
 }
 PAPER = {
+    "dataset": "wflw",
     "variant": "base",
+    "begin_with": None,
     "input_size": 256,
     "epochs": 60,
     "warmup_epochs": 0,
@@ -35,18 +37,21 @@ QUICK = {
     "drops": (10, 12),
 }
 # Few epochs cannot overfit: gentler views let a quick run get further.
-GENTLE = functools.partial(kfa.data.RandomView, translation=8 / 256, rotation=10.0, occlusion_probability=0.1, blur_probability=0.0)
+GENTLE = functools.partial(
+    kfa.data.RandomView, translation=8 / 256, rotation=10.0, occlusion_probability=0.1, blur_probability=0.0
+)
 VIEWS = {"paper": kfa.data.RandomView, "quick": GENTLE}
 
 
 def recipe():
-    settings = kfa.training.parse_settings(__doc__, VARIANTS, PAPER, QUICK, groups=("begin",))
-    faces = kfa.training.load_dataset(settings)
+    settings = kfa.training.parse_settings(__doc__, PAPER, QUICK, variants=VARIANTS)
+    faces = kfa.data.load_dataset(settings.dataset, settings.data_dir, scheme=settings.scheme)
 
     def build():
         return kfa.models.HIH(faces.scheme, input_size=settings.input_size, **VARIANTS[settings.variant])
 
-    kfa.training.run(build, faces, VIEWS[settings.preset](scheme=faces.scheme.name), settings)
+    views = VIEWS[settings.scale](scheme=faces.scheme.name)
+    kfa.training.run(build, faces, views, settings, load=kfa.load, export=kfa.deploy.export)
 
 
 if __name__ == "__main__":

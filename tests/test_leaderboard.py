@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 import kfacealign as kfa
-from kfacealign.data.synthetic import SyntheticFaces
+from kfacealign.data.rendered.synthetic import SyntheticFaces
 from kfacealign.evaluation.comparison import bootstrap_interval
-from kfacealign.presets.making import read_weak_spots
-from kfacealign.training.run import describe
+from kfacealign.presets.bundling import read_weak_spots
 
 ROOT = Path(__file__).parents[1]
 
@@ -49,23 +48,6 @@ def test_rows_are_trained_alike_but_for_what_the_table_says(board):
     assert all("warm-up" in note for name, (*_, note) in found.items() if name in warmed)
     assert settings["LOTR-M"].backbone_weights == settings["PIPNet MobileNetV2"].backbone_weights == board.BACKBONE
     assert settings["HIH"].out == "runs/leaderboard/hih_0"
-
-
-def test_copies_of_the_other_benchmarks_runs_are_resumed(board):
-    """What those wrote, and what is asked for here, must agree word by word (`kfacealign.training.run.check_same`)."""
-    faces = types.SimpleNamespace(name="ytf68", scheme=kfa.schemes.get("ibug68"), train=range(917))
-    arguments = board.parse(["--data-dir", "x", "--every", "3"])
-    common = {"dataset": "ytf68", "scheme": "ibug68", "training faces": 917, "align": "box", "input_size": 128, "batch_size": 8}
-    common |= {"learning_rate": 0.001, "drops": [9, 11], "mixed_precision": False, "seed": 0}
-    written = {
-        "HIH": {"variant": "HIH", "warmup_epochs": 5},
-        "FAN, subpixel": {"variant": "continuous", "warmup_epochs": 5},
-        "attentive 1D heatmaps": {"variant": "1d_384_0.4_width64_stacks1_argmax_sigmaNone", "warmup_epochs": 5},
-    }
-    for name, its in written.items():
-        folder, _, changed, _ = board.methods(faces.scheme, arguments)[name]
-        described = describe(faces, board.settings_of(arguments, folder, changed, 0))
-        assert described == {**common, **its}
 
 
 def report_of(errors, names):

@@ -1,4 +1,4 @@
-"""Presets: making, loading and describing bundled models, and what `--model` means to the commands."""
+"""Presets: bundling, loading and describing bundled models, and what `--model` means to the commands."""
 
 import json
 import os
@@ -13,10 +13,11 @@ import pytest
 
 import kfacealign as kfa
 from kfacealign import models
-from kfacealign.cli import main
+from kfacealign.cli.main import main
 from kfacealign.codecs import Coordinates
 from kfacealign.losses import L2
-from kfacealign.presets import cards, half, making, store, training
+from kfacealign.presets import cards, float16, bundling, store
+from kfacealign.training import rendered_and_real
 
 TINY = "tiny_ibug68"
 FACTS = {
@@ -73,7 +74,7 @@ def made(tmp_path_factory, faces):
     (root / "run" / "facts.json").write_text(json.dumps(FACTS))
     (root / "run" / "weak_spots.json").write_text(json.dumps(SPOTS))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(making, "latency", measured)
+        patch.setattr(bundling, "latency", measured)
         arguments = ["presets", "make", TINY, "--model", root / "run/model.keras", "--data-dir", faces, "--out", root / "bundled"]
         assert main([str(argument) for argument in arguments]) == 0
     return root / "bundled", model
@@ -119,7 +120,7 @@ def test_both_files_say_what_the_model_says(bundled, made):
 
 
 def test_kernels_are_halved_and_vectors_are_not(bundled):
-    with zipfile.ZipFile(bundled / f"{TINY}.keras") as archive, h5py.File(archive.open(half.WEIGHTS)) as file:
+    with zipfile.ZipFile(bundled / f"{TINY}.keras") as archive, h5py.File(archive.open(float16.WEIGHTS)) as file:
         names = []
         file.visit(names.append)
         found = [file[name][()] for name in names if isinstance(file[name], h5py.Dataset)]
@@ -134,13 +135,13 @@ def test_a_weight_beyond_float16_is_refused(tmp_path):
     model = tiny()
     model.network.get_layer("points").kernel.assign(np.full((8, 136), 1e5, "float32"))
     with pytest.raises(ValueError, match="not finite in float16 .the largest is 100000"):
-        half.save_halved(model, tmp_path / "m.keras")
+        float16.save_halved(model, tmp_path / "m.keras")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_file_with_code_in_it_is_not_run(copied):
     whole = tiny(keras.layers.Lambda(lambda x: x + 0))
-    half.save_halved(whole, copied / f"{TINY}.keras")
+    float16.save_halved(whole, copied / f"{TINY}.keras")
     card = json.loads((copied / f"{TINY}.json").read_text())
     card["files"]["keras"]["sha256"] = store.checksum(copied / f"{TINY}.keras")
     (copied / f"{TINY}.json").write_text(json.dumps(card))
@@ -309,16 +310,16 @@ def test_what_cannot_be_made_is_one_line(made, faces, tmp_path, capsys):
 
 def test_rendered_and_real_faces_train_together(faces, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(training, "SYNTHETIC", {"train": 3, "test": 1, "seed": 0, "size": 64})
-    settings = kfa.training.parse_settings("", ("x",), {"dataset": "pts", "drops": ()}, {"drops": ()}, ["--data-dir", str(faces)])
-    found, sources = training.rendered_and_real(settings)
+    monkeypatch.setattr(rendered_and_real, "SYNTHETIC", {"train": 3, "test": 1, "seed": 0, "size": 64})
+    settings = kfa.training.parse_settings("", {"dataset": "pts"}, {}, argv=["--data-dir", str(faces)])
+    found, sources = rendered_and_real.rendered_and_real(settings)
     real = kfa.data.pts(faces)
     assert len(found.train) == 5 and found.name == "drawn" and found.normalizer == "inter_ocular"
     np.testing.assert_array_equal(found.train.landmarks[3:], real.train.landmarks)
     np.testing.assert_array_equal(found.test.landmarks, real.test.landmarks)
     assert sources == [
         {"name": "drawn", "faces": 2, "licence": "that of the dataset"},
-        {"name": training.RENDERING[0], "faces": 3, "licence": "Apache-2.0"},
+        {"name": rendered_and_real.RENDERING[0], "faces": 3, "licence": "Apache-2.0"},
     ]
 
 
@@ -328,7 +329,7 @@ def test_joined_faces_keep_the_attributes_that_all_have():
         flags = {name: np.full(count, value) for name, value in attributes.items()}
         return kfa.data.Faces("ibug68", ["a"] * count, landmarks, attributes=flags, occluded=occluded)
 
-    both = training.joined([some(2, np.ones((2, 68)), blur=True, pose=False), some(1, None, blur=False)])
+    both = rendered_and_real.joined([some(2, np.ones((2, 68)), blur=True, pose=False), some(1, None, blur=False)])
     assert both.attributes.keys() == {"blur"} and both.attributes["blur"].tolist() == [True, True, False]
     assert len(both) == 3 and both.occluded is None
 
@@ -340,21 +341,21 @@ def test_clips_joined_are_the_clips_of_both():
         return kfa.data.Clips(frames, np.arange(3 * count).reshape(count, 3), [f"{name}_{i}" for i in range(count)])
 
     first, second = clips(2, "a"), clips(1, "b")
-    both = training.joined_clips([first, second])
+    both = rendered_and_real.joined_clips([first, second])
     assert both.names == ["a_0", "a_1", "b_0"] and both.length == 3
     assert both[2].images == ["b0", "b1", "b2"] and both[1].images == ["a3", "a4", "a5"]
     np.testing.assert_array_equal(both[2].landmarks, second[0].landmarks)
     moving = kfa.data.moving_stills(first.frames, length=3)
     with pytest.raises(ValueError, match="clips with effects cannot be joined"):
-        training.joined_clips([moving, second])
+        rendered_and_real.joined_clips([moving, second])
 
 
 def test_facts_name_no_place_of_this_machine(tmp_path):
-    settings = kfa.training.parse_settings("", ("x",), {"drops": (), "epochs": 4}, {"drops": ()}, ["--out", str(tmp_path)])
+    settings = kfa.training.parse_settings("", {"epochs": 4}, {}, argv=["--out", str(tmp_path)])
     views = kfa.data.RandomView.paper("ibug68", scale=(0.9, 1.1))
     argv = ["/a/b/recipes/preset_x.py", "--data-dir", "/somewhere/else/ytf68", "--out", "runs/x", "--resume"]
-    path = training.write_facts(settings, [training.source(training.known("ytf68"), 5)], views, argv, epochs="4 and more")
-    facts = making.read_facts(path)
+    path = rendered_and_real.write_facts(settings, [rendered_and_real.source(rendered_and_real.known("ytf68"), 5)], views, argv, epochs="4 and more")
+    facts = bundling.read_facts(path)
     assert facts["command"] == "python recipes/preset_x.py --data-dir ytf68 --out runs/x"
     assert facts["epochs"] == "4 and more" and facts["seed"] == 0 and facts["augmentation"]["scale"] == [0.9, 1.1]
     assert facts["data"][0]["licence"] == "research use only"

@@ -57,10 +57,11 @@ def run(*command, cwd):
 
 def test_the_wheel_holds_the_package_and_its_data_and_nothing_else(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    here = {str(path.relative_to(ROOT)) for path in (ROOT / "kfacealign").rglob("*.py")}
+    sources = (path for path in (ROOT / "kfacealign").rglob("*") if path.suffix in (".py", ".pyi"))
+    here = {str(path.relative_to(ROOT)) for path in sources}
     bundled = (ROOT / "kfacealign" / "presets").glob("*.*")
     data = {str(path.relative_to(ROOT)) for path in bundled if path.suffix in (".json", ".md", ".keras", ".tflite")}
-    expected = here | data | {"kfacealign/evaluation/published.json"}
+    expected = here | data | {f"kfacealign/{name}" for name in ("py.typed", "mean_shapes.json", "evaluation/published.json")}
     metadata = {name for name in names if name.startswith(f"kfacealign-{kfa.__version__}.dist-info/")}
     assert names - metadata == expected
     assert any(name.endswith("LICENSE") for name in metadata)

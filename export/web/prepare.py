@@ -17,8 +17,9 @@ from pathlib import Path
 import cv2
 
 from kfacealign import schemes
-from kfacealign.commands.align import COORDINATES
-from kfacealign.deploy import inspection, metadata
+from kfacealign.cli.align import COORDINATES
+from kfacealign.deploy.measure import inspection
+from kfacealign.deploy import metadata
 from kfacealign.detect import face_box
 from kfacealign.drawing import segments
 from kfacealign.files import replacing

@@ -15,7 +15,7 @@ import zlib
 import numpy as np
 
 from kfacealign import geometry
-from kfacealign.data import alignment
+from kfacealign.data import five_points
 from kfacealign.data.images import read_image, split
 
 GREY = 128  # of the crop that stands in for an unreadable photograph
@@ -28,7 +28,7 @@ class Crops:
 
     The crop is the square around the face's box whose side is `enlarge` times the box's longer side, or, with
     `align="five_points"`, the square that turns the face upright and has its eyes, nose and mouth where the template of
-    `kfacealign.data.alignment` has them. Either way `matrices` take points into the crop and their inverse takes
+    `kfacealign.data.five_points` has them. Either way `matrices` take points into the crop and their inverse takes
     predictions back. A photograph that cannot be read gives a grey crop with weights 0 (its landmarks count nowhere), a
     warning and an entry in `failures`; with `strict` it raises.
 
@@ -71,9 +71,9 @@ class Crops:
         self.matrices = self._box_matrices()
         self.aligned = np.zeros(len(faces), bool)
         if align == "five_points":
-            self.aligned = alignment.usable(faces.landmarks, faces.weights, faces.scheme)
+            self.aligned = five_points.usable(faces.landmarks, faces.weights, faces.scheme)
             points = faces.landmarks[self.aligned]
-            self.matrices[self.aligned] = alignment.crop_matrices(points, faces.scheme, self.size, self.enlarge)
+            self.matrices[self.aligned] = five_points.crop_matrices(points, faces.scheme, self.size, self.enlarge)
         self.landmarks = faces.landmarks
         if len(faces):
             self.landmarks = geometry.apply_affine(self.matrices, faces.landmarks) / np.float32(self.size)

@@ -14,8 +14,8 @@ import time
 
 import cv2
 import numpy as np
+from kfacealign.files import IMAGE_SUFFIXES
 
-from kfacealign.data.pts import IMAGE_SUFFIXES
 
 KEPT = 8  # decoded frames that a reader remembers, as many as threads may ask for in another order
 OPEN = 4  # videos kept open at a time

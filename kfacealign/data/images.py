@@ -40,13 +40,13 @@ def read_image(reference):
     file, place = split(reference)
     suffix = os.path.splitext(file)[1].lower()
     if place is not None and suffix == ".mat":
-        from kfacealign.data import matlab
+        from kfacealign.data.readers import matlab
 
         return matlab.read_image(file, place)
     if place is not None and suffix == ".h5":
-        from kfacealign.data import packs
+        from kfacealign.data.readers import packed
 
-        return packs.read_image(file, place)
+        return packed.read_image(file, place)
     if place is not None and suffix in VIDEO_SUFFIXES:
         from kfacealign.data import frames
 

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.progress import track
 
 from kfacealign import geometry, schemes
-from kfacealign.data.crops import read_image
+from kfacealign.data.images import read_image
 from kfacealign.data.faces import Faces
-from kfacealign.detect import HaarDetector, face_box
+from kfacealign.detect import HaarDetector, find_faces
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 NAMED = 5  # images left out that a warning names before it only counts
@@ -146,12 +146,12 @@ def detect_boxes(images, detector):
     items = track(images.items(), "finding faces", console=console, transient=True, disable=not console.is_terminal)
     for name, path in items:
         try:
-            detected = detector.boxes(read_image(path))
+            boxes = find_faces(read_image(path), detector)
         except (OSError, ValueError) as error:
             missing[name] = getattr(error, "strerror", None) or str(error)
             continue
-        if len(detected):
-            found[name] = face_box(detected[0])
+        if len(boxes):
+            found[name] = boxes[0]
         else:
             missing[name] = "no face found"
     return found, missing

@@ -1,11 +1,10 @@
 """Random views of face crops: geometric and photometric augmentation whose landmarks follow the pixels."""
 
-import keras
 import numpy as np
-from keras import ops
 
+from kfacealign.backend import keras, ops
 from kfacealign import schemes
-from kfacealign.data import view_ops
+from kfacealign.data import image_ops
 
 # What one sample's uniform numbers decide, in order. "..._chosen" is compared with the probability, the rest is
 # mapped to the range. The order is part of the interface: the same numbers always give the same view.
@@ -234,12 +233,12 @@ class RandomView(keras.layers.Layer):
             if self.brightness:
                 chosen, limit = draw["brightness_chosen"] < self.brightness_probability, 255.0 * self.brightness
                 offset = ops.where(chosen, _between(draw["brightness"], -limit, limit), offset)
-            images = view_ops.adjust_color(images, gain, offset)
+            images = image_ops.adjust_color(images, gain, offset)
         if self.gray:
-            images = view_ops.to_gray(images, draw["gray_chosen"] < self.gray)
+            images = image_ops.to_gray(images, draw["gray_chosen"] < self.gray)
         if self.blur and self.blur_probability:
             chosen = draw["blur_chosen"] < self.blur_probability
-            images = view_ops.gaussian_blur(images, ops.where(chosen, draw["blur"] * (self.blur * side), 0.0))
+            images = image_ops.gaussian_blur(images, ops.where(chosen, draw["blur"] * (self.blur * side), 0.0))
         if self.occlusion and self.occlusion_probability:
             images = self._occlude(images, draw)
         return images
@@ -250,7 +249,7 @@ class RandomView(keras.layers.Layer):
         height = ops.where(chosen, draw["occlusion_height"] * self.occlusion, 0.0)
         x0, y0 = draw["occlusion_x"] * (1 - width), draw["occlusion_y"] * (1 - height)
         color = ops.stack([draw["occlusion_red"], draw["occlusion_green"], draw["occlusion_blue"]], axis=-1)
-        return view_ops.occlude(images, (x0, y0, x0 + width, y0 + height), 255.0 * color)
+        return image_ops.occlude(images, (x0, y0, x0 + width, y0 + height), 255.0 * color)
 
     def call(self, inputs, draws=None):
         images, landmarks = inputs
@@ -268,7 +267,7 @@ class RandomView(keras.layers.Layer):
 
         similarity = self._similarity(draw)
         if self.translation or self.rotation or self.scale is not None or self.flip:
-            images = view_ops.sample_affine(images, _inverse_in_pixels(*similarity, height, width))
+            images = image_ops.sample_affine(images, _inverse_in_pixels(*similarity, height, width))
         affine = _affine(*similarity, height, width)
         landmarks = self._reorder(_map_points(affine, landmarks), similarity[2] < 0)
         affine = ops.stack([ops.stack(row, axis=-1) for row in affine], axis=1)

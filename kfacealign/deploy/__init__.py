@@ -1,33 +1,11 @@
-"""Exporting aligners and running what was exported.
+"""Exporting aligners, running what was exported, measuring it, and making it small.
 
-Running a `.tflite` or `.onnx` file needs neither Keras nor TensorFlow, so the exporter is imported when it is first used.
+    exporting/      what writes SavedModels, TFLite and ONNX files
+    runtime/        what runs them; it needs neither Keras nor TensorFlow for a `.tflite` or `.onnx` file
+    measure/        parity, inspection, benchmark, error by layer
+    compression/    quantisation-aware training and pruning through tf-keras twins
 """
 
-from kfacealign.deploy.onnx_runtime import OnnxAligner
-from kfacealign.deploy.runtime import LiteRTAligner, SavedModelAligner, load
-from kfacealign.deploy.streaming import StreamingRuntime, export_step
+import lazy_loader
 
-__all__ = [
-    "LiteRTAligner",
-    "OnnxAligner",
-    "SavedModelAligner",
-    "StreamingRuntime",
-    "export",
-    "export_step",
-    "inference_model",
-    "load",
-    "quantization_report",
-    "report_table",
-]
-
-
-def __getattr__(name):
-    if name in ("export", "inference_model"):
-        from kfacealign.deploy import exporter
-
-        return getattr(exporter, name)
-    if name in ("quantization_report", "report_table"):
-        from kfacealign.deploy import quantization
-
-        return getattr(quantization, name)
-    raise AttributeError(f"module {__name__} has no attribute {name}")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

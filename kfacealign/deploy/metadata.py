@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from kfacealign import geometry
+from kfacealign.version import __version__
 
 NAME = "kfacealign"
 # Of what is in the JSON text; a key that changes its meaning raises it, a new key does not.
@@ -39,14 +40,12 @@ def describe(aligner, precision, flip=False, batch=1, licence=None, training_dat
     Raises:
         ValueError: there is no such detector.
     """
-    import kfacealign
-
     scheme, size = aligner.scheme, aligner.input_size
     number = "batch" if batch is None else batch
     return json.dumps(
         {
             "format_version": FORMAT_VERSION,
-            "kfacealign": kfacealign.__version__,
+            "kfacealign": __version__,
             "model": type(aligner).__name__,
             "precision": precision,
             **{key: value for key, value in further.items() if value is not None},

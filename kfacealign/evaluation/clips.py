@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.progress import track
 
 from kfacealign import geometry, schemes
-from kfacealign.data.clips import ClipCrops
-from kfacealign.evaluation.report import report
+from kfacealign.data.clip_batches import ClipCrops
+from kfacealign.evaluation.reports import report
 
 
 def evaluate_clips(model, clips, subsets=None, normalizer=None, thresholds=(8.0, 10.0), batch_size=1):
@@ -43,8 +43,8 @@ def evaluate_clips(model, clips, subsets=None, normalizer=None, thresholds=(8.0,
     for start in track(starts, "evaluating", console=console, transient=True, disable=not console.is_terminal):
         indices = np.arange(start, min(start + batch_size * length, len(crops)))
         images, _, counted = crops.batch(indices)
-        points = read_clips(model, images.reshape(-1, length, *images.shape[1:])) * crops.size
-        landmarks.append(geometry.apply_affine(geometry.invert_affine(crops.matrices[indices]), points))
+        points = read_clips(model, images.reshape(-1, length, *images.shape[1:]))
+        landmarks.append(geometry.from_crop(points, crops.matrices[indices], crops.size))
         weights.append(counted)
     frames = {name: in_frames(positions, len(crops.clips), length) for name, positions in (subsets or {}).items()}
     predicted, weights = np.concatenate(landmarks), np.concatenate(weights)

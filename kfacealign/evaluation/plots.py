@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from kfacealign import drawing, geometry, schemes
 from kfacealign.data.crops import read_image
-from kfacealign.evaluation.report import auc, ced
+from kfacealign.metrics.distribution import auc, ced
 from kfacealign.files import replacing
 
 SIDE = 224  # pixels of a face in the gallery

@@ -10,8 +10,8 @@ import json
 import re
 from importlib import resources
 
-from kfacealign.evaluation.placement import Placed, PlacedTable, Row
-from kfacealign.evaluation.report import auc, failure_rate
+from kfacealign.evaluation.published_tables import Placed, PlacedTable, Row
+from kfacealign.metrics.distribution import auc, failure_rate
 
 
 @dataclasses.dataclass(frozen=True)

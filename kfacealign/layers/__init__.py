@@ -1,5 +1,7 @@
 """Layers of the suite that a user can take away."""
 
+from kfacealign import backend  # isort: skip  # noqa: F401, imports Keras without its notices
+
 from kfacealign.layers.co_attention import CoAttention
 from kfacealign.layers.decimal_head import DecimalHeatmapHead
 from kfacealign.layers.gradient_reversal import GradientReversal

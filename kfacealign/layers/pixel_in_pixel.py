@@ -135,3 +135,34 @@ def features_at_cells(features, cells):
     first = ops.arange(ops.shape(features)[0], dtype="int32") * (height * width)
     flat = ops.reshape(features, (-1, channels))
     return ops.take(flat, places + ops.reshape(first, (-1, 1)), axis=0)
+
+
+def locate(codec, outputs):
+    """The winning `cells`, their `scores`, and the features `gathered` there."""
+    cells, scores = codec.locate(outputs["score"])
+    return {"cells": cells, "scores": scores, "gathered": features_at_cells(outputs["features"], cells)}
+
+
+@keras.saving.register_keras_serializable(package="kfacealign")
+class Locate(keras.layers.Layer):
+    """`score`, `features` -> the winning `cells`, their `scores`, and the features `gathered` there."""
+
+    def __init__(self, codec, **kwargs):
+        super().__init__(**{"dtype": "float32", "autocast": False, **kwargs})
+        self.codec = codec
+
+    def call(self, outputs):
+        return locate(self.codec, outputs)
+
+
+@keras.saving.register_keras_serializable(package="kfacealign")
+class OffsetsAtCells(keras.layers.Layer):
+    """`gathered` features -> the offset branches of a `PixelInPixelHead` there, by grouped convolutions or by products."""
+
+    def __init__(self, head, grouped, **kwargs):
+        super().__init__(**{"dtype": "float32", "autocast": False, **kwargs})
+        self.head = head
+        self.grouped = grouped
+
+    def call(self, outputs):
+        return (self.head.convolve_at_cells if self.grouped else self.head.at_cells)(outputs["gathered"])

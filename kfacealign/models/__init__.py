@@ -1,7 +1,10 @@
 """The models of the suite: one file a paper, and the baselines they are compared with."""
 
+from kfacealign import backend  # isort: skip  # noqa: F401, imports Keras without its notices
+
 from kfacealign.models.aligner import FaceAligner
 from kfacealign.models.coordnet import CoordNet
+from kfacealign.models.domain_adversarial import DomainAdversarialPIPNet
 from kfacealign.models.fan import FAN
 from kfacealign.models.heatmap1d import AttentiveHeatmap1D, Heatmap2D
 from kfacealign.models.heatmap1d_tracker import AttentiveHeatmap1DTracker, Heatmap2DTracker
@@ -18,6 +21,7 @@ __all__ = [
     "CNNFFN",
     "CoordNet",
     "DecodeLandmarks",
+    "DomainAdversarialPIPNet",
     "FAN",
     "FaceAligner",
     "HIH",

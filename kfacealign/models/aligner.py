@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from kfacealign import schemes
-from kfacealign.evaluation.metrics import NME
+from kfacealign.metrics.errors import NME
 from kfacealign.models.inference import DecodeLandmarks, InferencePart, flip_averaged
 from kfacealign.quiet import quiet
 

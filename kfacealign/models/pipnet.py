@@ -6,7 +6,7 @@ from keras import ops
 
 from kfacealign import schemes
 from kfacealign.codecs.pixel_in_pixel import OFFSET_WEIGHTS, PixelInPixel, nearest_neighbors
-from kfacealign.layers.pixel_in_pixel import PixelInPixelHead, features_at_cells
+from kfacealign.layers.pixel_in_pixel import Locate, OffsetsAtCells, PixelInPixelHead, features_at_cells, locate
 from kfacealign.models.aligner import FaceAligner, labels
 from kfacealign.models.backbones import backbone as make_backbone
 from kfacealign.models.inference import DecodeLandmarks, InferencePart
@@ -206,34 +206,3 @@ def to_stride(features, stride):
         features = keras.layers.BatchNormalization(name=f"down_{step}_norm")(features)
         features = keras.layers.ReLU(name=f"down_{step}_relu")(features)
     return features
-
-
-def locate(codec, outputs):
-    """The winning `cells`, their `scores`, and the features `gathered` there."""
-    cells, scores = codec.locate(outputs["score"])
-    return {"cells": cells, "scores": scores, "gathered": features_at_cells(outputs["features"], cells)}
-
-
-@keras.saving.register_keras_serializable(package="kfacealign")
-class Locate(keras.layers.Layer):
-    """`score`, `features` -> the winning `cells`, their `scores`, and the features `gathered` there."""
-
-    def __init__(self, codec, **kwargs):
-        super().__init__(**{"dtype": "float32", "autocast": False, **kwargs})
-        self.codec = codec
-
-    def call(self, outputs):
-        return locate(self.codec, outputs)
-
-
-@keras.saving.register_keras_serializable(package="kfacealign")
-class OffsetsAtCells(keras.layers.Layer):
-    """`gathered` features -> the offset branches of a `PixelInPixelHead` there, by grouped convolutions or by products."""
-
-    def __init__(self, head, grouped, **kwargs):
-        super().__init__(**{"dtype": "float32", "autocast": False, **kwargs})
-        self.head = head
-        self.grouped = grouped
-
-    def call(self, outputs):
-        return (self.head.convolve_at_cells if self.grouped else self.head.at_cells)(outputs["gathered"])

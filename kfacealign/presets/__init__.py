@@ -1,5 +1,5 @@
 """Bundled models: found by name, checked by their checksums, described by a card each."""
 
-from kfacealign.presets.store import DEFAULT, card, chosen, from_preset, names, path
+import lazy_loader
 
-__all__ = ["DEFAULT", "card", "chosen", "from_preset", "names", "path"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -124,7 +124,7 @@ def chosen(model=None, keras=False, console=None):
 
 def has_interpreter():
     """Whether TFLite files can be run here."""
-    from kfacealign.deploy.runtime import interpreter_class
+    from kfacealign.deploy.runtime.litert import interpreter_class
     from kfacealign.quiet import quiet
 
     try:

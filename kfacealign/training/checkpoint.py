@@ -4,8 +4,7 @@ import csv
 import json
 from pathlib import Path
 
-import keras
-
+from kfacealign.backend import keras
 from kfacealign.files import replacing
 
 

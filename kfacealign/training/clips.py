@@ -2,19 +2,19 @@
 
 from pathlib import Path
 
-import keras
 import numpy as np
 from rich.console import Console
 
-from kfacealign import data, evaluation
+from kfacealign import data, metrics
+from kfacealign.backend import keras
 from kfacealign.evaluation.clips import evaluate_clips
 from kfacealign.files import replacing
 from kfacealign.models.complexity import trainable_parameters
-from kfacealign.quiet import quiet
-from kfacealign.training.run import adam, describe, fit, start_or_resume
+from kfacealign.training.loop import adam, fit, start, start_or_resume
+from kfacealign.training.resuming import describe
 
 
-def run_clips(build, videos, views, settings, frames, optimizer=adam):
+def run_clips(build, videos, views, settings, *, frames, optimizer=adam, export=None):
     """Train, evaluate and export one tracker, as a recipe's settings say.
 
     Args:
@@ -24,9 +24,11 @@ def run_clips(build, videos, views, settings, frames, optimizer=adam):
         settings: what `kfacealign.training.parse_settings` returned; `batch_size` is in clips.
         frames: T, the length of the windows.
         optimizer: function from a learning rate to an optimiser.
+        export: what writes the trained step for deployment under TensorFlow, such as `kfacealign.deploy.export_step`; None
+            writes nothing.
 
     Writes to `settings.out`: `history.csv` and a checkpoint after every epoch; at the end `model.keras`,
-    `report.json` and, under TensorFlow, `step.tflite`.
+    `report.json` and, where it is exported, `step.tflite`.
 
     Returns:
         The trained tracker and the `Report` of all frames of the test windows.
@@ -35,20 +37,16 @@ def run_clips(build, videos, views, settings, frames, optimizer=adam):
         ValueError: the directory holds a run that is not resumed, or one of other settings; no video has so many frames.
     """
     console, out = Console(), Path(settings.out)
-    out.mkdir(parents=True, exist_ok=True)
-    with quiet():  # TensorFlow's search for a GPU
-        keras.utils.set_random_seed(settings.seed)
-    keras.config.set_dtype_policy("mixed_float16" if settings.mixed_precision else "float32")
-
+    start(settings)
     train, test = cut(videos.train, frames), cut(videos.test, frames)
-    model, history = start_or_resume(build, videos, settings, optimizer)
+    described = describe(videos, settings, views=views, frames=frames)
+    model, history = start_or_resume(build, settings, described, optimizer)
     announce(console, model, videos, (train, test), frames, history, settings)
     options = {"enlarge": model.enlarge, "cache": settings.cache, "strict": settings.strict}
     train, test = (data.ClipCrops(clips, model.input_size, **options) for clips in (train, test))
-    description = {**describe(videos, settings), "frames": frames}
-    fit(model, train, test, views, history, settings, description, pipeline=data.clip_pipeline)
+    fit(model, train, test, views, history, settings, described, pipeline=data.clip_pipeline)
     report = evaluate_clips(model, test, subsets=windows_of(test.clips, videos), normalizer=videos.normalizer)
-    finish(console, model, report, frames, out)
+    finish(console, model, report, frames, out, export)
     return model, report
 
 
@@ -92,18 +90,16 @@ def announce(console, model, videos, windows, frames, history, settings):
     console.print(f"writing to {settings.out}: a checkpoint and history.csv an epoch; --resume goes on after an interruption\n")
 
 
-def finish(console, model, report, frames, out):
+def finish(console, model, report, frames, out, export):
     """Writes the tracker, its report and its export, and says where they are."""
     with replacing(out / "model.keras") as temporary:
         model.save(temporary)
     written = [out / "model.keras", out / "history.csv", report.save(out / "report.json")]
-    if keras.config.backend() == "tensorflow":
-        from kfacealign import deploy
-
-        written.append(deploy.export_step(model, out / "step.tflite"))
+    if export is not None and keras.config.backend() == "tensorflow":
+        written.append(export(model, out / "step.tflite"))
     console.print(report.table())
     starts = np.arange(len(report.names)) % frames == 0
-    console.print(f"jitter {evaluation.jitter(report.predicted, report.scheme, starts=starts):.2f} %")
+    console.print(f"jitter {metrics.jitter(report.predicted, report.scheme, starts=starts):.2f} %")
     console.print("\nwritten:")
     for path in written:
         console.print(f"  {path}")

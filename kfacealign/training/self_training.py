@@ -13,24 +13,25 @@ import warnings
 import zipfile
 from pathlib import Path
 
-import keras
 import numpy as np
 from rich.console import Console
 from rich.table import Column, Table
 
 from kfacealign import data
+from kfacealign.backend import keras
 from kfacealign.data.faces import Faces
 from kfacealign.data.unlabelled import mixed
-from kfacealign.evaluation.report import heading, predict, shown
+from kfacealign.evaluation.reports import heading, predict, shown
 from kfacealign.files import replacing
 from kfacealign.training.checkpoint import read_state
-from kfacealign.training.run import adam, check_same, describe, run
+from kfacealign.training.loop import run
+from kfacealign.training.resuming import check_same, describe
 
 LABELS = "pseudo_labels.npz"
 NAMED = 5  # faces left out that a warning names before it only counts
 
 
-def self_train(build, faces, unlabelled, views, settings, optimizer=adam):
+def self_train(build, faces, unlabelled, views, settings, **options):
     """Rounds of training and pseudo-labelling; round k is a run of its own in `settings.out/round_k`.
 
     A killed training goes on with `settings.resume`: finished rounds are kept, and a round's pseudo-labels, saved
@@ -40,9 +41,10 @@ def self_train(build, faces, unlabelled, views, settings, optimizer=adam):
         build: function without arguments that makes the model, a `PIPNet`.
         faces: a `kfacealign.data.Dataset`: the labelled faces and the test.
         unlabelled: `Faces` whose landmarks are not read, see `kfacealign.data.image_folder` and `ignore_labels`.
-        views, optimizer: as of `kfacealign.training.run`.
+        views: as of `kfacealign.training.run`.
         settings: what `kfacealign.training.parse_settings` returned; `settings.tasks` are those of the rounds after
             the supervised one.
+        options: further arguments of `kfacealign.training.run`, the same for every round.
 
     Writes, besides what every round writes, `round_k/pseudo_labels.npz` (`names`, `landmarks` in image coordinates,
     `readable`) and `rounds.json`.
@@ -58,35 +60,36 @@ def self_train(build, faces, unlabelled, views, settings, optimizer=adam):
     tasks = list(settings.tasks)
     check(faces, unlabelled, tasks)
     rounds = [round_settings(settings, number, task) for number, task in enumerate((None, *tasks))]
-    finished = count_finished(faces, rounds)
+    finished = count_finished(faces, views, rounds)
 
     console, rows = Console(), []
     for number, own in enumerate(rounds):
         if number >= finished:
             console.rule(f"round {number}: " + ("supervised" if number == 0 else f"task {own.task} on pseudo-labels"))
             if number == 0:
-                run(build, faces, views, own, optimizer, prepare=try_tasks(tasks))
+                run(build, faces, views, own, prepare=try_tasks(tasks), **options)
             else:
                 labelled = pseudo_labelled(unlabelled, out / f"round_{number - 1}" / "model.keras", own)
-                train_round(build, faces, labelled, views, own, optimizer)
+                train_round(build, faces, labelled, views, own, options)
         rows.append({"round": number, "task": own.task, **figures(own.out)})
     write_rounds(console, out, faces, unlabelled, settings, rows)
     return keras.saving.load_model(Path(rounds[-1].out) / "model.keras"), rows
 
 
-def train_round(build, faces, labelled, views, settings, optimizer):
+def train_round(build, faces, labelled, views, settings, options):
     """One run on labelled and pseudo-labelled faces, the latter on `settings.task`."""
 
     def prepare(model):
         model.task = settings.task  # a checkpoint has none
 
     everyone = dataclasses.replace(faces, train=mixed(faces.train, labelled))
-    run(build, everyone, views, settings, optimizer, labels=("unlabelled",), box="file", prepare=prepare)
+    run(build, everyone, views, settings, labels=("unlabelled",), box="file", prepare=prepare, **options)
 
 
 def round_settings(settings, number, task):
-    """The settings of one round: the recipe's, in a directory of its own."""
-    return argparse.Namespace(**{**vars(settings), "out": str(Path(settings.out) / f"round_{number}"), "task": task})
+    """The settings of one round: the recipe's with the one task of the round, in a directory of its own."""
+    shared = {name: value for name, value in vars(settings).items() if name != "tasks"}
+    return argparse.Namespace(**{**shared, "out": str(Path(settings.out) / f"round_{number}"), "task": task})
 
 
 # === Checks ===
@@ -111,7 +114,7 @@ def try_tasks(tasks):
     return prepare
 
 
-def count_finished(faces, rounds):
+def count_finished(faces, views, rounds):
     """How many rounds, from the first on, are finished.
 
     Raises:
@@ -123,7 +126,7 @@ def count_finished(faces, rounds):
             f"{Path(rounds[0].out).parent} holds rounds of self-training: add --resume to go on with them, "
             "or name another directory with --out"
         )
-    done = [state is not None and is_finished(state, faces, own) for state, own in zip(begun, rounds)]
+    done = [state is not None and is_finished(state, faces, views, own) for state, own in zip(begun, rounds)]
     count = done.index(False) if False in done else len(done)
     for own, state in zip(rounds[count + 1 :], begun[count + 1 :]):
         if state is not None:
@@ -134,14 +137,15 @@ def count_finished(faces, rounds):
     return count
 
 
-def is_finished(state, faces, settings):
+def is_finished(state, faces, views, settings):
     """Whether a round has all its epochs and its report.
 
     Raises:
         ValueError: it was made with other settings.
     """
-    now = describe(faces, settings)
-    now.pop("training faces")  # those with pseudo-labels are known only when they are read
+    now = describe(faces, settings, views=views)
+    for name in ("train faces", "train labels"):
+        now.pop(name)  # those with pseudo-labels are known only when they are read
     check_same(state["settings"], now, settings.out)
     written = all((Path(settings.out) / name).exists() for name in ("model.keras", "report.json"))
     return written and len(state["history"]) >= settings.epochs

@@ -1,19 +1,18 @@
-"""The flags that recipes share, and the datasets they name."""
+"""The settings of a recipe, from its command line: every key of the paper's settings is a flag."""
 
 import argparse
 import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import keras
-
-from kfacealign import data, losses, schemes
+from kfacealign import losses, schemes
+from kfacealign.backend import keras
 from kfacealign.data import catalogue
 from kfacealign.models.backbones import BACKBONES
 from kfacealign.quiet import quiet
+from kfacealign.training.loop import OPTIMIZERS
 
-# Datasets that are rendered here, and the landmarks they have.
-RENDERED = {"synthetic": "wflw98", "synthetic68": "ibug68", "synthetic106": "jd106"}
-DATASETS = (*catalogue.LABELLED, *RENDERED)
 # What --loss names: losses of coordinates in pixels.
 LOSSES = {
     "smooth_wing": losses.SmoothWing,
@@ -22,146 +21,156 @@ LOSSES = {
     "l2": losses.L2,
     "smooth_l1": losses.SmoothL1,
 }
-# The embedded data of a quick run: faces rendered once, then read like any other dataset.
-SYNTHETIC = {"train": 1800, "test": 300, "seed": 0, "size": 256}
-# Other faces than those: what is rendered to be used without labels.
-SYNTHETIC_UNLABELLED = {"train": 900, "test": 0, "seed": 1, "size": 256}
 ALIGN = ("box", "five_points")
-DEFAULTS = {"dataset": "wflw", "scheme": "ibug68", "align": "box"}
 PARADIGMS = ("gsl", "uda", "gssl")
 METHODS = ("stc", "self-training", "dann")
-# Datasets whose training faces are of use without labels, beside those.
-UNLABELLED = ("folder", "pts", "synthetic", "wflw", "wflw68", "cofw", "300w", "aflw", "celeba")
+SCALES = ("paper", "quick")
+DEFAULTS = {"dataset": "wflw", "scheme": "ibug68", "align": "box", "warmup_epochs": 0, "drops": ()}
+# What `--help` says of a key that recipes share, and what its flag accepts; of other keys it is told by the value.
+FLAGS = {
+    "dataset": {"choices": catalogue.DATASETS, "help": "kfacealign datasets explains them; those called synthetic are rendered here"},
+    "scheme": {"choices": sorted(schemes.SCHEMES), "help": "landmark scheme of --dataset pts and csv"},
+    "align": {"choices": ALIGN, "help": "crop by the landmarks' box, or turned upright by eyes, nose and mouth"},
+    "input_size": {"type": int, "help": "side of the crops in pixels"},
+    "enlarge": {"type": float, "help": "side of the crops over the longer side of the landmarks' box"},
+    "warmup_epochs": {"type": int, "help": "epochs under L1 on the soft-argmax before the method's loss"},
+    "drops": {"type": int, "nargs": "*", "help": "epochs at which the learning rate drops tenfold"},
+    "optimizer": {"choices": tuple(OPTIMIZERS)},
+    "backbone": {"choices": BACKBONES},
+    "backbone_weights": {
+        "metavar": "WEIGHTS",
+        "help": "what the backbone begins with: 'imagenet' (downloaded once), 'none', or MODEL.keras",
+    },
+    "stride": {"type": int, "choices": (16, 32, 64, 128), "help": "pixels of the crop to a cell of the score map"},
+    "neighbors": {"type": int, "help": "neighbours that each landmark predicts; 0 for none"},
+    "loss": {"choices": tuple(LOSSES), "help": "penalty of a coordinate's error in pixels"},
+    "begin_with": {
+        "metavar": "MODEL",
+        "help": "a trained model of the same network to go on from: a .keras file or a preset's name",
+    },
+    "detector": {"metavar": "MODEL", "help": "the detector to begin with, a trained model (.keras); by default a new one"},
+    "paradigm": {
+        "choices": PARADIGMS,
+        "help": "gsl: labelled faces only; uda: also unlabelled ones of the domain that is tested; gssl: also unlabelled ones of "
+        "any other",
+    },
+    "method": {"choices": METHODS, "help": "how unlabelled faces are used"},
+    "unlabelled": {"metavar": "DIR", "help": "directory of the unlabelled faces"},
+    "unlabelled_dataset": {
+        "choices": catalogue.UNLABELLED,
+        "help": "what is in it: any images, faces found by the detector (folder), or a dataset whose labels are ignored",
+    },
+    "tasks": {"type": int, "nargs": "+", "help": "1, 2 or 3 for each round of self-training after the supervised one"},
+}
 
 
-def parse_settings(description, variants, paper, quick, argv=None, groups=()):
+def parse_settings(
+    description: str | None,
+    paper: Mapping[str, Any],
+    quick: Mapping[str, Any],
+    *,
+    variants: Iterable[str] = (),
+    datasets: Mapping[str, Mapping[str, Any]] | None = None,
+    flags: Mapping[str, Mapping[str, Any]] | None = None,
+    argv: Sequence[str] | None = None,
+) -> argparse.Namespace:
     """Settings of a recipe from its command line.
+
+    Every key of `paper` is a setting and a flag: `"stacks": 4` gives `--stacks`, which takes a whole number. A method's own
+    hyperparameters are keys like any other.
 
     Args:
         description: what `--help` begins with.
-        variants: names of the model's variants; of a single one there is no flag.
-        paper, quick: dicts of defaults, one for each `--preset`. Both give `input_size`, `epochs`, `warmup_epochs`,
-            `batch_size`, `learning_rate`, `drops`, with several variants `variant`, and a value for every flag of
-            the groups. Where they do not give them, `dataset` is "wflw", `scheme` "ibug68" and `align` "box"; where
-            a directory is named and the dataset is not, it is the paper's.
+        paper: the paper's settings: `input_size`, `epochs`, `batch_size`, `learning_rate`, and whatever the recipe reads
+            besides. Where they are not given, `dataset` is "wflw", `scheme` "ibug68", `align` "box", `warmup_epochs` 0 and
+            `drops` empty. With a key `paradigm` the flags of unlabelled faces come along, see `check_paradigm`.
+        quick: what `--scale quick` has instead. Where a directory is named and the dataset is not, it is the paper's.
+        variants: what `--variant` accepts; `variant` is then a key of `paper`.
+        datasets: for each dataset, what the paper says of it alone. A value of `quick` goes before it.
+        flags: for keys of the recipe's own, arguments of `add_argument` such as `help` or `choices`.
         argv: arguments; by default those of the process.
-        groups: the optional groups of flags, of "backbone", "weights" (those of the backbone, where it is no choice),
-            "loss", "begin" (a trained model of the same kind to go on from), "paradigm" and "detector" (the trained model
-            that a tracker begins with).
 
     Returns:
-        A namespace with these settings and `dataset`, `data_dir`, `scheme`, `align`, `seed`, `out`,
-        `resume`, `mixed_precision`, `strict`, `cache`, `preset`.
+        A namespace with these settings and `data_dir`, `seed`, `out`, `resume`, `mixed_precision`, `strict`, `cache`,
+        `scale`.
 
     Raises:
         ValueError: flags that exclude each other, or one that is missing.
     """
+    paper = {**DEFAULTS, **paper}
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_common(parser.add_argument, variants)
-    flags = {
-        "backbone": add_backbone,
-        "weights": add_weights,
-        "loss": add_loss,
-        "begin": add_begin,
-        "paradigm": add_paradigm,
-        "detector": add_detector,
-    }
-    for group in groups:
-        flags[group](parser.add_argument)
+    own = {**FLAGS, **(flags or {})}
+    if variants:
+        own["variant"] = {"choices": sorted(variants)}
+    for name, value in paper.items():
+        add_flag(parser, name, value, own.get(name, {}))
+    if "paradigm" in paper:
+        add_flag(parser, "unlabelled", None, own["unlabelled"])
+    add_common(parser)
+    parser.add_argument("--mixed-precision", action="store_true", help="float16 arithmetic, for GPUs")
     settings = parser.parse_args(argv)
     given = [name for name, value in vars(settings).items() if value is not None]
-    fill(settings, variants, {**DEFAULTS, **paper}, {**DEFAULTS, **quick})
-    if "begin_with" in given and hasattr(settings, "backbone_weights") and "backbone_weights" not in given:
+    fill(settings, paper, quick, datasets or {})
+    if "begin_with" in given and "backbone_weights" in paper and "backbone_weights" not in given:
         settings.backbone_weights = None  # not to be fetched or looked for, as all weights come from elsewhere
     if getattr(settings, "backbone_weights", None) == "none":
         settings.backbone_weights = None
-    if "paradigm" in groups:
+    if "paradigm" in paper:
         check_paradigm(settings, given)
     if settings.out is None:
-        names = [settings.dataset, settings.variant, getattr(settings, "backbone", None), getattr(settings, "method", None)]
-        settings.out = str(Path("runs") / "_".join(name for name in names if name))
+        named = (getattr(settings, name, None) for name in ("dataset", "variant", "backbone", "method"))
+        settings.out = str(Path("runs") / "_".join(name for name in named if name))
     return settings
 
 
-def add_common(add, variants):
-    """The flags of every recipe; `add` is a parser's `add_argument`."""
-    add("--dataset", choices=DATASETS, help="kfacealign datasets explains them; those called synthetic are rendered here")
+def add_flag(parser: argparse.ArgumentParser, name: str, value: Any, options: Mapping[str, Any]) -> None:
+    """The flag of a setting; without `type`, `choices` or `action` it takes what `value` is."""
+    options = dict(options)
+    if not {"type", "choices", "action", "nargs"} & set(options):
+        if isinstance(value, bool):
+            options["action"] = argparse.BooleanOptionalAction
+        elif isinstance(value, tuple | list):
+            options |= {"nargs": "*", "type": type(value[0]) if value else str}
+        elif isinstance(value, int | float):
+            options["type"] = type(value)
+    parser.add_argument(f"--{name.replace('_', '-')}", **options)
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """The flags that are no settings of the method."""
+    add = parser.add_argument
     add("--data-dir", help="the dataset's directory (synthetic faces are written to it; default data/DATASET)")
-    add("--scheme", choices=sorted(schemes.SCHEMES), help="landmark scheme of --dataset pts and csv")
-    add("--align", choices=ALIGN, help="crop by the landmarks' box, or turned upright by eyes, nose and mouth")
-    add("--preset", choices=("paper", "quick"), default="paper", help="'quick' is for minutes on a CPU")
-    if len(variants) > 1:
-        add("--variant", choices=sorted(variants))
-    add("--input-size", type=int, help="side of the crops in pixels")
-    add("--epochs", type=int)
-    add("--warmup-epochs", type=int, help="epochs under L1 on the soft-argmax before the method's loss")
-    add("--batch-size", type=int)
-    add("--learning-rate", type=float)
-    add("--drops", type=int, nargs="*", help="epochs at which the learning rate drops tenfold")
+    add("--scale", choices=SCALES, default="paper", help="'quick' is for minutes on a CPU")
     add("--seed", type=int, default=0)
     add("--out", help="directory of the results (default runs/DATASET_VARIANT...)")
     add("--resume", action="store_true", help="go on after the last finished epoch in --out")
-    add("--mixed-precision", action="store_true", help="float16 arithmetic, for GPUs")
     add("--strict", action="store_true", help="stop at an image that cannot be read instead of skipping it")
     add("--cache", default="memory", help="where crops are kept: 'memory' or a directory")
 
 
-def add_backbone(add):
-    add("--backbone", choices=BACKBONES)
-    add_weights(add)
-    add("--stride", type=int, choices=(16, 32, 64, 128), help="pixels of the crop to a cell of the score map")
-    add("--neighbors", type=int, help="neighbours that each landmark predicts; 0 for none")
-
-
-def add_weights(add):
-    add("--backbone-weights", metavar="WEIGHTS", help="what the backbone begins with: 'imagenet' (downloaded once), 'none', or MODEL.keras")
-
-
-def add_loss(add):
-    add("--loss", choices=LOSSES, help="penalty of a coordinate's error in pixels")
-
-
-def add_begin(add):
-    add("--begin-with", metavar="MODEL", help="a trained model of the same network to go on from: a .keras file or a preset's name")
-
-
-def add_detector(add):
-    add("--detector", metavar="MODEL", help="the detector to begin with, a trained model (.keras); by default a new one")
-
-
-def add_paradigm(add):
-    add(
-        "--paradigm",
-        choices=PARADIGMS,
-        help="gsl: labelled faces only; uda: also unlabelled ones of the domain that is tested; gssl: also unlabelled ones of any other",
-    )
-    add("--method", choices=METHODS, help="how unlabelled faces are used")
-    add("--unlabelled", help="directory of the unlabelled faces")
-    add(
-        "--unlabelled-dataset",
-        choices=UNLABELLED,
-        help="what is in it: any images, faces found by the detector (folder), or a dataset whose labels are ignored",
-    )
-    add("--tasks", type=int, nargs="+", help="1, 2 or 3 for each round of self-training after the supervised one")
-
-
-def fill(settings, variants, paper, quick):
-    """Puts the preset's defaults where no flag was given."""
-    preset = paper if settings.preset == "paper" else quick
-    if len(variants) == 1:
-        (settings.variant,) = variants
+def fill(
+    settings: argparse.Namespace,
+    paper: Mapping[str, Any],
+    quick: Mapping[str, Any],
+    datasets: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Puts the values of the scale, and of the dataset, where no flag was given."""
+    quick = quick if settings.scale == "quick" else {}
     # Who names a directory has a dataset in it, and does not want faces rendered there.
     named = {"dataset": settings.data_dir, "unlabelled_dataset": getattr(settings, "unlabelled", None)}
-    for name, value in preset.items():
-        if getattr(settings, name) is None:
-            setattr(settings, name, paper[name] if named.get(name) else value)
+    chosen = {name: value for name, value in quick.items() if not named.get(name)}
+    dataset = settings.dataset or {**paper, **chosen}["dataset"]
+    for name, value in {**paper, **datasets.get(dataset, {}), **chosen}.items():
+        if getattr(settings, name, None) is None:
+            setattr(settings, name, value)
     settings.drops = list(settings.drops)
 
 
-def check_paradigm(settings, given):
+def check_paradigm(settings: argparse.Namespace, given: Sequence[str]) -> None:
     """Settles `method`, `tasks` and the unlabelled faces, which `gsl` has none of.
 
     Args:
+        settings: of the recipe; `tasks` is a dict by method unless the command line gave a list.
         given: names of the settings that the command line gave.
 
     Raises:
@@ -193,54 +202,7 @@ def check_paradigm(settings, given):
         raise ValueError(f"--tasks are 1, 2 or 3, got {' '.join(map(str, settings.tasks))}")
 
 
-def load_dataset(settings):
-    """The `kfacealign.data.Dataset` that `--dataset` and `--data-dir` name.
-
-    Raises:
-        FileNotFoundError: it is not there; the message says what is expected and where to get it.
-    """
-    if settings.dataset in RENDERED:
-        root = Path(settings.data_dir or Path("data") / settings.dataset)
-        if settings.dataset == "synthetic":
-            return data.wflw(data.write_wflw(root, **SYNTHETIC))
-        scheme = RENDERED[settings.dataset]
-        return data.pts(data.write_pts(root, scheme=scheme, **SYNTHETIC), scheme=scheme)
-    if settings.data_dir is None:
-        raise FileNotFoundError(
-            f"--dataset {settings.dataset} needs --data-dir, the directory that holds it; "
-            "--dataset synthetic --preset quick trains on faces rendered here"
-        )
-    dataset = catalogue.get(settings.dataset).read(settings.data_dir, scheme=settings.scheme)
-    for part, faces, needed in (("training", dataset.train, hasattr(settings, "epochs")), ("test", dataset.test, True)):
-        if needed and not len(faces):
-            raise ValueError(f"--dataset {settings.dataset}: {settings.data_dir} has no {part} faces ({dataset.summary()})")
-    return dataset
-
-
-def load_unlabelled(settings, scheme):
-    """The unlabelled faces that `--unlabelled` and `--unlabelled-dataset` name, of a dataset those for training.
-
-    Args:
-        settings: of a paradigm that has them.
-        scheme: that of the labelled faces, whatever a dataset's own is.
-
-    Raises:
-        FileNotFoundError: they are not there. ValueError: there is no face.
-    """
-    root = settings.unlabelled
-    if settings.unlabelled_dataset == "folder":
-        return data.image_folder(root, scheme)
-    if settings.unlabelled_dataset == "pts":
-        return data.ignore_labels(data.pts(root, scheme=settings.scheme, test_fraction=0).train, scheme)
-    if settings.unlabelled_dataset == "celeba":
-        return data.celeba(root, scheme)
-    if settings.unlabelled_dataset != "synthetic":
-        return data.ignore_labels(catalogue.get(settings.unlabelled_dataset).read(root).train, scheme)
-    root = data.write_pts(Path(root or Path("data") / "synthetic_unlabelled"), **SYNTHETIC_UNLABELLED)
-    return data.ignore_labels(data.pts(root / "train", test_fraction=0).train, scheme)
-
-
-def main(recipe):
+def main(recipe: Callable[[], Any]) -> None:
     """Runs a recipe's function; mistakes in input end in one line, not in a traceback."""
     if keras.config.backend() == "tensorflow":
         with quiet():  # its search for a GPU, which else the first layer of a recipe begins

@@ -2,13 +2,12 @@
 
 import types
 
-import keras
 import numpy as np
 from keras import ops
 
 from kfacealign.codecs.codec import weighted_mean
 from kfacealign.codecs.heatmap import HeatmapCodec
-from kfacealign.data.view_ops import sample_affine
+from kfacealign.data.image_ops import sample_affine
 from kfacealign.models.aligner import FaceAligner, labels
 
 

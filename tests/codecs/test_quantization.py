@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kfacealign.codecs.quantization import CODECS, quantization_table
-from kfacealign.data.csv_lists import read_list
+from kfacealign.data.readers.csv_lists import read_list
 
 
 def chosen(*names):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from kfacealign import geometry
-from kfacealign.data.clips import ClipBatches, ClipCrops, Clips, clip_pipeline, windows
+from kfacealign.data.clip_batches import ClipBatches, ClipCrops, clip_pipeline
+from kfacealign.data.clips import Clips, windows
 from kfacealign.data.faces import Faces
 from kfacealign.data.views import RandomView
 

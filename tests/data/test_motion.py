@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from kfacealign import schemes
-from kfacealign.data.clips import ClipCrops, Clips, clip_pipeline, windows
+from kfacealign.data.clip_batches import ClipCrops, clip_pipeline
+from kfacealign.data.clips import Clips, windows
 from kfacealign.data.faces import Faces
 from kfacealign.data.motion import moving_stills, occluded, smooth_paths
 

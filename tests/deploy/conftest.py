@@ -1,4 +1,4 @@
-"""`torch_twins` for the tests beside it."""
+"""`tiny_networks` for the tests beside it."""
 
 import sys
 from pathlib import Path

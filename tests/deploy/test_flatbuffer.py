@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from kfacealign.deploy import flatbuffer
-from kfacealign.deploy.exporter import convert
-from kfacealign.deploy.runtime import interpreter_class
+from kfacealign.deploy.exporting.conversion import convert
+from kfacealign.deploy.runtime.litert import interpreter_class
 
 
 @keras.saving.register_keras_serializable(package="tests")

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from kfacealign.cli import main
+from kfacealign.cli.main import main
 from kfacealign.data import Faces
-from kfacealign.evaluation import comparison, report, runs
+from kfacealign.evaluation import comparison, report, run_files
 
 
 def test_comparison_by_hand():
@@ -83,7 +83,7 @@ def folder(tmp_path_factory):
         faces = Faces("aflw19", [images[i] for i in chosen], truth[chosen], names=[f"face {i}" for i in chosen])
         predicted = truth + offset.reshape(-1, 1, 1) * [1, 0]
         made = report(faces.landmarks, predicted[chosen], "aflw19", subsets={"hard": chosen >= 8}, names=faces.names)
-        runs.write_run(folder / name, made, faces, size=32)
+        run_files.write_run(folder / name, made, faces, size=32)
     return folder
 
 

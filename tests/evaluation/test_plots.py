@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from kfacealign import schemes
 from kfacealign.data import Faces
-from kfacealign.evaluation import plots, runs
-from kfacealign.evaluation.report import report
+from kfacealign.evaluation import plots, run_files
+from kfacealign.evaluation.reports import report
 
 
 def run_of(folder, count, uncounted=(), subsets=None):
@@ -37,7 +37,7 @@ def test_write_run(tmp_path, count, uncounted):
     out = tmp_path / "new" / "run"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        written = runs.write_run(out, made, faces, size=64)
+        written = run_files.write_run(out, made, faces, size=64)
     pictures = ["ced.png", "landmark_errors.png", "predictions.png"]
     assert [path.name for path in written] == ["report.json", *pictures, "predictions.npz", "report.html"]
     assert sorted(out.iterdir()) == sorted(written)

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import scipy.integrate
 
-from kfacealign import parsers, schemes
+from kfacealign.cli.main import main
+from kfacealign import schemes
 from kfacealign.evaluation import protocols
-from kfacealign.evaluation.report import auc, failure_rate, report
+from kfacealign.metrics.distribution import auc, failure_rate
+from kfacealign.evaluation.reports import report
 
 
 def measured(scheme, count, noise=0.02, subsets=None, image_size=None, seed=0):
@@ -39,8 +41,11 @@ def run_values(placed, table):
     return next(row for row in made.rows if row.run).values
 
 
-def test_the_command_line_has_all_protocols():
-    assert parsers.PROTOCOLS == tuple(protocols.PROTOCOLS)
+def test_the_command_line_has_all_protocols(capsys):
+    for command in ("evaluate", "score"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        assert "{" + ",".join(protocols.PROTOCOLS) + "}" in "".join(capsys.readouterr().out.split())
 
 
 # === The published figures ===

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from kfacealign import evaluation
+from kfacealign import metrics
 from kfacealign.models import AttentiveHeatmap1D, AttentiveHeatmap1DTracker, Heatmap2D, Heatmap2DTracker, heatmap1d
 from kfacealign.models.heatmap1d_tracker import decayed_sums
 
@@ -136,7 +136,7 @@ def test_the_loss_is_that_of_all_frames_and_the_nme_too(trackers, clips, labels)
     expected = codec.loss(codec.encode(flat["landmarks"]), outputs, flat["weights"])["heatmap_loss"]
     assert result["loss"] == pytest.approx(float(expected), rel=1e-5)
     predicted = tracker.align_clips(clips)[0].reshape(12, 19, 2)
-    errors = evaluation.nme(flat["landmarks"], predicted, "aflw19", weights=flat["weights"])
+    errors = metrics.nme(flat["landmarks"], predicted, "aflw19", weights=flat["weights"])
     counted = keras.ops.convert_to_numpy(errors)[keras.ops.convert_to_numpy(errors) > 0]
     assert result["nme"] == pytest.approx(counted.mean(), rel=1e-4)
 

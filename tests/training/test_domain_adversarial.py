@@ -12,7 +12,8 @@ import tensorflow as tf
 
 import kfacealign as kfa
 from kfacealign.data.faces import Dataset, Faces
-from kfacealign.training import DomainAdversarialPIPNet, ReversalSchedule, checkpoint, run_domain_adversarial
+from kfacealign.models import DomainAdversarialPIPNet
+from kfacealign.training import ReversalSchedule, checkpoint, run_domain_adversarial
 from kfacealign.training.domain_adversarial import reversal_weight
 
 SIZE = 64

@@ -1,9 +1,15 @@
 import argparse
+import runpy
+import sys
+from pathlib import Path
 
 import pytest
 
+import kfacealign as kfa
+
 from kfacealign import losses, schemes, training
-from kfacealign.training import parse_settings, settings as module
+from kfacealign.data import catalogue
+from kfacealign.training import parse_settings
 
 PAPER = {
     "dataset": "pts",
@@ -23,17 +29,17 @@ PAPER = {
     "drops": (30, 50),
 }
 COMMON = {name: PAPER[name] for name in ("input_size", "epochs", "warmup_epochs", "batch_size", "learning_rate", "drops")}
-QUICK = {**PAPER, "dataset": "synthetic68", "unlabelled_dataset": "synthetic", "backbone_weights": "none", "epochs": 6}
+QUICK = {"dataset": "synthetic68", "unlabelled_dataset": "synthetic", "backbone_weights": "none", "epochs": 6}
 
 
 def parse(*argv):
-    return parse_settings("", ("pipnet",), PAPER, QUICK, argv, groups=("backbone", "paradigm"))
+    return parse_settings("", PAPER, QUICK, argv=argv)
 
 
 def test_methods_and_their_tasks():
     settings = parse("--unlabelled", "photos")
     assert (settings.paradigm, settings.method, settings.tasks) == ("gssl", "stc", [1, 2, 3, 3, 3])
-    assert settings.backbone_weights == "imagenet" and settings.out == "runs/pts_pipnet_resnet18_stc"
+    assert settings.backbone_weights == "imagenet" and settings.out == "runs/pts_resnet18_stc"
     assert parse("--unlabelled", "photos", "--method", "self-training").tasks == [3, 3, 3, 3, 3]
     assert parse("--unlabelled", "photos", "--tasks", "2", "3").tasks == [2, 3]
     assert parse("--unlabelled", "photos", "--method", "dann").tasks is None
@@ -42,15 +48,15 @@ def test_methods_and_their_tasks():
 def test_supervised_needs_no_unlabelled_faces():
     settings = parse("--paradigm", "gsl", "--backbone-weights", "none")
     assert settings.method is None and settings.unlabelled_dataset is None and settings.tasks is None
-    assert settings.backbone_weights is None and settings.out == "runs/pts_pipnet_resnet18"
+    assert settings.backbone_weights is None and settings.out == "runs/pts_resnet18"
 
 
 def test_a_named_directory_is_not_rendered_to():
-    assert parse("--preset", "quick").dataset == "synthetic68"
-    assert parse("--preset", "quick").unlabelled_dataset == "synthetic"
-    named = parse("--preset", "quick", "--data-dir", "300W", "--unlabelled", "photos")
+    assert parse("--scale", "quick").dataset == "synthetic68"
+    assert parse("--scale", "quick").unlabelled_dataset == "synthetic"
+    named = parse("--scale", "quick", "--data-dir", "300W", "--unlabelled", "photos")
     assert (named.dataset, named.unlabelled_dataset, named.epochs) == ("pts", "folder", 6)
-    assert parse("--preset", "quick", "--data-dir", "faces", "--dataset", "synthetic68").dataset == "synthetic68"
+    assert parse("--scale", "quick", "--data-dir", "faces", "--dataset", "synthetic68").dataset == "synthetic68"
 
 
 @pytest.mark.parametrize(
@@ -69,26 +75,59 @@ def test_flags_that_do_not_fit(flags, message):
         parse(*flags)
 
 
-def test_flags_are_those_of_the_groups():
-    settings = parse_settings("", ("one",), COMMON, COMMON, ())
-    assert settings.dataset == "wflw" and settings.variant == "one" and not hasattr(settings, "backbone")
+def test_flags_are_the_keys_of_the_paper():
+    settings = parse_settings("", COMMON, {}, argv=())
+    assert settings.dataset == "wflw" and not hasattr(settings, "variant") and not hasattr(settings, "backbone")
     with pytest.raises(SystemExit):
-        parse_settings("", ("one",), COMMON, COMMON, ("--paradigm", "gsl"))
+        parse_settings("", COMMON, {}, argv=("--paradigm", "gsl"))
 
 
-def test_scheme_and_alignment_are_the_presets_where_it_has_them():
-    settings = parse_settings("", ("one",), COMMON, COMMON, ())
+def test_a_methods_own_settings_are_flags_of_their_values_type():
+    paper = {**COMMON, "gamma": 0.4, "stacks": 4, "widths": (8, 16), "shared": True, "note": "a", "shape": "wide"}
+    flags = {"shape": {"choices": ("wide", "tall"), "help": "of the network"}}
+
+    def parse(*argv):
+        return parse_settings("", paper, {"gamma": 0.1}, flags=flags, argv=argv)
+
+    settings = parse()
+    assert (settings.gamma, settings.stacks, settings.widths, settings.shared) == (0.4, 4, (8, 16), True)
+    settings = parse("--gamma", "2", "--stacks", "1", "--widths", "3", "--no-shared", "--note", "b", "--shape", "tall")
+    assert (settings.gamma, settings.stacks, settings.widths) == (2.0, 1, [3])
+    assert (settings.shared, settings.note, settings.shape) == (False, "b", "tall")
+    assert parse("--scale", "quick").gamma == 0.1 and parse("--scale", "quick", "--gamma", "3").gamma == 3.0
+    with pytest.raises(SystemExit):
+        parse("--stacks", "1.5")
+    with pytest.raises(SystemExit):
+        parse("--shape", "round")
+
+
+def test_a_dataset_has_settings_of_its_own():
+    """The paper's value for the dataset goes before its value for all, the scale's and the flag's before both."""
+    paper, datasets = {**COMMON, "enlarge": 1.2, "dataset": "wflw"}, {"300w": {"enlarge": 1.1, "epochs": 5}}
+
+    def parse(*argv):
+        settings = parse_settings("", paper, {"epochs": 2}, datasets=datasets, argv=argv)
+        return settings.enlarge, settings.epochs
+
+    assert parse() == (1.2, 60)
+    assert parse("--dataset", "300w") == (1.1, 5)
+    assert parse("--dataset", "300w", "--scale", "quick") == (1.1, 2)
+    assert parse("--dataset", "300w", "--enlarge", "1.5", "--epochs", "9") == (1.5, 9)
+
+
+def test_scheme_and_alignment_are_the_papers_where_it_has_them():
+    settings = parse_settings("", COMMON, {}, argv=())
     assert (settings.scheme, settings.align) == ("ibug68", "box")
     paper = {**COMMON, "dataset": "pts", "scheme": "jd106", "align": "five_points"}
     quick = {**paper, "dataset": "synthetic106", "align": "box"}
 
     def parse(*argv):
-        settings = parse_settings("", ("one",), paper, quick, argv)
+        settings = parse_settings("", paper, quick, argv=argv)
         return settings.dataset, settings.scheme, settings.align
 
     assert parse() == ("pts", "jd106", "five_points")
-    assert parse("--preset", "quick") == ("synthetic106", "jd106", "box")
-    assert parse("--preset", "quick", "--data-dir", "JD") == ("pts", "jd106", "box")
+    assert parse("--scale", "quick") == ("synthetic106", "jd106", "box")
+    assert parse("--scale", "quick", "--data-dir", "JD") == ("pts", "jd106", "box")
     assert parse("--scheme", "wflw98", "--align", "box") == ("pts", "wflw98", "box")
     with pytest.raises(SystemExit):
         parse("--align", "eyes")
@@ -98,7 +137,7 @@ def test_losses_and_weights_are_chosen_by_name():
     paper = {**COMMON, "backbone_weights": "imagenet", "loss": "smooth_wing"}
 
     def parse(*argv):
-        return parse_settings("", ("one",), paper, paper, argv, groups=("weights", "loss"))
+        return parse_settings("", paper, {}, argv=argv)
 
     assert (parse().loss, parse().backbone_weights) == ("smooth_wing", "imagenet")
     assert (parse("--loss", "l2").loss, parse("--backbone-weights", "none").backbone_weights) == ("l2", None)
@@ -108,10 +147,10 @@ def test_losses_and_weights_are_chosen_by_name():
 
 
 def test_a_training_that_begins_with_a_model_needs_no_backbone():
-    paper = {**COMMON, "backbone_weights": "imagenet"}
+    paper = {**COMMON, "backbone_weights": "imagenet", "begin_with": None}
 
     def parse(*argv):
-        settings = parse_settings("", ("one",), paper, paper, argv, groups=("weights", "begin"))
+        settings = parse_settings("", paper, {}, argv=argv)
         return settings.begin_with, settings.backbone_weights
 
     assert parse() == (None, "imagenet")
@@ -121,24 +160,21 @@ def test_a_training_that_begins_with_a_model_needs_no_backbone():
 
 @pytest.mark.parametrize("name, points", [("synthetic68", 68), ("synthetic106", 106)])
 def test_rendered_faces_have_the_landmarks_that_their_name_says(tmp_path, monkeypatch, name, points):
-    monkeypatch.setattr(module, "SYNTHETIC", {"train": 2, "test": 1, "seed": 0, "size": 64, "progress": False})
-    settings = parse_settings("", ("one",), COMMON, COMMON, ("--dataset", name, "--data-dir", str(tmp_path / "faces")))
-    faces = training.load_dataset(settings)
+    monkeypatch.setattr(catalogue, "SYNTHETIC", {"train": 2, "test": 1, "seed": 0, "size": 64, "progress": False})
+    faces = catalogue.load_dataset(name, tmp_path / "faces")
     assert faces.train.landmarks.shape == (2, points, 2) and len(faces.test) == 1
 
 
-def test_pipnet_recipe_reads_the_dataset_that_it_is_named_after(monkeypatch):
-    """COFW's recipe: its scheme, the paper's crops and backbone, by the one function that the four recipes share."""
-    from kfacealign.training import pipnet
-
+def test_pipnet_recipe_reads_the_dataset_that_is_named(monkeypatch):
+    """COFW by the recipe of all four datasets: its scheme, the paper's crops and backbone."""
+    recipe = runpy.run_path(str(Path(__file__).parents[2] / "recipes" / "pipnet.py"))["recipe"]
     seen = {}
     faces = argparse.Namespace(scheme=schemes.get("cofw29"))
-    monkeypatch.setattr(pipnet, "load_dataset", lambda settings: seen.update(dataset=settings.dataset, data_dir=settings.data_dir) or faces)
-    monkeypatch.setattr(pipnet, "run", lambda build, faces, views, settings: (build(), views))
-    paper = {name: PAPER[name] for name in (*COMMON, "backbone", "backbone_weights", "stride", "neighbors")}
-    quick = {**paper, "backbone": "mobilenet_v2", "backbone_weights": "none", "input_size": 128}
-    argv = ("--preset", "quick", "--dataset", "cofw", "--data-dir", "COFW")
-    model, views = pipnet.run_pipnet("", paper, quick, 1.25, argv)
-    assert seen == {"dataset": "cofw", "data_dir": "COFW"}
+    monkeypatch.setattr(kfa.data, "load_dataset", lambda name, root, scheme: seen.update(dataset=name, data_dir=root) or faces)
+    monkeypatch.setattr(kfa.training, "run", lambda build, faces, views, settings, **ends: seen.update(model=build(), views=views))
+    monkeypatch.setattr(sys, "argv", ["pipnet.py", "--scale", "quick", "--dataset", "cofw", "--data-dir", "COFW"])
+    recipe()
+    assert (seen["dataset"], seen["data_dir"]) == ("cofw", "COFW")
+    model, views = seen["model"], seen["views"]
     assert (model.scheme.name, model.input_size, model.enlarge) == ("cofw29", 128, 1.25)
     assert model.codec.neighbors == 10 and views.rotation == 10.0

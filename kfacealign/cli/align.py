@@ -1,0 +1,158 @@
+"""`kfacealign align`: the landmarks of the faces in photographs."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+
+from kfacealign import deploy, photo, presets
+from kfacealign.cli.arguments import FLIP_HELP, MODEL_HELP, add_model, align_options, box
+from kfacealign.data import five_points
+from kfacealign.data.readers.pts import write_points
+from kfacealign.detect import HaarDetector, find_faces
+from kfacealign.drawing import draw_landmarks
+from kfacealign.files import replacing
+
+COORDINATES = (
+    "image coordinates: (x, y) in pixels, origin at the outer top-left corner, the centre of the first pixel at (0.5, 0.5); "
+    "the photograph upright, its EXIF orientation applied. In the .pts files the centre of the first pixel is (1, 1)"
+)
+
+
+DESCRIPTION = (
+    "Finds the faces of each photograph (OpenCV's Haar cascades) and their landmarks. Writes "
+        "PHOTO_landmarks.png (the photograph with the landmarks drawn), PHOTO.json (landmarks in image coordinates, scores, "
+        "boxes) and one .pts file for each face. A photograph that fails is named and skipped; the exit status is then 1."
+)
+
+
+def add_arguments(parser):
+    parser.add_argument("photos", nargs="+", metavar="PHOTO")
+    add_model(parser, help=f"{MODEL_HELP}; by default the first that kfacealign presets lists")
+    parser.add_argument(
+        "--box",
+        type=box,
+        metavar="X0,Y0,X1,Y1",
+        help="the face's box, brows to chin and ear to ear, in pixels from the top-left corner, in place of the detector; "
+        "write --box=X0,... if X0 is negative",
+    )
+    parser.add_argument(
+        "--five-points",
+        action="store_true",
+        help="read each face a second time, turned upright by the eyes, nose and mouth found; for models trained on such crops",
+    )
+    parser.add_argument("--flip", action="store_true", help=FLIP_HELP)
+    parser.add_argument("--out", default="aligned", metavar="DIR", help="directory of the results (default %(default)s)")
+
+
+def run(arguments):
+    outputs = output_names(arguments.photos)
+    arguments.model = presets.chosen(arguments.model, keras=arguments.flip)
+    options = align_options(arguments)
+    model = deploy.load(arguments.model)
+    if arguments.five_points:
+        five_points.indices(model.scheme)  # refuses a scheme that has none
+    detector = HaarDetector() if arguments.box is None else None
+    out = Path(arguments.out)
+    failed = 0
+    with Progress(disable=len(arguments.photos) == 1, console=Console()) as bar:
+        for path in bar.track(arguments.photos, description="aligning"):
+            try:
+                faces, written = align_one(model, path, arguments, detector, out / outputs[path], options)
+            except (ValueError, OSError) as error:
+                failed += 1
+                reason = getattr(error, "strerror", None) or error
+                bar.console.print(f"{path}: [red]skipped[/red]: {reason}", highlight=False, soft_wrap=True)
+                continue
+            names = ", ".join(map(str, written))
+            bar.console.print(f"{path}: {faces} face{'s' * (faces > 1)} -> {names}", highlight=False, soft_wrap=True)
+        if failed:
+            bar.console.print(f"{failed} of {len(arguments.photos)} photographs failed")
+    return 1 if failed else 0
+
+
+def output_names(photos):
+    """Photo -> the stem of its results.
+
+    Raises:
+        ValueError: two photos would write the same files.
+    """
+    taken = {}
+    for photo in dict.fromkeys(photos):
+        stem = Path(photo).stem
+        if stem in taken:
+            raise ValueError(f"{taken[stem]} and {photo} would both be written as {stem}.json; align them with different --out")
+        taken[stem] = photo
+    return {photo: stem for stem, photo in taken.items()}
+
+
+def align_one(model, path, arguments, detector, stem, options):
+    """Aligns one photograph and writes its results.
+
+    Args:
+        model: anything that `kfacealign.deploy.load` returns.
+        path: of the photograph.
+        arguments: of the command; `box` is that of the only face, or None for those that `detector` finds.
+        stem: path of the results without suffix.
+        options: further arguments of `model.align`.
+
+    Returns:
+        Number of faces and the list of files written.
+
+    Raises:
+        OSError, ValueError: the photograph cannot be read, or has no face.
+    """
+    image = photo.read_photo(path)
+    boxes = find_faces(image, detector) if arguments.box is None else [arguments.box]
+    if not len(boxes):
+        raise ValueError("no face found; give the face's --box")
+    faces = photo.align_photo(model, image, boxes, five_points=arguments.five_points, **options)
+    description = describe(model, path, image, "five_points" if arguments.five_points else "box")
+    return len(faces), write_results(model, description, image, faces, stem)
+
+
+def describe(model, path, image, align):
+    """What the results say of photograph and model."""
+    return {
+        "photo": str(path),
+        "width": image.shape[1],
+        "height": image.shape[0],
+        "scheme": model.scheme.name,
+        "point_names": list(model.scheme.point_names),
+        "coordinates": COORDINATES,
+        "align": align,
+    }
+
+
+def write_results(model, description, image, faces, stem):
+    """Writes the picture, the JSON file and a `.pts` file for each face; returns their paths."""
+    points = [stem.with_name(f"{stem.name}.pts")]
+    if len(faces) > 1:
+        points = [stem.with_name(f"{stem.name}_{number}.pts") for number in range(1, len(faces) + 1)]
+    description = {
+        **description,
+        "faces": [
+            {
+                "box": np.round(square, 3).tolist(),
+                "landmarks": np.round(landmarks, 3).tolist(),
+                "scores": np.round(scores, 4).tolist(),
+                "pts": path.name,
+            }
+            for square, landmarks, scores, path in zip(faces.squares, faces.landmarks.astype(float), faces.scores.astype(float), points, strict=True)
+        ],
+    }
+    picture, text = stem.with_name(f"{stem.name}_landmarks.png"), stem.with_name(f"{stem.name}.json")
+    with replacing(picture) as temporary:
+        overlay = image
+        for face in faces.landmarks:
+            overlay = draw_landmarks(overlay, face, model.scheme)
+        if not cv2.imwrite(str(temporary), cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR)):
+            raise OSError(f"{picture} cannot be written")
+    with replacing(text) as temporary:
+        temporary.write_text(json.dumps(description, indent=1), encoding="utf-8")
+    for path, face in zip(points, faces.landmarks, strict=True):
+        write_points(path, face)
+    return [picture, text, *points]

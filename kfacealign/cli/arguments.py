@@ -1,0 +1,115 @@
+"""The flags and values that several commands share."""
+
+import argparse
+import math
+
+from kfacealign import schemes
+
+SCHEMES = tuple(schemes.SCHEMES)
+MODEL_HELP = "a trained model (.keras), an exported one (.tflite, .onnx or a SavedModel folder), or a bundled one (kfacealign presets)"
+FLIP_HELP = "average with the answer on the mirrored crop (.keras models; exported ones by export --flip)"
+
+
+def add_part(parts, name: str, explanation: str, description: str) -> argparse.ArgumentParser:
+    """The parser of a command's part, such as `check` of `datasets`."""
+    parser = parts.add_parser(name, help=explanation, description=description)
+    # What stands before the part has set the flag already; without a default it would be set back.
+    parser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error")
+    return parser
+
+
+def add_model(parser: argparse.ArgumentParser, *flags: str, **options) -> None:
+    """The argument that names a model, `--model` unless told otherwise, and `--from`, where its class comes from."""
+    parser.add_argument(*(flags or ("--model",)), **options)
+    add_from(parser)
+
+
+def add_from(parser: argparse.ArgumentParser) -> None:
+    """`--from MODULE`: `kfacealign.cli.main.import_methods` imports it before the command runs."""
+    parser.add_argument(
+        "--from",
+        dest="methods",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="import this module, which defines a method of your own, first; may be given several times",
+    )
+
+
+def add_dataset(parser: argparse.ArgumentParser, **options) -> None:
+    """`--dataset`, a labelled or a rendered one, and `--data-dir`."""
+    from kfacealign.data import catalogue
+
+    parser.add_argument("--dataset", choices=catalogue.DATASETS, **options)
+    parser.add_argument(
+        "--data-dir", metavar="DIR", help="the dataset's directory; synthetic faces are written to it if need be"
+    )
+
+
+def align_options(arguments: argparse.Namespace) -> dict:
+    """What the command line adds to the arguments of a model's `align`.
+
+    Raises:
+        ValueError: `--flip` was given for an exported model.
+    """
+    if not arguments.flip:
+        return {}
+    if not arguments.model.endswith(".keras"):
+        raise ValueError(
+            f"{arguments.model}: whether an exported model averages with the mirrored crop is chosen by export --flip"
+        )
+    return {"flip": True}
+
+
+# === Values ===
+
+
+def box(text: str) -> tuple[float, float, float, float]:
+    """`x0,y0,x1,y1` -> four floats."""
+    try:
+        x0, y0, x1, y1 = (float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected four numbers x0,y0,x1,y1, got {text!r}") from None
+    if not (x0 < x1 and y0 < y1):
+        raise argparse.ArgumentTypeError(f"x0 must be less than x1 and y0 less than y1, got {text!r}")
+    return x0, y0, x1, y1
+
+
+def count(text: str) -> int:
+    """A whole number, 0 or more."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a number, 0 or more, got {text!r}")
+    return int(text)
+
+
+def positive_count(text: str) -> int:
+    """A whole number, 1 or more."""
+    number = count(text)
+    if not number:
+        raise argparse.ArgumentTypeError(f"expected a number, 1 or more, got {text!r}")
+    return number
+
+
+def positive(text: str) -> float:
+    """A finite number above 0."""
+    return _number(text, lambda value: value > 0, "a number above 0")
+
+
+def not_negative(text: str) -> float:
+    """A finite number, 0 or more."""
+    return _number(text, lambda value: value >= 0, "a number, 0 or more")
+
+
+def share(text: str) -> float:
+    """A number from 0 to below 1."""
+    return _number(text, lambda value: 0 <= value < 1, "a share, from 0 to below 1")
+
+
+def _number(text, fits, expected):
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and fits(value)):
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+    return value

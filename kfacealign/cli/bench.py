@@ -1,0 +1,97 @@
+"""`kfacealign bench`: what models cost, side by side."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Column, Table
+
+from kfacealign.cli.arguments import add_from, count
+from kfacealign.deploy.measure import benchmark
+from kfacealign.files import replacing
+
+
+DESCRIPTION = (
+    "Measures how long each model takes for one crop (median and 90th percentile, the models taking turns), how much memory, "
+    "how much disk, and how many nodes of a .tflite file XNNPACK takes; docs/bench.md explains the columns."
+)
+
+
+def add_arguments(parser):
+    parser.add_argument("models", nargs="+", metavar="MODEL", help=".keras, .tflite or .onnx files, or SavedModel folders")
+    parser.add_argument("--threads", nargs="+", type=count, default=[1], metavar="N", help="numbers of CPU threads (default 1)")
+    parser.add_argument("--runs", type=count, default=100, metavar="N", help="timed reads of each (default %(default)s)")
+    add_from(parser)
+    parser.add_argument("--json", metavar="FILE", help="also write the figures there")
+
+
+def run(arguments):
+    console = Console()
+    if not arguments.runs or 0 in arguments.threads:
+        raise ValueError("--runs and --threads are numbers from 1 on")
+    threads = list(dict.fromkeys(arguments.threads))
+    for path in arguments.models:
+        benchmark.check(path)
+    total = benchmark.steps(arguments.models, threads, arguments.runs)
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("measuring", total=total)
+        costs = benchmark.bench(arguments.models, threads, arguments.runs, lambda: bar.advance(task))
+    console.print(table(costs, arguments.runs))
+    console.print(note(costs), soft_wrap=True)
+    if arguments.json:
+        content = {"cores": os.cpu_count(), "runs": arguments.runs, "files": [dataclasses.asdict(cost) for cost in costs]}
+        with replacing(arguments.json) as temporary:
+            temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        console.print(f"written: {arguments.json}")
+    return 0
+
+
+def table(costs, runs):
+    """Costs -> a `rich` table of 80 columns; what does not depend on the threads is in the first block only."""
+    headings = ("median", "p90", "ratio", "size", "nodes", "memory", "before")
+    columns = (Column(name, justify="right", no_wrap=True) for name in headings)
+    columns = (Column("model", overflow="fold"), Column("threads", justify="right"), *columns)
+    made = Table(*columns, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    made.title, made.title_justify = f"one crop, {runs} reads by each model in turns, {os.cpu_count()} cores; ms and MB", "left"
+    first = costs[0].threads
+    for place, (cost, name) in enumerate(zip(costs, short([cost.path for cost in costs]))):
+        if place and cost.threads != costs[place - 1].threads:
+            made.add_section()
+        facts = ("", "", "", "")
+        if cost.threads == first:
+            facts = (megabytes(cost.bytes, 2), shares(cost), megabytes(added(cost)), megabytes(cost.before))
+        made.add_row(name, str(cost.threads), f"{cost.median:.2f}", f"{cost.p90:.2f}", f"{cost.ratio:.2f}", *facts)
+    return made
+
+
+def note(costs):
+    return (
+        f"ratio: of the median to that of {costs[0].path} on as many threads. nodes: those that XNNPACK takes, of all. "
+        "memory: the most resident while the model is loaded and reads crops in a process of its own, less what was resident "
+        "before, when Python, this package and its backend were (before)."
+    )
+
+
+def added(cost):
+    return None if cost.peak is None else max(0, cost.peak - cost.before)
+
+
+def short(paths):
+    """Names that tell paths apart: the last part, or as many parts as that takes."""
+    for parts in range(1, 1 + max(len(Path(path).parts) for path in paths)):
+        names = ["/".join(Path(path).parts[-parts:]) for path in paths]
+        if len(set(names)) == len(set(paths)):
+            return names
+    return paths
+
+
+def megabytes(count, digits=0):
+    return "-" if count is None else f"{count / 1e6:.{digits}f}"
+
+
+def shares(cost):
+    return "-" if cost.nodes is None else f"{cost.delegated}/{cost.nodes}"

@@ -1,0 +1,182 @@
+"""`kfacealign compare`: runs on the same faces, face by face."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Column, Table
+
+from kfacealign import evaluation
+from kfacealign.cli.arguments import count, positive
+from kfacealign.files import replacing
+from kfacealign.metrics.distribution import auc, ced
+
+CHANGED = 6  # faces shown each way
+SIDE = 192  # pixels of a face in the picture
+
+
+DESCRIPTION = (
+    "Compares the first run with each of the others on the same faces: the mean difference of their errors with a bootstrap "
+    "confidence interval, a sign test, and the faces that changed most. Writes compare.json, ced.png and, where the runs "
+    "have predictions.npz and the photographs can be read, a picture of those faces."
+)
+
+
+def add_arguments(parser):
+    parser.add_argument("reports", nargs="+", metavar="REPORT", help="report.json of a run, or its folder; at least two")
+    parser.add_argument("--resamples", type=count, default=10_000, metavar="N", help="of the bootstrap (default %(default)s)")
+    parser.add_argument("--confidence", type=positive, default=95.0, metavar="PERCENT", help="default %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="default %(default)s")
+    parser.add_argument("--out", default="comparison", metavar="DIR", help="directory of the results (default %(default)s)")
+
+
+def run(arguments):
+    console = Console()
+    runs = [evaluation.comparison.read_run(path) for path in arguments.reports]
+    if len(runs) < 2:
+        raise ValueError("one report is not enough: give two or more")
+    names = evaluation.comparison.labels(runs)
+    orders = [evaluation.comparison.pair(runs[0], other) for other in runs]
+    errors = [made.errors[order] for made, order in zip(runs, orders)]
+    out = Path(arguments.out)
+    out.mkdir(parents=True, exist_ok=True)
+    written, results = [], {}
+    for place in range(1, len(runs)):
+        options = (arguments.resamples, arguments.confidence, arguments.seed)
+        rows = compared(errors[0], errors[place], {**runs[0].subsets, **_moved(runs[place], orders[place])}, options)
+        console.print(table(rows, names[0], names[place], arguments.confidence))
+        changes = errors[place] - errors[0]
+        groups = dict(zip(("better", "worse"), evaluation.comparison.most_changed(changes, CHANGED)))
+        console.print(changed_table(groups, runs[0].names, errors[0], errors[place], names[place]))
+        results[names[place]] = {
+            "subsets": {name: row and dataclasses.asdict(row) for name, row in rows.items()},
+            "changed": {
+                group: [_face(runs[0].names[face], errors[0][face], errors[place][face]) for face in faces]
+                for group, faces in groups.items()
+            },
+        }
+        path = out / ("changed.png" if len(runs) == 2 else f"changed_{place}.png")
+        problem = draw_changed(path, runs[0], runs[place], orders[place], groups, (names[0], names[place]))
+        if problem:
+            console.print(f"no picture of the faces that changed: {problem}", style="yellow", soft_wrap=True)
+        else:
+            written.append(path)
+    written += [
+        write(out / "compare.json", arguments, runs[0], names, results),
+        evaluation.plots.write_figure(curves(names, errors, runs), out / "ced.png"),
+    ]
+    console.print("written:")
+    for path in written:
+        console.print(f"  {path}", soft_wrap=True)
+    return 0
+
+
+def compared(first, second, subsets, options):
+    """Dict of subset -> `Comparison` or None, all faces first."""
+    made = {"full": evaluation.comparison.compare(first, second, *options)}
+    return {**made, **{name: evaluation.comparison.compare(first[where], second[where], *options) for name, where in subsets.items()}}
+
+
+def table(rows, first, second, confidence):
+    """A `rich` table of the comparisons by subset; it fits 80 columns."""
+    headings = ("faces", "first", "second", "change", f"{confidence:g} % interval", "better", "worse", "p")
+    columns = (Column(name, justify="right", no_wrap=True) for name in headings)
+    made = Table(Column("subset", no_wrap=True), *columns, box=None, padding=(0, 1, 0, 0))
+    made.title = f"first: {first}, second: {second}; NME in percent, p of the sign test"
+    for name, row in rows.items():
+        if row is None:
+            made.add_row(name, "0")
+            continue
+        interval = f"{row.low:+.3f} {row.high:+.3f}"
+        figures = (f"{row.first:.3f}", f"{row.second:.3f}", f"{row.difference:+.3f}", interval)
+        made.add_row(name, f"{row.faces:,}", *figures, str(row.better), str(row.worse), f"{row.p_value:.1g}")
+    return made
+
+
+def changed_table(groups, names, first, second, label):
+    made = Table("", "face", *(Column(name, justify="right") for name in ("first", "second", "change")))
+    made.title = f"faces that changed most in {label}"
+    for group, faces in groups.items():
+        for face in faces:
+            made.add_row(group, names[face], f"{first[face]:.2f}", f"{second[face]:.2f}", f"{second[face] - first[face]:+.2f}")
+    return made
+
+
+def curves(names, errors, runs):
+    """The error distributions of all runs in one figure."""
+    limit = runs[0].threshold
+    figure = evaluation.plots.Figure(figsize=(6.4, 4.8), layout="constrained")
+    axes = figure.add_subplot()
+    for name, values in zip(names, errors):
+        values = values[np.isfinite(values)]
+        if len(values):
+            x, y = ced(values)
+            label = f"{name}: AUC {auc(values, limit):.3f}"
+            axes.step([0, *x, max(limit, x[-1])], [0, *(100 * y), 100], where="post", label=label)
+    axes.set(xlim=(0, limit), ylim=(0, 100), ylabel="faces, %", xlabel=f"NME, % of {runs[0].normalizer.replace('_', '-')}")
+    axes.grid(alpha=0.3)
+    if axes.get_lines():
+        axes.legend(loc="lower right", fontsize=8)
+    return figure
+
+
+def draw_changed(path, first, second, order, groups, names):
+    """Draws the faces that changed most, the first run above the second; returns why not, or None.
+
+    Photographs, truth and predictions are those of `predictions.npz` beside the reports.
+    """
+    faces = [face for group in groups.values() for face in group]
+    if not faces:
+        return "no face changed"
+    stored = []
+    for run_ in (first, second):
+        file = run_.path.parent / "predictions.npz"
+        if not file.is_file():
+            return f"{file} is missing"
+        stored.append(evaluation.run_files.read_predictions(file))
+        if len(stored[-1]["landmarks"]) != len(run_.names) or "images" not in stored[-1]:
+            return f"{file} is not of the same run as the report"
+    figure = evaluation.plots.Figure(figsize=(1.9 * max(2, *map(len, groups.values())), 8.2), layout="constrained")
+    grid = figure.subplots(4, max(map(len, groups.values())), squeeze=False)
+    for axis in grid.ravel():
+        axis.set_axis_off()
+    for (group, chosen), axes in zip(groups.items(), (grid[:2], grid[2:])):
+        for column, face in enumerate(chosen):
+            for row, (run_, arrays, place) in enumerate(zip((first, second), stored, (face, order[face]))):
+                truth = (str(arrays["images"][place]), arrays["truth"][place], arrays["weights"][place])
+                try:
+                    picture = evaluation.plots.draw_face(*truth, arrays["landmarks"][place], run_.scheme, SIDE)
+                except (OSError, ValueError) as error:
+                    return str(error)
+                axes[row, column].imshow(picture)
+                axes[row, column].set_title(f"{group}, {names[row]}\n{run_.errors[place]:.2f} %", fontsize=7)
+    figure.suptitle("truth green, prediction red", fontsize=9)
+    evaluation.plots.write_figure(figure, path)
+    return None
+
+
+def write(path, arguments, first, names, results):
+    content = {
+        "first": names[0],
+        "scheme": first.scheme,
+        "normalizer": first.normalizer,
+        "unit": "percent",
+        "resamples": arguments.resamples,
+        "confidence": arguments.confidence,
+        "seed": arguments.seed,
+        "against_first": results,
+    }
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
+    return path
+
+
+def _moved(run_, order):
+    """Subsets of a run as positions among the first run's faces."""
+    return {name: np.flatnonzero(np.isin(order, where)) for name, where in run_.subsets.items()}
+
+
+def _face(name, first, second):
+    return {"name": name, "first": float(first), "second": float(second)}

@@ -1,0 +1,219 @@
+"""`kfacealign datasets`: what is read, whether a copy is whole, and one file of crops of it."""
+
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from kfacealign import data, drawing, geometry
+from kfacealign.cli.arguments import SCHEMES, add_part, count
+from kfacealign.data import catalogue, images
+from kfacealign.data.readers import checks
+from kfacealign.files import replacing
+
+CROP = 160  # pixels of a crop in the mosaic
+SHAPE = 640  # pixels of the mean shape
+COLUMNS = 8
+
+
+def add_arguments(parser):
+    names = tuple(entry.name for entry in catalogue.ENTRIES)
+    parser.set_defaults(part="list")
+    parts = parser.add_subparsers(metavar="COMMAND", dest="part")
+    check = add_part(
+        parts,
+        "check",
+        "verify a copy of a dataset",
+        "Reads a dataset, prints how many faces were found and how many were published, names what is missing, there twice or "
+        "out of place, and writes mosaic.png (crops with their landmarks) and mean_shape.png (that of the faces, and the "
+        "scheme's). The exit status is 1 where something is wrong.",
+    )
+    pack = add_part(
+        parts,
+        "pack",
+        "write a dataset's crops and labels to one file",
+        "Writes the crops and labels of a dataset to one HDF5 file, whose pixels are mapped into memory on reading: for training "
+        "from --dataset packed, far from the photographs, or in any program that reads HDF5.",
+    )
+    for part in (check, pack):
+        part.add_argument("name", choices=names, metavar="NAME", help=f"of the dataset: {', '.join(names)}")
+        part.add_argument("root", metavar="DIR", help="the dataset's directory")
+        part.add_argument("--scheme", choices=SCHEMES, help="landmark scheme of csv and pts (default ibug68), and of celeba")
+    check.add_argument("--faces", type=count, default=48, metavar="N", help="of the mosaic (default %(default)s)")
+    check.add_argument("--out", metavar="DIR", help="directory of the pictures (default check_NAME)")
+    pack.add_argument("out", metavar="OUT", help="the file, NAME.h5")
+    pack.add_argument("--size", type=count, default=256, help="side of the crops in pixels (default %(default)s)")
+    pack.add_argument("--enlarge", type=float, default=1.25, help="side of the crop over that of the box (default %(default)s)")
+    pack.add_argument("--box", choices=("landmarks", "file"), help="the landmarks' box, or the one given (default landmarks)")
+    pack.add_argument("--strict", action="store_true", help="stop at a photograph that cannot be read instead of leaving it out")
+
+
+def run(arguments):
+    console = Console()
+    if arguments.part is None or arguments.part == "list":
+        return list_all(console)
+    entry = catalogue.get(arguments.name)
+    if arguments.part == "check":
+        return check(console, entry, arguments)
+    return pack_one(console, entry, arguments)
+
+
+def list_all(console):
+    table = Table(title="datasets", title_justify="left")
+    for heading in ("name", "dataset", "scheme", "train", "test", "normaliser"):
+        table.add_column(heading, justify="right" if heading in ("train", "test") else "left")
+    for entry in catalogue.ENTRIES:
+        counts = [f"{entry.counts[part]:,}" if part in entry.counts else "-" for part in ("train", "test")]
+        table.add_row(entry.name, entry.title, entry.scheme or "any", *counts, entry.normalizer or "-")
+    console.print(table)
+    for entry in catalogue.ENTRIES:
+        subsets = ", ".join(f"{name} {number:,}" for name, number in entry.counts.items() if name not in ("train", "test"))
+        console.print(f"\n{entry.name}", style="bold")
+        lines = {"get it": entry.source, "directory": entry.layout, "subsets": subsets}
+        for what, text in {**lines, "protocol": entry.protocol, "crops": entry.crops}.items():
+            if text:
+                console.print(f"  {what}: {text}", markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+# === check ===
+
+
+def check(console, entry, arguments):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        dataset = as_dataset(entry, entry.read(arguments.root, arguments.scheme))
+    told = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
+    table, wrong = counted(entry, dataset)
+    console.print(dataset.summary(), soft_wrap=True)
+    console.print(table)
+    found = list(dict.fromkeys([*(without_title(text) for text in told if "published number" not in text), *inspect(dataset)]))
+    for text in found:
+        console.print(f"- {text}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    written = draw(dataset, entry, Path(arguments.out or f"check_{entry.name}"), arguments.faces)
+    if not found and not wrong:
+        console.print("nothing is missing, twice or out of place" if entry.counts else "nothing is twice or out of place")
+    console.print("written:")
+    for path in written:
+        console.print(f"  {path}")
+    return int(bool(found or wrong))
+
+
+def as_dataset(entry, read):
+    """Unlabelled faces as the training part of a `Dataset`."""
+    if isinstance(read, data.Dataset):
+        return read
+    return data.Dataset(entry.name, read.scheme, read, data.Faces(read.scheme, [], []), {}, 1.25, read.scheme.default_normalizer)
+
+
+def counted(entry, dataset):
+    """A table of the faces found and published, and whether they differ anywhere."""
+    found = {"train": len(dataset.train), "test": len(dataset.test)}
+    found |= {name: len(places) for name, places in dataset.subsets.items()}
+    table = Table()
+    for heading in ("part", "found", "published"):
+        table.add_column(heading, justify="left" if heading == "part" else "right")
+    wrong = False
+    for part in dict.fromkeys([*found, *entry.counts]):
+        number, expected = found.get(part, 0), entry.counts.get(part)
+        differs = expected is not None and number != expected
+        wrong |= differs
+        shown = "-" if expected is None else f"{expected:,}"
+        table.add_row(part, f"{number:,}", shown, style="yellow" if differs else None)
+    return table, wrong
+
+
+def without_title(text):
+    """A reader's warning without the dataset's name in front."""
+    title, colon, rest = text.partition(": ")
+    return rest if colon and "/" not in title else text
+
+
+def inspect(dataset):
+    """What is wrong with the faces, in sentences."""
+    found = []
+    for part in (dataset.train, dataset.test):
+        found += checks.problems(part, image_sizes(part))
+        zero = checks.no_inter_ocular(part)
+        if len(zero):
+            which = checks.shown(part.origins[place] for place in zero)
+            found.append(f"{len(zero):,} faces have an inter-ocular distance of 0, no error can be divided by it: {which}")
+    return found
+
+
+def image_sizes(faces):
+    """(N, 2) width and height of each face's image, 0 where it cannot be told without decoding a video or at all."""
+    known = {}
+    for image in faces.images:
+        if image not in known:
+            known[image] = images.size(image)
+    return np.array([known[image] for image in faces.images]).reshape(-1, 2)
+
+
+def draw(dataset, entry, folder, count):
+    """Writes the pictures; returns their paths."""
+    faces = [part for part in (dataset.train, dataset.test) if len(part)]
+    written = []
+    if faces and count:
+        shares = [max(1, round(count * len(part) / sum(map(len, faces)))) for part in faces]
+        tiles = [tile for part, share in zip(faces, shares) for tile in annotated_crops(part, share, entry.box)]
+        written.append(write(folder / "mosaic.png", drawing.mosaic(tiles[:count], COLUMNS)))
+    if faces and entry.name != "celeba":
+        shape = mean_shape(dataset)
+        white = np.full((SHAPE, SHAPE, 3), 255, "uint8")
+        found = drawing.draw_landmarks(white, shape * SHAPE, dataset.scheme, thickness=2)
+        own = drawing.draw_landmarks(white, dataset.scheme.mean_shape * SHAPE, dataset.scheme, (60, 60, 200), thickness=2)
+        written.append(write(folder / "mean_shape.png", np.hstack([found, own])))
+    return written
+
+
+def annotated_crops(faces, count, box):
+    """Crops of faces spread over the list, with their landmarks drawn; grey where the photograph cannot be read."""
+    places = np.unique(np.linspace(0, len(faces) - 1, min(count, len(faces))).round().astype(int))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # missing photographs were told already
+        crops = data.Crops(faces[places], CROP, box=box, cache=None)
+        pixels, landmarks, _ = crops.batch(np.arange(len(crops)))
+    return [
+        drawing.draw_landmarks(image, points * CROP, faces.scheme, weights=weights, thickness=1.0)
+        for image, points, weights in zip(pixels, landmarks, faces.weights[places])
+    ]
+
+
+def mean_shape(dataset):
+    """(K, 2) mean of the annotated landmarks in crops of the default enlargement."""
+    faces = [part for part in (dataset.train, dataset.test) if len(part)]
+    landmarks, weights = (np.concatenate([getattr(part, name) for part in faces]) for name in ("landmarks", "weights"))
+    boxes = geometry.landmark_box(landmarks, weights)
+    centre, side = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).max(1)
+    inside = 0.5 + (landmarks - centre[:, None]) / (1.25 * side[:, None, None])
+    known = (weights > 0)[..., None]
+    return np.where(known, inside, 0).sum(0) / np.maximum(known.sum(0), 1)
+
+
+def write(path, picture):
+    with replacing(path) as temporary:
+        if not cv2.imwrite(str(temporary), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
+            raise OSError(f"{path} cannot be written")
+    return path
+
+
+# === pack ===
+
+
+def pack_one(console, entry, arguments):
+    dataset = as_dataset(entry, entry.read(arguments.root, arguments.scheme))
+    box = arguments.box or entry.box
+    console.print(dataset.summary())
+    cut = f"by the {'landmarks' if box == 'landmarks' else 'given'} box, enlarged {arguments.enlarge:g} times"
+    console.print(f"crops of {arguments.size} px {cut}, go to {arguments.out}", soft_wrap=True)
+    written, failures = data.pack(dataset, arguments.out, arguments.size, arguments.enlarge, box, arguments.strict)
+    if failures:
+        which = checks.shown(f"{path} ({reason})" for path, reason in failures)
+        console.print(f"{len(failures):,} faces left out, their image cannot be read: {which}", style="yellow", markup=False)
+    megabytes = Path(arguments.out).stat().st_size / 1e6
+    console.print(f"written: {arguments.out} ({written:,} faces, {megabytes:,.1f} MB)")
+    return int(bool(failures))

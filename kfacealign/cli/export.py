@@ -1,0 +1,114 @@
+"""`kfacealign export`: a trained model as TFLite, ONNX or SavedModel, and what int8 costs it."""
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from kfacealign import deploy, presets
+from kfacealign.cli.arguments import add_model
+
+DESCRIPTION = (
+    "Writes pixels -> network -> decoding as one graph, with the landmark scheme and the input size inside. docs/export.md "
+    "says how to read it elsewhere."
+)
+
+
+def add_arguments(parser):
+    add_model(parser, required=True, help="a trained model (.keras), or a bundled one (kfacealign presets)")
+    parser.add_argument(
+        "--out", metavar="PATH", help="NAME.tflite, NAME.onnx, or a folder for a SavedModel; not needed with --report"
+    )
+    parser.add_argument("--format", choices=("litert", "onnx", "savedmodel"), help="by default as the suffix of --out says")
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "float16", "int8", "int8_io"),
+        default="float32",
+        help="int8_io: int8 that reads bytes, 0..255; all but float32 are for TFLite (default %(default)s)",
+    )
+    parser.add_argument(
+        "--batch",
+        choices=("1", "any"),
+        default="1",
+        help="crops that the graph takes at once; one is faster (default %(default)s)",
+    )
+    parser.add_argument("--flip", action="store_true", help="average with the answer on the mirrored crop, in the graph")
+    parser.add_argument(
+        "--step", action="store_true", help="of a tracker: the graph takes one frame and its state and returns the new state"
+    )
+    parser.add_argument(
+        "--calibration",
+        metavar="PATH",
+        help="for int8: a folder of images (with .pts files beside them they are cropped as in training; without, each is "
+        "taken to be a face crop), or a .npy array of crops (N, S, S, 3)",
+    )
+    parser.add_argument("--report", action="store_true", help="for int8: print the layers that lose most by it")
+    parser.add_argument(
+        "--keep-float", nargs="+", default=(), metavar="NAME", help="for int8: layers to compute in float32 (see --report)"
+    )
+    parser.add_argument("--licence", metavar="TEXT", help="what the file says of the model's licence")
+    parser.add_argument("--training-data", metavar="TEXT", help="what the file says of the data the model was trained on")
+    parser.add_argument(
+        "--detector",
+        type=detector,
+        metavar="RULE",
+        help="what the file says of making the crop: 'haar' of this package's face detector's box, or SCALE,DX,DY: its side "
+        "over the box's, and how far its centre lies right of and below the box's, in sides of the box",
+    )
+
+
+def detector(text):
+    """`haar`, or `SCALE,DX,DY` -> what `kfacealign.deploy.export` takes."""
+    if text == "haar":
+        return text
+    try:
+        scale, dx, dy = map(float, text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected 'haar' or three numbers SCALE,DX,DY, got {text!r}") from None
+    return {"scale": scale, "shift": [dx, dy]}
+
+
+def run(arguments):
+    from kfacealign.deploy.exporting.calibration import read_calibration
+    from kfacealign.models.loading import load_keras
+
+    path = Path(presets.chosen(arguments.model, keras=True))
+    integers = arguments.precision.startswith("int8")
+    if path.suffix != ".keras":
+        raise ValueError(f"{path}: a model is exported from its .keras file")
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such model")
+    if integers != (arguments.calibration is not None):
+        raise ValueError("--precision int8 and --calibration (a folder of images, or a .npy array of crops) go together")
+    if arguments.report and not integers:
+        raise ValueError("--report is about --precision int8")
+    if not (arguments.out or arguments.report):
+        raise ValueError("give --out, the file or folder to write")
+    model, console = load_keras(path), Console()
+    calibration = read_calibration(Path(arguments.calibration), model) if integers else None
+    if arguments.report:
+        with console.status("measuring what int8 adds in each layer"):
+            records = deploy.quantization_report(model, calibration, flip=arguments.flip)
+        console.print(deploy.report_table(records))
+    if arguments.out:
+        with console.status(f"writing {arguments.out}"):
+            written = write(arguments, model, calibration)
+        facts = f"{size(written) / 1e6:.2f} MB, {arguments.precision}, {model.scheme.name}, {model.input_size} px"
+        console.print(f"written: {written} ({facts})")
+    return 0
+
+
+def write(arguments, model, calibration):
+    """Exports as the command line says; returns the path."""
+    notes = {name: getattr(arguments, name) for name in ("format", "precision", "licence", "training_data", "detector")}
+    if not arguments.step:
+        further = {"flip": arguments.flip, "batch": None if arguments.batch == "any" else 1, "keep_float": arguments.keep_float}
+        return deploy.export(model, arguments.out, calibration=calibration, **further, **notes)
+    if arguments.flip or arguments.batch == "any":
+        raise ValueError("--step goes with neither --flip nor --batch any")
+    return deploy.export_step(model, arguments.out, **notes)
+
+
+def size(path):
+    """Bytes of a file, or of all files in a folder."""
+    return sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())

@@ -1,0 +1,80 @@
+"""`kfacealign inspect`: what is in an exported file."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Column, Table
+
+from kfacealign.deploy.measure import inspection
+
+
+DESCRIPTION = (
+    "Prints the metadata of a .tflite or .onnx file, its inputs and outputs, its operators with their counts, and how many "
+    "nodes of a .tflite file XNNPACK takes."
+)
+
+
+def add_arguments(parser):
+    parser.add_argument("file", metavar="FILE")
+
+
+def run(arguments):
+    path = Path(arguments.file)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file")
+    if path.suffix not in (".tflite", ".onnx"):
+        raise ValueError(f"{path}: inspect reads .tflite and .onnx files")
+    console = Console()
+    found = inspection.read_metadata(path)
+    inputs, outputs = inspection.tensors(path)
+    counted = inspection.operators(path)
+    console.print(f"{path}, {path.stat().st_size / 1e6:.2f} MB", highlight=False, soft_wrap=True)
+    console.print(metadata_table(found) if found else "no kfacealign metadata: the file was not written by kfacealign export")
+    console.print(tensor_table(inputs, outputs))
+    console.print(operator_table(counted))
+    if path.suffix == ".onnx":
+        console.print(f"opset {inspection.onnx_opset(path)}")
+        return 0
+    delegates, taken, total, left = inspection.delegated_nodes(path)
+    rest = f"left to the interpreter: {', '.join(left) or 'none'}"
+    console.print(f"XNNPACK takes {taken} of {total} nodes, in {delegates} piece{'s' * (delegates != 1)}; {rest}", soft_wrap=True)
+    shares = inspection.delegated_parts(path)
+    if shares:
+        console.print(share_table(shares))
+    return 0
+
+
+def metadata_table(found):
+    """Metadata entry by entry; long lists are counted and cut."""
+    made = Table("metadata", "", title_justify="left")
+    for key, value in found.items():
+        text = str(value)
+        if isinstance(value, list) and len(value) > 6:
+            text = f"{len(value)}: {', '.join(map(str, value[:6]))}, ..."
+        elif isinstance(value, dict):
+            text = ", ".join(f"{name} {entry}" for name, entry in value.items())
+        made.add_row(key, text)
+    return made
+
+
+def tensor_table(inputs, outputs):
+    made = Table("tensor", "name", "shape", "type")
+    for kind, tensors in (("input", inputs), ("output", outputs)):
+        for tensor in tensors:
+            made.add_row(kind, tensor.name, " x ".join(map(str, tensor.shape)), tensor.dtype)
+    return made
+
+
+def share_table(shares):
+    right = [Column(name, justify="right") for name in ("nodes", "XNNPACK")]
+    made = Table("part", *right, "left to the interpreter")
+    for share in shares:
+        made.add_row(share.part, str(share.nodes), str(share.taken), ", ".join(share.left))
+    return made
+
+
+def operator_table(counted):
+    made = Table("operator", "type", Column("count", justify="right"))
+    for name, kind, count in counted:
+        made.add_row(name, kind.lower(), str(count))
+    return made

@@ -1,0 +1,150 @@
+"""`kfacealign parity`: exported models beside the model they were made of, on the same crops."""
+
+import functools
+from pathlib import Path
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import Progress, track
+from rich.table import Column, Table
+
+from kfacealign import data, deploy, geometry
+from kfacealign.cli.arguments import add_dataset, add_from, count
+from kfacealign.cli.bench import short
+from kfacealign.deploy.measure import benchmark, parity
+
+SEED = 2  # of the drawn faces: other ones than those of training
+SIDE = 256  # pixels of their pictures
+
+
+DESCRIPTION = (
+    "Gives the same face crops to a model and to what was exported from it, and prints how far the landmarks are apart, and "
+    "the error of each where the true landmarks are known. Without --images and --dataset the faces are drawn by this "
+    "package. The exit status is 1 if a landmark differs by more than --tolerance."
+)
+
+
+def add_arguments(parser):
+    parser.add_argument("reference", metavar="REFERENCE", help="what the others are held against, mostly the .keras file")
+    parser.add_argument("files", nargs="+", metavar="FILE", help=".tflite or .onnx files, or SavedModel folders")
+    parser.add_argument(
+        "--images",
+        metavar="DIR",
+        help="a folder of images; with .pts files beside them cropped as in training, without each is taken to be a crop",
+    )
+    add_dataset(parser, help="the test faces of a dataset")
+    add_from(parser)
+    parser.add_argument("--normalizer", help="what errors are divided by: inter_ocular, inter_pupil, box, diagonal or image")
+    parser.add_argument("--count", type=count, default=32, metavar="N", help="most faces, evenly spaced (default %(default)s)")
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=1e-3,
+        metavar="SHARE",
+        help="most that a landmark may differ, as a fraction of the crop's side (default %(default)s; int8 files need more)",
+    )
+
+
+def run(arguments):
+    console = Console()
+    if not arguments.count:
+        raise ValueError("--count is a number from 1 on")
+    for path in (arguments.reference, *arguments.files):
+        benchmark.check(path)  # before anything is drawn or read
+    reference = deploy.load(arguments.reference)
+    crops, truth, weights, origin = faces(arguments, reference, console)
+    if not len(crops):
+        raise ValueError(f"there is no face to compare on in {origin}")
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("comparing", total=1 + len(arguments.files))
+        advance = functools.partial(bar.advance, task)
+        records = parity.compare(reference, arguments.files, crops, truth, weights, arguments.normalizer, advance)
+    names = short([arguments.reference, *arguments.files])
+    console.print(table(records, names, f"{len(crops)} faces of {origin}, {reference.input_size} px, {reference.scheme.name}"))
+    console.print(
+        f"largest, mean: distance of a landmark to that of {arguments.reference}, of the crop's side and in its pixels. "
+        f"moved: share of the landmarks more than {parity.MOVED} of the side away.",
+        soft_wrap=True,
+    )
+    over = [record for record in records[1:] if record.maximum > arguments.tolerance]
+    for record in over:
+        console.print(
+            f"{record.name}: a landmark differs by {record.maximum:.2g} of the crop, more than --tolerance "
+            f"{arguments.tolerance:g}",
+            style="red",
+            soft_wrap=True,
+        )
+    return 1 if over else 0
+
+
+def faces(arguments, model, console):
+    """Crops (N, S, S, 3) uint8 or float32, their landmarks and weights or None and None, and where they are from.
+
+    Raises:
+        FileNotFoundError, ValueError: they cannot be read, or have other landmarks than the model.
+    """
+    if arguments.images and arguments.dataset:
+        raise ValueError("--images and --dataset exclude each other")
+    if arguments.dataset:
+        found = data.load_dataset(arguments.dataset, arguments.data_dir, scheme=model.scheme.name, needed=("test",)).test
+        if found.scheme.name != model.scheme.name:
+            raise ValueError(
+                f"{arguments.reference} predicts {model.scheme.name}, the dataset is annotated with {found.scheme.name}"
+            )
+        return (*cut(found, model, arguments.count), arguments.dataset)
+    if arguments.images:
+        from kfacealign.deploy.exporting.calibration import read_calibration
+
+        found = read_calibration(Path(arguments.images), model)
+        if hasattr(found, "landmarks"):
+            return (*cut(found, model, arguments.count), arguments.images)
+        return spread(found, arguments.count), None, None, arguments.images
+    return (*rendered(model, arguments.count, console), "this package's drawing")
+
+
+def cut(found, model, count):
+    """`count` of the faces, evenly spaced, as crops; those that cannot be read are left out."""
+    crops = data.Crops(spread(found, count), size=model.input_size, enlarge=model.enlarge, cache=None)
+    images, landmarks, weights = crops.batch(np.arange(len(crops)))
+    read = np.asarray(weights).any(-1)
+    return images[read], landmarks[read], np.asarray(weights)[read]
+
+
+def spread(items, count):
+    """At most `count` items, evenly spaced."""
+    return items[np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int))]
+
+
+def rendered(model, count, console):
+    """Crops of faces drawn on the fly, their landmarks and weights; without those if they are not drawn with the scheme's."""
+    source = data.SyntheticFaces(seed=SEED, size=SIDE)
+    scheme = model.scheme.name
+    crops, truth = [], []
+    for index in track(range(count), "drawing faces", console=console, transient=True):
+        face = source.render(index)
+        box = geometry.landmark_box(face.landmarks[scheme]) if scheme in face.landmarks else face.box
+        square = geometry.square_box(box, model.enlarge)
+        pixels, matrix = geometry.crop(face.image, square, model.input_size)
+        crops.append(pixels)
+        if scheme in face.landmarks:
+            truth.append(geometry.apply_affine(matrix, face.landmarks[scheme]) / model.input_size)
+    if not truth:
+        return np.stack(crops), None, None
+    return np.stack(crops), np.stack(truth), np.ones((count, model.scheme.num_points), "float32")
+
+
+def table(records, names, title):
+    headings = ("largest", "px", "mean", "px", "moved", "NME, %", "ratio")
+    columns = (Column(name, justify="right", no_wrap=True) for name in headings)
+    style = {"title_justify": "left", "box": SIMPLE_HEAD, "padding": (0, 1, 0, 0)}
+    made = Table(Column("model", overflow="fold"), *columns, title=title, **style)
+    for record, name in zip(records, names):
+        error = "-" if record.nme is None else f"{record.nme:.3f}"
+        ratio = "-" if record.ratio is None else f"{record.ratio:.3f}"
+        distances = ("", "", "", "", "")
+        if record is not records[0]:
+            distances = (f"{record.maximum:.1e}", f"{record.maximum_pixels:.3f}", f"{record.mean:.1e}")
+            distances += (f"{record.mean_pixels:.3f}", f"{100 * record.moved:.2f} %")
+        made.add_row(name, *distances, error, ratio)
+    return made

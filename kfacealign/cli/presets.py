@@ -1,0 +1,89 @@
+"""`kfacealign presets`: the bundled models, their cards, and bundling one."""
+
+import re
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from kfacealign import data, deploy, presets
+from kfacealign.cli.arguments import SCHEMES, add_dataset, add_from, add_part, count
+from kfacealign.presets import cards, store
+
+
+def add_arguments(parser):
+    parser.set_defaults(part="list")
+    parts = parser.add_subparsers(metavar="COMMAND", dest="part")
+    show = add_part(parts, "show", "print the card of a preset", "Prints all that is known of a bundled model, as Markdown.")
+    show.add_argument("name", metavar="NAME")
+    make = add_part(
+        parts,
+        "make",
+        "bundle a trained model",
+        "Writes NAME.keras and NAME.tflite in float16, measures both on the test faces of a dataset, and writes the card: "
+        "NAME.json and NAME.md. What only the training knows is read from the facts.json that recipes/preset_*.py leave by the "
+        "model, errors on rendered faces from the weak_spots.json that benchmarks/weak_spots.py leaves there.",
+    )
+    make.add_argument("name", metavar="NAME", help="of the preset: small letters, digits and _")
+    make.add_argument("--model", required=True, metavar="MODEL.keras", help="the trained model")
+    add_from(make)
+    add_dataset(make, default="pts", help="default %(default)s")
+    make.add_argument("--scheme", choices=SCHEMES, help="landmark scheme of --dataset pts and csv (default: the model's)")
+    make.add_argument("--clips", action="store_true", help="of a tracker: measure it on clips, too; --data-dir is YTF68")
+    make.add_argument("--card-from", metavar="FILE.json", help="the facts of the training (default: facts.json beside the model)")
+    make.add_argument("--threads", type=count, default=2, metavar="N", help="CPU threads of the latency (default %(default)s)")
+    make.add_argument("--out", metavar="DIR", help="where the files go (default: into the package, which bundles them)")
+
+
+def run(arguments):
+    console = Console()
+    if arguments.part == "show":
+        console.print(cards.markdown(presets.card(arguments.name)), markup=False, highlight=False, soft_wrap=True)
+        return 0
+    return make(console, arguments) if arguments.part == "make" else list_all(console)
+
+
+def list_all(console):
+    """A block a preset: the table would be wider than a terminal."""
+    names = presets.names()
+    for name in names:
+        table = Table(show_header=False, box=None, padding=(0, 2, 0, 2))
+        facts = cards.row(presets.card(name))
+        console.print(f"{facts.pop('name')}{' (default)' if name == store.DEFAULT else ''}", style="bold", highlight=False)
+        for heading, text in facts.items():
+            table.add_row(heading, text)
+        console.print(table)
+    absent = [name for name in store.RECIPES if name not in names]
+    if absent:
+        told = ", ".join(f"{name} ({store.RECIPES[name]})" for name in absent)
+        console.print(f"not bundled in this copy, but trained by the project's recipes: {told}", highlight=False, soft_wrap=True)
+    console.print("kfacealign presets show NAME prints a preset's card; --model NAME uses it", highlight=False, soft_wrap=True)
+    return 0
+
+
+def make(console, arguments):
+    from kfacealign.presets import bundling
+    from kfacealign.training.rendered_and_real import FACTS
+
+    if not re.fullmatch("[a-z0-9_]+", arguments.name):
+        raise ValueError(f"{arguments.name}: the name of a preset is of small letters, digits and _")
+    path = Path(arguments.model)
+    if path.suffix != ".keras":
+        raise ValueError(f"{path}: a preset is made of a model's .keras file")
+    facts = bundling.read_facts(arguments.card_from or path.with_name(FACTS))
+    model = deploy.load(path)
+    arguments.scheme = arguments.scheme or model.scheme.name
+    faces = data.load_dataset(arguments.dataset, arguments.data_dir, scheme=arguments.scheme, needed=("test",))
+    clips = None
+    if arguments.clips:
+        if not hasattr(model, "step_parts"):
+            raise ValueError(f"{path} is a {type(model).__name__}: --clips is for trackers")
+        clips = data.ytf68_clips(arguments.data_dir).test
+    out = Path(arguments.out or store.FOLDER)
+    console.print(f"writing {arguments.name}.keras, .tflite, .json and .md to {out}", highlight=False, soft_wrap=True)
+    weak_spots = bundling.read_weak_spots(path.with_name(bundling.WEAK_SPOTS))
+    card = bundling.make(arguments.name, model, faces, facts, out, arguments.threads, clips, weak_spots)
+    console.print(cards.markdown(card), markup=False, highlight=False, soft_wrap=True)
+    sizes = [file.stat().st_size for format in store.FORMATS for file in out.glob(f"*.{format}")]
+    console.print(f"all presets in {out}: {sum(sizes) / 1e6:.1f} MB in {len(sizes)} files", highlight=False, soft_wrap=True)
+    return 0

@@ -1,0 +1,152 @@
+"""`kfacealign score`: the errors of predictions in a file, no model needed."""
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Column, Table
+
+from kfacealign import evaluation, schemes
+from kfacealign.cli.arguments import SCHEMES, positive
+from kfacealign.evaluation import protocols
+from kfacealign.files import replacing
+
+
+NORMALIZERS = ("inter_ocular", "inter_pupil", "box", "diagonal", "image")
+FORMATS = (
+    "an .npz with landmarks (N, K, 2) and, where there are such, names and occlusion; a .csv with the header name,x0,y0,...; "
+    "the text format of the COFW-68 benchmark (.txt); a folder of .pts files; or COFW-68's folder test_annotations"
+)
+DESCRIPTION = (
+    "Prints the errors of predicted landmarks under every normaliser that the scheme has, and how well hidden points were "
+    f"found where both files say. Files: {FORMATS}. Faces are paired by name where both have names, else in order."
+)
+
+
+def add_arguments(parser):
+    parser.add_argument("--scheme", required=True, choices=SCHEMES)
+    parser.add_argument("--truth", required=True, metavar="PATH", help="the annotation")
+    parser.add_argument("--predictions", required=True, metavar="PATH")
+    parser.add_argument(
+        "--normalizer", action="append", choices=NORMALIZERS, help="only this one; may be given several times, the main one first"
+    )
+    parser.add_argument("--thresholds", type=positive, nargs="+", metavar="PERCENT", help="of FR and AUC (default 8 10)")
+    parser.add_argument("--image-size", type=positive, metavar="PIXELS", help="side of the images, for the normaliser image")
+    parser.add_argument(
+        "--first-pixel",
+        type=float,
+        choices=(0.0, 0.5, 1.0),
+        default=0.5,
+        help="where .npz and .csv predictions have the centre of the first pixel: 0 as OpenCV, 1 as MATLAB (default %(default)s)",
+    )
+    parser.add_argument(
+        "--occlusion-threshold", type=float, default=0.5, metavar="T", help="scores from it on say hidden (default %(default)s)"
+    )
+    parser.add_argument("--protocol", choices=protocols.PROTOCOLS, help="show the figures among those that papers published")
+    parser.add_argument("--out", metavar="DIR", help="write score.json, report.json, pictures and the protocol's tables there")
+
+
+def run(arguments):
+    console = Console()
+    scheme = schemes.get(arguments.scheme)
+    protocol = protocols.get(arguments.protocol, scheme.name) if arguments.protocol else None
+    normalizers = _normalizers(arguments, scheme, protocol)
+    truth = evaluation.landmark_files.read(arguments.truth, scheme)
+    predicted = evaluation.landmark_files.read(arguments.predictions, scheme, arguments.first_pixel)
+    evaluation.landmark_files.check_truth(truth, scheme, normalizers)
+    order = evaluation.landmark_files.match(truth, predicted)
+    left = len(predicted) - len(truth)
+    if left:
+        message = f"{arguments.predictions}: {left} predictions are of faces that {arguments.truth} does not have"
+        console.print(message, style="yellow", soft_wrap=True)
+    thresholds = arguments.thresholds or (protocol.thresholds if protocol else (8.0, 10.0))
+    names = truth.names or [str(face) for face in range(len(truth))]
+    reports = {
+        name: evaluation.report(
+            truth.landmarks,
+            predicted.landmarks[order],
+            scheme,
+            truth.weights,
+            normalizer=name,
+            thresholds=thresholds,
+            names=names,
+            image_size=arguments.image_size,
+        )
+        for name in normalizers
+    }
+    console.print(figures(reports, f"{len(truth):,} faces, {scheme.name}, errors in percent"))
+    console.print(regions(reports))
+    hidden = None
+    if truth.occlusion is not None and predicted.occlusion is not None:
+        hidden = evaluation.landmark_files.occlusion_scores(truth.occlusion, predicted.occlusion[order], arguments.occlusion_threshold)
+        console.print(occlusion_line(hidden, arguments.occlusion_threshold))
+    main = reports[normalizers[0]]
+    placed = protocols.place(protocol.name, main, Path(arguments.predictions).stem) if protocol else None
+    for table in placed.console() if placed else ():
+        console.print(table)
+    for note in placed.notes if placed else ():
+        console.print(note, style="yellow", soft_wrap=True)
+    if arguments.out:
+        for path in write(Path(arguments.out), reports, main, hidden, placed):
+            console.print(f"written: {path}", soft_wrap=True)
+    return 0
+
+
+def figures(reports, title):
+    """A `rich` table, a line for every normaliser."""
+    columns = list(next(iter(reports.values())).summary())
+    table = Table(Column("normaliser", no_wrap=True), *(Column(evaluation.reports.heading(name), justify="right") for name in columns), title=title)
+    for name, made in reports.items():
+        table.add_row(name.replace("_", "-"), *(evaluation.reports.shown(column, value) for column, value in made.summary().items()))
+    return table
+
+
+def regions(reports):
+    """A `rich` table of the mean error in every region, a column for every normaliser."""
+    table = Table("region", *(Column(name.replace("_", "-"), justify="right") for name in reports))
+    values = {name: made.regions() for name, made in reports.items()}
+    for region in next(iter(values.values())):
+        table.add_row(region, *(evaluation.reports.shown("nme", values[name][region]) for name in reports))
+    return table
+
+
+def occlusion_line(scores, threshold):
+    shares = {name: "-" if scores[name] is None else f"{scores[name]:.2f} %" for name in ("precision", "recall")}
+    return (
+        f"occlusion at {threshold:g}: precision {shares['precision']}, recall {shares['recall']} "
+        f"({scores['hidden']:,} points are hidden, {scores['found']:,} were called so)"
+    )
+
+
+def write(out, reports, main, hidden, placed):
+    """The files of a run without photographs; returns their paths."""
+    out.mkdir(parents=True, exist_ok=True)
+    content = {
+        "scheme": main.scheme,
+        "normalizers": {name: {**made.summary(), "regions": made.regions()} for name, made in reports.items()},
+        "occlusion": hidden,
+    }
+    with replacing(out / "score.json") as temporary:
+        temporary.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
+    return [
+        out / "score.json",
+        main.save(out / "report.json"),
+        evaluation.plots.write_figure(evaluation.plots.ced_figure(main), out / "ced.png"),
+        evaluation.plots.write_figure(evaluation.plots.landmark_figure(main), out / "landmark_errors.png"),
+        *(placed.save(out) if placed else ()),
+    ]
+
+
+def _normalizers(arguments, scheme, protocol):
+    """Names, the main one first: those asked for, else all of the scheme (the image's side only if it is given)."""
+    allowed = [name for name in scheme.normalizers() if name != "image" or arguments.image_size]
+    for name in arguments.normalizer or ():
+        if name == "image" and not arguments.image_size:
+            raise ValueError("the normaliser 'image' needs --image-size")
+        if name not in allowed:
+            raise ValueError(f"{scheme.name} has no normaliser {name!r}; it has {', '.join(scheme.normalizers())}")
+    if arguments.normalizer:
+        return list(dict.fromkeys(arguments.normalizer))
+    if protocol:
+        allowed.sort(key=lambda name: name != protocol.normalizer)
+    return allowed

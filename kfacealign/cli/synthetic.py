@@ -1,0 +1,40 @@
+"""`kfacealign synthetic`: rendered faces on disk."""
+
+from rich.console import Console
+
+from kfacealign import data
+from kfacealign.cli.arguments import SCHEMES, add_part, count
+
+
+def add_arguments(parser):
+    layouts = parser.add_subparsers(metavar="LAYOUT", dest="layout", required=True)
+    for layout, help in (
+        ("wflw", "images and lists like WFLW's, 98 landmarks"),
+        ("pts", "images with .pts files beside them, in train and test"),
+        ("clips", "clips of a smoothly moving face, a folder of frames each"),
+    ):
+        description = f"Renders faces with exact landmarks: {help}. The same arguments give the same files."
+        part = add_part(layouts, layout, help, description)
+        part.add_argument("out", metavar="DIR")
+        if layout == "clips":
+            part.add_argument("--clips", type=count, default=20, metavar="N", help="default %(default)s")
+            part.add_argument("--frames", type=count, default=30, metavar="N", help="of a clip (default %(default)s)")
+        else:
+            part.add_argument("--train", type=count, default=2000, metavar="N", help="training faces (default %(default)s)")
+            part.add_argument("--test", type=count, default=400, metavar="N", help="test faces (default %(default)s)")
+        if layout != "wflw":
+            part.add_argument("--scheme", choices=SCHEMES, default="ibug68", help="landmarks written (default %(default)s)")
+        part.add_argument("--size", type=count, default=256, help="side of the images in pixels (default %(default)s)")
+        part.add_argument("--seed", type=int, default=0, help="default %(default)s")
+
+
+def run(arguments):
+    shared = {"seed": arguments.seed, "size": arguments.size}
+    if arguments.layout == "wflw":
+        data.write_wflw(arguments.out, arguments.train, arguments.test, **shared)
+    elif arguments.layout == "pts":
+        data.write_pts(arguments.out, arguments.train, arguments.test, arguments.scheme, **shared)
+    else:
+        data.write_clips(arguments.out, arguments.clips, arguments.frames, arguments.scheme, **shared)
+    Console().print(f"written: {arguments.out}")
+    return 0

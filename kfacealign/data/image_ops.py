@@ -1,0 +1,119 @@
+"""What a random view does to pixels: resampling, colour, blur, occlusion. Batched, in `keras.ops`.
+
+Every function takes (B, H, W, 3) float32 images of 0..255 with static H and W and one parameter per sample, and
+leaves a sample whose parameter asks for nothing exactly as it is.
+"""
+
+import numpy as np
+
+from kfacealign.backend import ops
+
+_LUMA = np.array([0.299, 0.587, 0.114], "float32")  # ITU-R BT.601
+
+
+def sample_affine(images, matrix):
+    """Resample images bilinearly; what lies outside of an image is 0.
+
+    Written with `ops.take` because `ops.image.affine_transform` computes its coordinates by a matrix product under
+    JAX, which accelerators round to ten bits (a tenth of a pixel), and takes ten times as long there.
+
+    Args:
+        images: (B, H, W, 3) float32.
+        matrix: two rows of three (B,) tensors, from pixels of the result to pixels of the image, both measured from
+            the image's centre.
+
+    Returns:
+        (B, H, W, 3) float32.
+    """
+    height, width, channels = images.shape[1:]
+    columns = (np.arange(width, dtype="float32") + 0.5 - width / 2)[None, None, :]
+    rows = (np.arange(height, dtype="float32") + 0.5 - height / 2)[None, :, None]
+    (xx, xy, shift_x), (yx, yy, shift_y) = [[entry[:, None, None] for entry in row] for row in matrix]
+    # Pixel indices in the image padded by one pixel of border before it and two behind it.
+    x = xx * columns + xy * rows + (shift_x + (width + 1) / 2)
+    y = yx * columns + yy * rows + (shift_y + (height + 1) / 2)
+    x, y = ops.clip(x, 0, width + 1), ops.clip(y, 0, height + 1)
+    left, top = ops.floor(x), ops.floor(y)
+    right_share, low_share = x - left, y - top
+    both = right_share * low_share
+
+    padded = ops.pad(images, [[0, 0], [1, 2], [1, 2], [0, 0]])
+    stride = width + 3
+    pixels = ops.reshape(padded, (-1, channels))
+    first = ops.arange(ops.shape(images)[0], dtype="int32")[:, None, None] * ((height + 3) * stride)
+    corner = first + ops.cast(top, "int32") * stride + ops.cast(left, "int32")
+
+    def share(offset, weight):
+        return ops.take(pixels, corner + offset, axis=0) * weight[..., None]
+
+    upper = share(0, 1 - right_share - low_share + both) + share(1, right_share - both)
+    return upper + share(stride, low_share - both) + share(stride + 1, both)
+
+
+def adjust_color(images, gain, offset):
+    """`images * gain + offset`, cut to 0..255. `gain` is (B, 3), one factor per channel; `offset` (B,) grey levels."""
+    return ops.clip(images * gain[:, None, None, :] + offset[:, None, None, None], 0, 255)
+
+
+def to_gray(images, chosen):
+    """Give all three channels the luma (BT.601) in the samples where `chosen` (B,) is true."""
+    luma = ops.sum(images * _LUMA, axis=-1, keepdims=True)
+    return ops.where(chosen[:, None, None, None], luma, images)
+
+
+def _gaussian_matrices(sigma, size):
+    """(B, size, size) matrices that blur a column of `size` pixels mirrored at both ends."""
+    target, source = np.arange(size)[:, None], np.arange(size)[None, :]
+    copies = (source, -1 - source, 2 * size - 1 - source)  # the column and its mirror images beyond both ends
+    precision = (0.5 / ops.square(ops.maximum(sigma, 1e-3)))[:, None, None]
+    weights = sum(ops.exp(-precision * ((target - copy) ** 2).astype("float32")) for copy in copies)
+    return weights / ops.sum(weights, axis=-1, keepdims=True)
+
+
+def _apply_to_columns(matrices, images):
+    height, width, channels = images.shape[1:]
+    result = ops.matmul(matrices, ops.reshape(images, (-1, height, width * channels)))
+    return ops.reshape(result, (-1, height, width, channels))
+
+
+def gaussian_blur(images, sigma):
+    """Blur every sample by a Gaussian of its own width, mirroring the image at its edges.
+
+    The separable kernel is applied as one dense matrix per sample and axis: on a CPU a convolution of 41 taps which
+    differ between samples takes many times as long as this product.
+
+    Args:
+        images: (B, H, W, C) float32.
+        sigma: (B,) standard deviations in pixels, below half of the shorter side; 0 leaves the sample as it is.
+
+    Returns:
+        (B, H, W, C) float32.
+    """
+    height, width = images.shape[1:3]
+    down = _gaussian_matrices(sigma, height)
+    along = down if width == height else _gaussian_matrices(sigma, width)
+    blurred = ops.transpose(_apply_to_columns(down, images), (0, 2, 1, 3))
+    blurred = ops.transpose(_apply_to_columns(along, blurred), (0, 2, 1, 3))
+    return ops.where((sigma > 0)[:, None, None, None], blurred, images)
+
+
+def occlude(images, rectangle, color):
+    """Paint a rectangle over every sample.
+
+    Args:
+        images: (B, H, W, 3) float32.
+        rectangle: x0, y0, x1, y1, each (B,), in crop coordinates; pixels whose centre lies in it are covered. A
+            rectangle without area covers none.
+        color: (B, 3) of 0..255.
+
+    Returns:
+        (B, H, W, 3) float32.
+    """
+    height, width = images.shape[1:3]
+    x = ((np.arange(width) + 0.5) / width).astype("float32")
+    y = ((np.arange(height) + 0.5) / height).astype("float32")
+    x0, y0, x1, y1 = (side[:, None] for side in rectangle)
+    columns = ops.logical_and(x >= x0, x < x1)
+    rows = ops.logical_and(y >= y0, y < y1)
+    covered = ops.logical_and(rows[:, :, None], columns[:, None, :])
+    return ops.where(covered[..., None], color[:, None, None, :], images)

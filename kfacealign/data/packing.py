@@ -1,0 +1,107 @@
+"""Writing packed datasets: crops and labels in one file; `kfacealign.data.readers.packed` says what is in it and reads it."""
+
+import os
+
+import h5py
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+
+from kfacealign import geometry
+from kfacealign.data.crops import Crops
+from kfacealign.data.faces import Dataset, Faces
+from kfacealign.data.readers.packed import FORMAT
+from kfacealign.files import replacing
+
+
+BATCH = 64  # crops made at a time
+
+
+def pack(dataset, path, size=256, enlarge=1.25, box="landmarks", strict=False, progress=True):
+    """Writes a dataset's crops and labels to one file.
+
+    Args:
+        dataset: a `Dataset`, or `Faces` (unlabelled ones), which become its training part.
+        path: the file, NAME.h5.
+        size, enlarge, box: of the crops, as of `Crops`. Training from the file cuts its crops from these, so what lies
+            outside of them is lost: an enlargement of more than the model's leaves room.
+        strict: whether a photograph that cannot be read raises; else its face is left out with a warning.
+        progress: whether a progress bar is shown.
+
+    Returns:
+        (number of faces written, list of (photograph, reason) of those left out).
+
+    Raises:
+        ValueError: the path does not end in .h5, there is no face, or, if strict, an unreadable photograph.
+    """
+    path = os.fspath(path)
+    if not path.endswith(".h5"):
+        raise ValueError(f"{path}: a packed dataset is a file NAME.h5")
+    if isinstance(dataset, Faces):
+        empty = Faces(dataset.scheme, [], [])
+        dataset = Dataset("unlabelled", dataset.scheme, dataset, empty, {}, enlarge, dataset.scheme.default_normalizer)
+    parts = [Crops(faces, size, enlarge, box, cache=None, strict=strict) for faces in (dataset.train, dataset.test)]
+    total = sum(map(len, parts))
+    if not total:
+        raise ValueError(f"{dataset.name}: there is no face to pack")
+    failures = []
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        images = file.create_dataset("images", (total, size, size, 3), "uint8")
+        kept = _write_images(images, parts, progress)
+        for crops in parts:
+            failures += crops.failures
+        _write_labels(file, parts, kept)
+        _write_subsets(file, dataset, kept[1])
+        written = [len(places) for places in kept]
+        attributes = {"dataset": dataset.name, "scheme": dataset.scheme.name, "normalizer": dataset.normalizer, "box": box}
+        file.attrs.update({"format": FORMAT, **attributes, "train": written[0], "size": size, "enlarge": float(enlarge)})
+        if not sum(written):
+            raise ValueError(f"{dataset.name}: no photograph could be read, the first: {failures[0][0]} ({failures[0][1]})")
+    return sum(written), failures
+
+
+def _write_images(images, parts, progress):
+    """Fills the first rows with the crops that can be read; returns the positions of these in each part."""
+    console, row, kept = Console(), 0, []
+    with Progress(console=console, transient=True, disable=not (progress and console.is_terminal)) as bar:
+        task = bar.add_task("packing", total=len(images))
+        for crops in parts:
+            places = []
+            for start in range(0, len(crops), BATCH):
+                batch = np.arange(start, min(start + BATCH, len(crops)))
+                pixels, _, weights = crops.batch(batch)
+                good = (weights > 0).any(1)  # the weights of an unreadable photograph are 0
+                images[row : row + good.sum()] = pixels[good]
+                row += int(good.sum())
+                places.append(batch[good])
+                bar.advance(task, len(batch))
+            kept.append(np.concatenate(places) if places else np.zeros(0, int))
+    return kept
+
+
+def _write_labels(file, parts, kept):
+    faces = [crops.faces[places] for crops, places in zip(parts, kept)]
+    matrices = np.concatenate([crops.matrices[places] for crops, places in zip(parts, kept)])
+    joint = {name: np.concatenate([getattr(part, name) for part in faces]) for name in ("landmarks", "weights", "boxes")}
+    if len(matrices):
+        joint["landmarks"] = geometry.apply_affine(matrices, joint["landmarks"])
+        joint["boxes"] = geometry.apply_affine(matrices, joint["boxes"].reshape(-1, 2, 2)).reshape(-1, 4)
+    for name, values in joint.items():
+        file[name] = values.astype("float32")
+    file["matrices"] = matrices
+    # A part without faces has no say in what the other knows of its own.
+    told = [part for part in faces if len(part)]
+    if all(part.occluded is not None for part in told):
+        file["occluded"] = np.concatenate([part.occluded for part in told]).astype("uint8")
+    for name in ("names", "origins"):
+        file.create_dataset(name, data=[text for part in faces for text in getattr(part, name)], dtype=h5py.string_dtype())
+    attributes = file.create_group("attributes")
+    for name in told[0].attributes if told else ():
+        if all(name in part.attributes for part in told):
+            attributes[name] = np.concatenate([part.attributes[name] for part in told]).astype("uint8")
+
+
+def _write_subsets(file, dataset, kept):
+    group = file.create_group("subsets")
+    for name, places in dataset.subsets.items():
+        group[name] = np.flatnonzero(np.isin(kept, places))

@@ -1,0 +1,125 @@
+"""Reader of AFLW-19: AFLW's photographs with the 19 landmarks and the split that all compare on.
+
+    root/AFLWinfo_release.mat                 bbox (24386 x 4), data (24386 x 38), mask_new (24386 x 19), nameList, ra
+    root/data/flickr/{0,2,3}/image*.jpg       AFLW's photographs (or root/flickr/...)
+
+A row of `data` holds 19 x and 19 y, one of `bbox` x_min, x_max, y_min, y_max, one of `mask_new` 1 where the point is
+visible; points that are not are annotated all the same. `ra` is a permutation, from 1: its first 20,000 faces are for
+training, the other 4,386 are the test faces ("full"); those of them with all points visible, 1,314, are "frontal".
+
+Convention of the files: MATLAB's, 1-based, so ours are the file's - 0.5. PIPNet crops by the given boxes, not enlarged,
+and divides errors by the side of that crop (Sec. 4.1): crop by `box="file"`, enlargement 1, and measure by "image".
+"""
+
+import os
+
+import numpy as np
+
+from kfacealign import schemes
+from kfacealign.data.readers import checks, matlab
+from kfacealign.data.faces import Dataset, Faces
+from kfacealign.data.readers.entry import Entry
+
+INFO = "AFLWinfo_release.mat"
+PHOTOGRAPHS = (os.path.join("data", "flickr"), "flickr")
+VARIABLES = ("bbox", "data", "mask_new", "nameList", "ra")
+TRAIN = 20_000
+EXPECTED = {"train": 20_000, "test": 4_386, "frontal": 1_314}
+POINTS = 19
+SOURCE = (
+    "AFLWinfo_release.mat comes from the page of 'Unconstrained Face Alignment via Cascaded Compositional Learning' (CVPR "
+    "2016); the photographs are those of AFLW, which the Institute of Computer Graphics and Vision in Graz gives to "
+    "researchers on request."
+)
+
+
+def aflw(root, strict=False):
+    """Reads AFLW-19 below `root`; no image is opened.
+
+    Args:
+        root: the folder that holds `AFLWinfo_release.mat` and `data/flickr`.
+        strict: whether other counts than the published ones, duplicates and missing photographs raise; else they are
+            warned of.
+
+    Returns:
+        A `Dataset` with `occluded` (the points that are not visible), the published boxes, the subset "frontal".
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a malformed file, naming the variable and the row, or, if strict, what is above.
+    """
+    root = os.fspath(root)
+    here = next((folder for folder in PHOTOGRAPHS if os.path.isdir(os.path.join(root, folder))), PHOTOGRAPHS[0])
+    checks.require("AFLW-19", root, [INFO, here], SOURCE)
+    faces, order = read_info(os.path.join(root, INFO), os.path.join(root, here))
+    train, test = faces[order[:TRAIN]], faces[order[TRAIN:]]
+    frontal = np.flatnonzero(~test.occluded.any(1))
+    found = {"train": len(train), "test": len(test), "frontal": len(frontal)}
+    checks.counts("AFLW-19", root, found, EXPECTED, strict)
+    for part in (train, test):
+        checks.annotated("AFLW-19", part, strict)
+    return Dataset(
+        name="aflw",
+        scheme=schemes.get("aflw19"),
+        train=train,
+        test=test,
+        subsets={"frontal": frontal},
+        enlarge=1.25,
+        normalizer="image",
+    )
+
+
+def read_info(path, images="flickr"):
+    """All faces of `AFLWinfo_release.mat` and the permutation that splits them.
+
+    Args:
+        path: the file.
+        images: the folder that image names start from.
+
+    Returns:
+        `Faces`, and (N,) positions from 0, of which the first 20,000 are for training.
+    """
+    box, points, visible, names, order = matlab.load(path, VARIABLES)
+    count = len(points)
+    for name, array, columns in (("bbox", box, 4), ("data", points, 2 * POINTS), ("mask_new", visible, POINTS)):
+        if array.shape != (count, columns):
+            raise ValueError(f"{path}: {name} is {array.shape}, expected ({count}, {columns})")
+    names = [_name(cell) for cell in names.ravel()]
+    order = np.asarray(order).ravel().astype(int) - 1
+    if len(names) != count or not np.array_equal(np.sort(order), np.arange(count)):
+        raise ValueError(
+            f"{path}: nameList has {len(names)} names and ra {len(order)} positions; expected {count} of each, ra a permutation"
+        )
+    faces = Faces(
+        "aflw19",
+        images=[os.path.join(images, *name.split("/")) for name in names],
+        landmarks=np.stack([points[:, :POINTS], points[:, POINTS:]], axis=-1).astype("float64") - 0.5,
+        boxes=box[:, [0, 2, 1, 3]].astype("float64") - 0.5,
+        names=names,
+        origins=[f"{path}: row {row}" for row in range(1, count + 1)],
+        occluded=visible == 0,
+    )
+    return faces, order
+
+
+def _name(cell):
+    """A name inside of as many cells as MATLAB put it in."""
+    while isinstance(cell, np.ndarray):
+        cell = cell.ravel()[0]
+    return str(cell).replace("\\", "/")
+
+
+ENTRIES = (
+    Entry(
+        name="aflw",
+        title="AFLW-19",
+        reader=aflw,
+        scheme="aflw19",
+        counts={"train": 20_000, "test": 4_386, "frontal": 1_314},
+        normalizer="image",
+        crops="PIPNet: given box, not enlarged",
+        protocol="train on 20,000, test on full and frontal, by the side of the crop",
+        layout="AFLWinfo_release.mat data/flickr/{0,2,3}/*.jpg",
+        source=SOURCE,
+    ),
+)

@@ -1,0 +1,121 @@
+"""Reader of CelebA (CelebFaces Attributes), 202,599 photographs with boxes, for training without labels.
+
+    root/Img/img_celeba/000001.jpg ...            the photographs "in the wild", not the aligned ones
+    root/Anno/list_bbox_celeba.txt                their number, a header, then: image x y width height
+    root/Anno/list_landmarks_celeba.txt           not needed; five points, read for `five_points`
+
+Convention of the files: pixels counted from 1, so ours are the file's - 0.5. PIPNet detects boxes of its own and enlarges
+them by 20 % (Sec. 4.1.2); the given ones are those of a detector as well, and looser.
+"""
+
+import os
+
+import numpy as np
+
+from kfacealign import schemes
+from kfacealign.data.readers import checks
+from kfacealign.data.unlabelled import unlabelled_faces
+from kfacealign.data.readers.entry import Entry
+
+COUNT = 202_599
+PHOTOGRAPHS = os.path.join("Img", "img_celeba")
+BOXES = os.path.join("Anno", "list_bbox_celeba.txt")
+POINTS = os.path.join("Anno", "list_landmarks_celeba.txt")
+SOURCE = (
+    "CelebA comes from the page of the Multimedia Laboratory of the Chinese University of Hong Kong ('Deep Learning Face "
+    "Attributes in the Wild'): img_celeba.7z, in-the-wild images, and Anno."
+)
+
+
+def celeba(root, scheme="ibug68", strict=False):
+    """Reads CelebA below `root`; no image is opened.
+
+    Args:
+        root: the folder that holds `Img` and `Anno`.
+        scheme: the landmark scheme that the faces shall be labelled in.
+        strict: whether missing photographs and another count than 202,599 raise; else they are warned of, and missing
+            photographs left out. So are, without strict, boxes of no size, which the list has a few of.
+
+    Returns:
+        `Faces` with the attribute `unlabelled`, as `kfacealign.data.image_folder`.
+
+    Raises:
+        FileNotFoundError: the list or the folder is missing.
+        ValueError: a malformed line, naming file and line, no photograph at all, or, if strict, what is above.
+    """
+    root = os.fspath(root)
+    checks.require("CelebA", root, [BOXES, PHOTOGRAPHS], SOURCE)
+    path = os.path.join(root, BOXES)
+    names, values = read_table(path, 4)
+    checks.counts("CelebA", root, {"faces": len(names)}, {"faces": COUNT}, strict)
+    here = set(os.listdir(os.path.join(root, PHOTOGRAPHS)))
+    present = np.array([name in here for name in names], bool)
+    sized = (values[:, 2:] > 0).all(1)
+    for kept, what in ((present, "photographs are missing"), (sized, "boxes have no size")):
+        if not kept.all():
+            which = checks.shown(names[place] for place in np.flatnonzero(~kept))
+            checks.report(f"CelebA: {path}: {(~kept).sum():,} {what}, left out: {which}", strict)
+    kept = np.flatnonzero(present & sized)
+    if not len(kept):
+        raise ValueError(f"CelebA: none of the {len(names):,} photographs of {path} is in {os.path.join(root, PHOTOGRAPHS)}")
+    boxes = np.concatenate([values[:, :2], values[:, :2] + values[:, 2:]], axis=1) - 0.5
+    images = [os.path.join(root, PHOTOGRAPHS, names[place]) for place in kept]
+    return unlabelled_faces(schemes.get(scheme), images, boxes[kept], [names[place] for place in kept])
+
+
+def five_points(root):
+    """The given five points by name of the photograph: (5, 2) float32, eyes, nose, corners of the mouth, image coordinates."""
+    names, values = read_table(os.path.join(os.fspath(root), POINTS), 10)
+    return dict(zip(names, (values - 0.5).astype("float32").reshape(-1, 5, 2)))
+
+
+def read_table(path, columns):
+    """A list of CelebA: the number of lines, a header, then a name and `columns` whole numbers a line.
+
+    Returns:
+        Names, and (N, columns) float64.
+
+    Raises:
+        ValueError: naming the file and the line.
+    """
+    with open(path, encoding="utf-8", errors="replace") as file:
+        lines = file.read().splitlines()
+    if len(lines) < 2 or not lines[0].strip().isdecimal():
+        raise ValueError(f"{path}:1: expected the number of photographs, found {lines[0].strip()[:40] if lines else 'nothing'!r}")
+    rows = [(number, line.split()) for number, line in enumerate(lines[2:], start=3) if line.strip()]
+    if len(rows) != int(lines[0]):
+        raise ValueError(f"{path}:{len(lines)}: {len(rows):,} lines of photographs, the first line says {int(lines[0]):,}")
+    for number, row in rows:
+        if len(row) != columns + 1:
+            raise ValueError(f"{path}:{number}: expected a name and {columns} numbers, found {len(row)} fields")
+    try:
+        values = np.array([row[1:] for _, row in rows], "float64")
+    except ValueError:
+        number = next(number for number, row in rows if not all(_is_number(word) for word in row[1:]))
+        raise ValueError(f"{path}:{number}: expected a name and {columns} numbers") from None
+    return [row[0] for _, row in rows], values.reshape(-1, columns)
+
+
+def _is_number(word):
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+ENTRIES = (
+    Entry(
+        name="celeba",
+        title="CelebA",
+        reader=celeba,
+        scheme="",
+        counts={"train": 202_599},
+        normalizer="",
+        crops="PIPNet: detected box + 20 %",
+        protocol="unlabelled faces of self-training (--unlabelled-dataset celeba)",
+        layout="Img/img_celeba/*.jpg Anno/list_bbox_celeba.txt",
+        source=SOURCE,
+        box="file",
+    ),
+)

@@ -1,0 +1,135 @@
+"""Reader of COFW (Caltech Occluded Faces in the Wild, 29 landmarks with occlusion), as published.
+
+    root/COFW_train_color.mat    IsTr (images), phisTr (1345 x 87), bboxesTr (1345 x 4)
+    root/COFW_test_color.mat     IsT, phisT (507 x 87), bboxesT (507 x 4)
+    root/COFW_train.mat, root/COFW_test.mat      the same with grey images
+
+MATLAB 7.3 files. A row of `phis` holds 29 x, 29 y and 29 flags (1: something hides the point); a box is x, y, width,
+height. The images stay in the file: a face's image is `COFW_test_color.mat#12`, decoded when its crop is made.
+
+Convention of the files: MATLAB's, 1-based (the centre of the first pixel is (1, 1)), so ours are the file's - 0.5.
+The given boxes, of a detector, are what PIPNet crops by, not enlarged (Sec. 4.1.2).
+"""
+
+import functools
+import os
+
+import numpy as np
+
+from kfacealign import schemes
+from kfacealign.data.readers import checks, matlab
+from kfacealign.data.faces import Dataset, Faces
+from kfacealign.data.readers.entry import Entry
+
+POINTS = 29
+EXPECTED = {"train": 1345, "test": 507}
+SUFFIX = {"train": "Tr", "test": "T"}
+SOURCE = (
+    "COFW comes from the page 'Robust face landmark estimation under occlusion' (ICCV 2013) of the Computational Vision Lab "
+    "at Caltech: COFW_color.zip, or COFW.zip for grey images, unpacked here."
+)
+
+
+def cofw(root, color=True, strict=False):
+    """Reads COFW below `root`; no image is decoded.
+
+    Args:
+        root: the folder that holds the two `.mat` files.
+        color: the colour images, or the grey ones.
+        strict: whether other counts than the published ones, duplicates and boxes outside of the image raise; else they
+            are warned of.
+
+    Returns:
+        A `Dataset` whose faces have `occluded`, with the published boxes.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: it is no MATLAB 7.3 file, an array has another shape, or, if strict, what is above.
+    """
+    root = os.fspath(root)
+    files = file_names(color)
+    checks.require("COFW", root, list(files.values()), SOURCE)
+    parts = {part: read_part(os.path.join(root, name), part, strict) for part, name in files.items()}
+    checks.counts("COFW", root, {part: len(faces) for part, faces in parts.items()}, EXPECTED, strict)
+    return Dataset(
+        name="cofw",
+        scheme=schemes.get("cofw29"),
+        train=parts["train"],
+        test=parts["test"],
+        subsets={},
+        enlarge=1.25,
+        normalizer="inter_ocular",
+    )
+
+
+def file_names(color=True):
+    """Part -> name of its file."""
+    return {part: f"COFW_{part}{'_color' if color else ''}.mat" for part in EXPECTED}
+
+
+def read_part(path, part, strict=False):
+    """The faces of one file.
+
+    Args:
+        path: the `.mat` file.
+        part: "train" or "test".
+        strict: as of `cofw`.
+
+    Returns:
+        `Faces`, named "cofw_test_0012" and so on, from 0.
+    """
+    path = os.fspath(path)
+    if matlab.version(path) != "7.3":
+        raise ValueError(f"{path}: a MATLAB file older than 7.3, COFW's are version 7.3: it is not the published file")
+    suffix = SUFFIX[part]
+    phis, boxes = matlab.load(path, [f"phis{suffix}", f"bboxes{suffix}"])
+    sizes = matlab.image_sizes(path)
+    count = len(sizes)
+    for name, array, columns in (("phis", phis, 3 * POINTS), ("bboxes", boxes, 4)):
+        if array.shape != (count, columns):
+            raise ValueError(f"{path}: {name}{suffix} is {array.shape}, expected ({count}, {columns}) for the {count} images")
+    faces = Faces(
+        "cofw29",
+        images=[f"{path}#{place}" for place in range(count)],
+        landmarks=np.stack([phis[:, :POINTS], phis[:, POINTS : 2 * POINTS]], axis=-1) - 0.5,
+        boxes=corners(boxes),
+        names=[f"cofw_{part}_{place:04d}" for place in range(count)],
+        origins=[f"{path}#{place}" for place in range(count)],
+        occluded=phis[:, 2 * POINTS :],
+    )
+    checks.annotated("COFW", faces, strict, sizes)
+    return faces
+
+
+def corners(boxes):
+    """1-based boxes x, y, width, height -> ours, x0, y0, x1, y1."""
+    boxes = np.asarray(boxes, "float64")
+    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1) - 0.5
+
+
+ENTRIES = (
+    Entry(
+        name="cofw",
+        title="COFW",
+        reader=cofw,
+        scheme="cofw29",
+        counts={"train": 1345, "test": 507},
+        normalizer="inter_ocular",
+        crops="PIPNet: given box, not enlarged",
+        protocol="train on 1,345, test on 507; inter-ocular (and inter-pupil: HIH), failures beyond 10 %",
+        layout="COFW_train_color.mat COFW_test_color.mat",
+        source=SOURCE,
+    ),
+    Entry(
+        name="cofw-grey",
+        title="COFW, grey images",
+        reader=functools.partial(cofw, color=False),
+        scheme="cofw29",
+        counts={"train": 1345, "test": 507},
+        normalizer="inter_ocular",
+        crops="PIPNet: given box, not enlarged",
+        protocol="as cofw",
+        layout="COFW_train.mat COFW_test.mat",
+        source=SOURCE,
+    ),
+)

@@ -1,0 +1,170 @@
+"""Reader of the CSV lists of heatmap-regression code bases (HRNet's), for any dataset that they were made of.
+
+    image_name,scale,center_w,center_h,original_0_x,original_0_y,original_1_x ...
+    helen/testset/296814969_3.jpg,1.25,...
+
+`scale` and `center` give a box of 200 * scale pixels around the centre. AFLW's lists have one more column, `box_size`.
+Columns are found by the header's names; those of the coordinates are all that follow `center_h`, x before y.
+
+Convention of the files: that of the dataset's own annotations. 300W's, COFW's and AFLW's are 1-based (the centre of the
+first pixel is (1, 1)): ours are the file's - 0.5. WFLW's are 0-based: ours are the file's + 0.5.
+"""
+
+import csv
+import glob
+import os
+import re
+
+import numpy as np
+
+from kfacealign import schemes
+from kfacealign.data.readers import checks
+from kfacealign.data.faces import Dataset, Faces
+from kfacealign.data.readers.entry import Entry
+
+BOX = ("scale", "center_w", "center_h")
+REFERENCE = 200.0  # pixels of a box of scale 1
+# What is added to the file's coordinates; 1-based where nothing else is said.
+OFFSETS = {"wflw98": 0.5}
+SUBSETS = {"challenge": "challenging"}  # our names of the lists' subsets, where they differ
+SOURCE = (
+    "The lists come with the code of HRNet for facial landmark detection (face_landmarks_300w_train.csv and the like); the "
+    "photographs come from the datasets themselves and go to images/."
+)
+
+
+def csv_lists(root, scheme="ibug68", images="images", strict=False):
+    """Reads the lists below `root`: `*_train.csv`, and `*_valid.csv` or `*_test.csv` with their subsets.
+
+    Where there is a `*_valid.csv` it is the test part and `*_valid_NAME.csv` are its subsets (300W, whose `*_test.csv` is
+    the private test set); else `*_test.csv` and `*_test_NAME.csv`. A part without list is empty.
+
+    Args:
+        root: the folder of the lists.
+        scheme: of the landmarks, a name or a `Scheme`.
+        images: the folder that the image names start from, relative to root.
+        strict: whether duplicates and missing photographs raise; else they are warned of.
+
+    Returns:
+        A `Dataset` with the boxes of the lists.
+
+    Raises:
+        FileNotFoundError: there is no list.
+        ValueError: a malformed list or line, naming both, or a subset's face that is not in the test list.
+    """
+    root, scheme = os.fspath(root), schemes.get(scheme)
+    paths = sorted(glob.glob(f"{glob.escape(root)}/*.csv"))
+    lists = {re.sub(r".*?_(train|valid|test)", r"\1", os.path.basename(path)[:-4]): path for path in paths}
+    part = "valid" if "valid" in lists else "test"
+    if part not in lists and "train" not in lists:
+        checks.require("CSV lists", root, ["face_landmarks_DATASET_train.csv", "face_landmarks_DATASET_test.csv"], SOURCE)
+    folder = os.path.join(root, images)
+    read = {name: read_list(lists[name], scheme, folder) if name in lists else Faces(scheme, [], []) for name in ("train", part)}
+    for faces in read.values():
+        checks.annotated("CSV lists", faces, strict)
+    subsets = {}
+    for name, path in lists.items():
+        if name.startswith(f"{part}_"):
+            name = name.removeprefix(f"{part}_")
+            subsets[SUBSETS.get(name, name)] = _match(read_list(path, scheme, folder), read[part])
+    return Dataset(
+        name=os.path.basename(os.path.abspath(root)),
+        scheme=scheme,
+        train=read["train"],
+        test=read[part],
+        subsets=subsets,
+        enlarge=1.25,
+        normalizer=scheme.default_normalizer,
+    )
+
+
+def read_list(path, scheme="ibug68", images=""):
+    """Reads one list.
+
+    Args:
+        path: the CSV file.
+        scheme: of the landmarks, a name or a `Scheme`.
+        images: the folder that image names start from.
+
+    Returns:
+        `Faces` with the list's boxes, named as in the list.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a column is missing, a line has another number of fields, a value is no finite number, or there is no
+            face; the message names file and line.
+    """
+    path, scheme = os.fspath(path), schemes.get(scheme)
+    names, values, lines, columns = _rows(path, scheme)
+    offset = OFFSETS.get(scheme.name, -0.5)
+    points = values[:, columns[-1] + 1 :].reshape(-1, scheme.num_points, 2) + offset
+    scale, centre = values[:, columns[0]], values[:, columns[1:]] + offset
+    half = REFERENCE / 2 * scale[:, None]
+    return Faces(
+        scheme,
+        images=[os.path.join(images, name) for name in names],
+        landmarks=points,
+        boxes=np.concatenate([centre - half, centre + half], axis=1),
+        names=names,
+        origins=[f"{path}:{line}" for line in lines],
+    )
+
+
+def _rows(path, scheme):
+    """Image names, the numbers after them (N, columns), line numbers, and the places of `BOX` among the numbers."""
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"{path} is missing: expected a list (CSV: image_name, scale, center_w, center_h, then x and y)")
+    with open(path, encoding="utf-8", newline="") as file:
+        reader = csv.reader(file)
+        header = [name.strip() for name in next(reader, [])]
+        if header and header[0].lstrip().startswith("<"):
+            raise ValueError(f"{path}:1: this is a web page (HTML), no list: download the raw file")
+        rows = [(reader.line_num, row) for row in reader if row]
+    lacking = [name for name in ("image_name", *BOX) if name not in header]
+    if lacking:
+        raise ValueError(f"{path}:1: column {', '.join(lacking)} is missing; the header begins with {', '.join(header[:6])}")
+    first = header.index("center_h") + 1
+    coordinates = len(header) - first
+    if coordinates != 2 * scheme.num_points:
+        raise ValueError(
+            f"{path}:1: expected {2 * scheme.num_points} columns of coordinates after center_h ({scheme.name}), found "
+            f"{coordinates}: a column is missing, or the scheme is another"
+        )
+    if header[0] != "image_name":
+        raise ValueError(f"{path}:1: expected image_name as the first column, found {header[0]}")
+    for line, row in rows:
+        if len(row) != len(header):
+            raise ValueError(f"{path}:{line}: expected {len(header)} fields, found {len(row)}")
+    if not rows:
+        raise ValueError(f"{path}: no face in it, expected a header and one line per face")
+    columns = [f"column {name}" for name in header[1:]]
+    values = np.array([checks.numbers(f"{path}:{line}", row[1:], columns) for line, row in rows])
+    places = [header.index(name) - 1 for name in BOX]
+    return [row[0] for _, row in rows], values, [line for line, _ in rows], places
+
+
+def _match(subset, faces):
+    """Positions in `faces` of the faces of a subset list, by image and landmarks."""
+    places = {(name, points.tobytes()): place for place, (name, points) in enumerate(zip(faces.names, faces.landmarks))}
+    found = []
+    for name, points, origin in zip(subset.names, subset.landmarks, subset.origins):
+        if (name, points.tobytes()) not in places:
+            raise ValueError(f"{origin}: no face of the test list is in {name} with these landmarks")
+        found.append(places[name, points.tobytes()])
+    return np.array(sorted(found), int)
+
+
+ENTRIES = (
+    Entry(
+        name="csv",
+        title="CSV lists (HRNet)",
+        reader=csv_lists,
+        scheme="",
+        counts={},
+        normalizer="the scheme's",
+        crops="200 * scale pixels around the given centre",
+        protocol="that of the dataset",
+        layout="NAME_train.csv NAME_test.csv (or NAME_valid.csv) NAME_test_SUBSET.csv images/",
+        source=SOURCE,
+    ),
+)

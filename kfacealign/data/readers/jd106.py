@@ -1,0 +1,115 @@
+"""Reader of JD-landmark (106 landmarks), the dataset of the Grand Challenge of 106-point Facial Landmark Localization.
+
+    root/Training_data/{AFW,HELEN,IBUG,LFPW}/picture/NAME.jpg
+    root/Training_data/{AFW,HELEN,IBUG,LFPW}/landmark/NAME.jpg.txt       106, then a line x y for each point
+    root/Test_data/picture/NAME.jpg
+    root/Test_data/landmark/NAME.jpg.txt
+
+11,393 training faces, 2,000 to validate and 2,000 to test (LOTR, Sec. 4.1). What is sure of the layout are the pairs of
+folders `picture` and `landmark`. The names of the folders above them differ between the archives of the challenge, so the
+pairs are looked for, and the path below root says which part they are: one with "train", "val" or "test" at the start of a
+folder's name. Corrected training landmarks, given out later, are used when their folders are put in place of the first.
+
+The convention of the files is in `point_files`; boxes are those of the landmarks. LOTR crops by five points
+(`align="five_points"`) and divides errors by sqrt(width * height) of the landmarks' box.
+"""
+
+import os
+
+from kfacealign import schemes
+from kfacealign.data.readers import checks
+from kfacealign.data.faces import Dataset, Faces, joined
+from kfacealign.data.readers.point_files import read_folders
+from kfacealign.data.readers.entry import Entry
+
+EXPECTED = {"train": 11_393, "val": 2_000, "test": 2_000}
+DEPTH = 3  # folders below root that are looked into
+SOURCE = (
+    "JD-landmark comes from the organisers of the 'Grand Challenge of 106-Point Facial Landmark Localization' (ICME 2019, "
+    "and its second edition), who give it to researchers on request."
+)
+
+
+def jd106(root, test="test", strict=False):
+    """Reads JD-landmark below `root`; no image is opened.
+
+    Args:
+        root: the folder that holds the training and the test folders.
+        test: the part to test on, "test" or "val".
+        strict: whether other counts than the published ones, duplicates and files without counterpart raise; else they
+            are warned of.
+
+    Returns:
+        A `Dataset`; a part whose folders are absent is empty.
+
+    Raises:
+        FileNotFoundError: there is no pair of folders `picture` and `landmark`.
+        ValueError: a malformed file, by name and line, a pair of neither part, or, if strict, what is above.
+    """
+    if test not in ("test", "val"):
+        raise ValueError(f"test is {test!r}, expected 'test' or 'val'")
+    root, scheme = os.fspath(root), schemes.get("jd106")
+    pairs = _pairs(root)
+    parts = {}
+    for part in ("train", test):
+        read = [_read(root, folder, scheme, strict) for folder in pairs if _part(root, folder) == part]
+        parts[part] = joined(read) if read else Faces(scheme, [], [])
+        checks.annotated("JD-landmark", parts[part], strict)
+    expected = {part: EXPECTED[part] for part in parts}
+    checks.counts("JD-landmark", root, {part: len(faces) for part, faces in parts.items()}, expected, strict)
+    return Dataset(
+        name="jd106",
+        scheme=scheme,
+        train=parts["train"],
+        test=parts[test],
+        subsets={},
+        enlarge=1.25,
+        normalizer="box",
+    )
+
+
+def _pairs(root):
+    """Folders below root that hold `picture` and `landmark`."""
+    pairs = []
+    for folder, below, _ in os.walk(root):
+        if {"picture", "landmark"} <= set(below):
+            pairs.append(folder)
+        if os.path.relpath(folder, root).count(os.sep) + 1 >= DEPTH:
+            below.clear()
+        below.sort()
+    if not pairs:
+        checks.require("JD-landmark", root, [f"Training_data/AFW/{kind}" for kind in ("picture", "landmark")], SOURCE)
+    return pairs
+
+
+def _part(root, folder):
+    names = os.path.relpath(folder, root).lower().split(os.sep)
+    for part in EXPECTED:
+        if any(name.startswith(part) for name in names):
+            return part
+    raise ValueError(
+        f"JD-landmark: {folder} holds picture and landmark, but no folder on the way from {root} begins with train, val or "
+        "test: name the folder above it, or rename it"
+    )
+
+
+def _read(root, folder, scheme, strict):
+    faces = read_folders("JD-landmark", os.path.join(folder, "picture"), os.path.join(folder, "landmark"), scheme, strict)
+    faces.names = [f"{os.path.relpath(folder, root)}/{name}".replace(os.sep, "/") for name in faces.names]
+    return faces
+
+
+ENTRIES = (
+    Entry(
+        name="jd106",
+        title="JD-landmark",
+        reader=jd106,
+        scheme="jd106",
+        counts={"train": 11_393, "test": 2_000},
+        normalizer="box",
+        crops="LOTR: five points (--align five_points)",
+        protocol="train on 11,393, test on 2,000; failures beyond 8 %, area below 8 %",
+        layout="Training_data/{AFW,HELEN,IBUG,LFPW}/{picture,landmark}/ Test_data/{picture,landmark}/",
+        source=SOURCE,
+    ),
+)

@@ -1,0 +1,76 @@
+"""Reader of LaPa (Landmark guided face Parsing dataset, 106 landmarks), as published.
+
+    root/{train,val,test}/images/NAME.jpg
+    root/{train,val,test}/landmarks/NAME.txt       106, then a line x y for each point
+    root/{train,val,test}/labels/NAME.png          segmentation, not read
+
+18,176 faces to train, 2,000 to validate, 2,000 to test. The convention of the files is in `point_files`; boxes are those
+of the landmarks.
+"""
+
+import os
+
+from kfacealign import schemes
+from kfacealign.data.readers import checks
+from kfacealign.data.faces import Dataset
+from kfacealign.data.readers.point_files import read_folders
+from kfacealign.data.readers.entry import Entry
+
+EXPECTED = {"train": 18_176, "val": 2_000, "test": 2_000}
+SOURCE = (
+    "LaPa comes from the repository lapa-dataset of JD AI Research ('A New Dataset and Boundary-Attention Semantic "
+    "Segmentation for Face Parsing', AAAI 2020)."
+)
+
+
+def lapa(root, test="test", strict=False):
+    """Reads LaPa below `root`; no image is opened.
+
+    Args:
+        root: the folder that holds `train`, `val` and `test`.
+        test: the part to test on, "test" or "val".
+        strict: whether other counts than the published ones, duplicates and files without counterpart raise; else they
+            are warned of.
+
+    Returns:
+        A `Dataset` of the training faces and that part.
+
+    Raises:
+        FileNotFoundError: a folder is missing. ValueError: a malformed file, by name and line, or, if strict, what is
+        above.
+    """
+    if test not in ("test", "val"):
+        raise ValueError(f"test is {test!r}, expected 'test' or 'val'")
+    root, scheme, parts = os.fspath(root), schemes.get("jd106"), {}
+    checks.require("LaPa", root, [f"{part}/{kind}" for part in ("train", test) for kind in ("images", "landmarks")], SOURCE)
+    for part in ("train", test):
+        folders = [os.path.join(root, part, kind) for kind in ("images", "landmarks")]
+        parts[part] = read_folders("LaPa", *folders, scheme, strict)
+        checks.annotated("LaPa", parts[part], strict)
+    expected = {part: EXPECTED[part] for part in parts}
+    checks.counts("LaPa", root, {part: len(faces) for part, faces in parts.items()}, expected, strict)
+    return Dataset(
+        name="lapa",
+        scheme=scheme,
+        train=parts["train"],
+        test=parts[test],
+        subsets={},
+        enlarge=1.25,
+        normalizer="box",
+    )
+
+
+ENTRIES = (
+    Entry(
+        name="lapa",
+        title="LaPa-106",
+        reader=lapa,
+        scheme="jd106",
+        counts={"train": 18_176, "test": 2_000},
+        normalizer="box",
+        crops="none of the five",
+        protocol="train on 18,176, validate and test on 2,000 each",
+        layout="{train,val,test}/{images,landmarks}/",
+        source=SOURCE,
+    ),
+)

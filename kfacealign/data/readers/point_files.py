@@ -1,0 +1,81 @@
+"""Text files of points as JD-landmark and LaPa have them: the number of points on the first line, then a line `x y` each.
+
+Convention of the files: coordinates of pixels counted from 0 (the centre of the first pixel is (0, 0)), so ours are the
+file's + 0.5. Neither dataset states its origin; 0 is what the tools that wrote them count from.
+"""
+
+import os
+
+import numpy as np
+
+from kfacealign import schemes
+from kfacealign.data.readers import checks
+from kfacealign.data.faces import Faces
+from kfacealign.files import IMAGE_SUFFIXES
+
+
+def read_points(path, num_points):
+    """One file: (K, 2) float64, image coordinates.
+
+    Raises:
+        ValueError: naming the file and the line.
+    """
+    with open(path, encoding="utf-8", errors="replace") as file:
+        lines = file.read().splitlines()
+    while lines and not lines[-1].strip():
+        lines.pop()
+    first = lines[0].strip() if lines else "nothing"
+    if first != str(num_points):
+        raise ValueError(f"{path}:1: expected the number of points, {num_points}, found {first[:40]!r}")
+    if len(lines) != num_points + 1:
+        raise ValueError(f"{path}:{len(lines)}: {len(lines) - 1} points, expected {num_points}")
+    points = np.empty((num_points, 2))
+    for row, line in enumerate(lines[1:]):
+        words = line.split()
+        try:
+            values = [float(word) for word in words]
+        except ValueError:
+            values = []
+        if len(values) != 2 or not np.isfinite(values).all():
+            raise ValueError(f"{path}:{row + 2}: '{line.strip()}', expected two finite numbers x y")
+        points[row] = values
+    return points + 0.5
+
+
+def read_folders(name, images, landmarks, scheme, strict):
+    """The faces of a folder of images and one of point files.
+
+    Args:
+        name: the dataset's, for messages.
+        images, landmarks: folders. `a.jpg` belongs to `a.txt` or `a.jpg.txt`.
+        scheme: of the points.
+        strict: whether images without points and the reverse raise; else they are warned of and left out.
+
+    Returns:
+        `Faces` sorted by name.
+
+    Raises:
+        ValueError: a malformed file, or there is no pair.
+    """
+    scheme = schemes.get(scheme)
+    pictures = {os.path.splitext(file)[0]: file for file in os.listdir(images) if file.lower().endswith(IMAGE_SUFFIXES)}
+    texts = {}
+    for file in os.listdir(landmarks):
+        if file.endswith(".txt"):
+            stem = file[: -len(".txt")]
+            texts[os.path.splitext(stem)[0] if stem.lower().endswith(IMAGE_SUFFIXES) else stem] = file
+    names = sorted(pictures.keys() & texts.keys())
+    for folder, lonely in ((images, pictures.keys() - texts.keys()), (landmarks, texts.keys() - pictures.keys())):
+        if lonely:
+            which = checks.shown(sorted(lonely))
+            checks.report(f"{name}: {folder}: {len(lonely):,} files without their counterpart: {which}", strict)
+    if not names:
+        raise ValueError(f"{name}: no image in {images} has a file of points in {landmarks}")
+    paths = [os.path.join(landmarks, texts[stem]) for stem in names]
+    return Faces(
+        scheme,
+        images=[os.path.join(images, pictures[stem]) for stem in names],
+        landmarks=np.stack([read_points(path, scheme.num_points) for path in paths]),
+        names=names,
+        origins=paths,
+    )

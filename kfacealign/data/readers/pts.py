@@ -1,0 +1,242 @@
+"""Reader of a folder of images with iBUG `.pts` landmark files beside them.
+
+    version: 1
+    n_points: 68
+    {
+    x0 y0
+    ...
+    }
+
+Convention of the files: 1-based, the centre of the top-left pixel is (1, 1), so ours (where it is (0.5, 0.5)) are the
+file's - 0.5.
+"""
+
+import os
+import warnings
+
+import numpy as np
+
+from kfacealign import schemes
+from kfacealign.data.faces import Dataset
+from kfacealign.data.faces import Faces
+from kfacealign.files import IMAGE_SUFFIXES
+from kfacealign.data.readers.entry import Entry
+
+NAMED = 5  # unmatched files that a warning names before it only counts
+
+
+def pts(root, scheme="ibug68", test_fraction=0.1, seed=0):
+    """Reads a folder tree of images and `.pts` files (`NAME.jpg` beside `NAME.pts`); no image is opened.
+
+    Where `root/train` and `root/test` both exist they are the two parts (each read with its subfolders). Otherwise
+    the whole tree is read and the test part is drawn from it: faces are sorted by path,
+    `numpy.random.default_rng(seed)` permutes them, and the first `test_fraction` of the permutation (at least one
+    face, unless the fraction is 0) are the test faces. Such a split knows nothing of people or clips: when frames of
+    one video are in the folder, make `train` and `test` folders that no person shares.
+
+    Args:
+        root: the folder.
+        scheme: the scheme, or its name, that every file's points follow.
+        test_fraction: 0 to 1, the held-out share where there are no `train` and `test` folders; 1 makes every face a
+            test face.
+        seed: of the split.
+
+    Returns:
+        A `Dataset` without subsets; boxes are those of the landmarks, `enlarge` is 1.25.
+
+    Raises:
+        FileNotFoundError: if the folder is missing or holds no image with a `.pts` beside it.
+        ValueError: for a malformed `.pts`, naming the file and the line. Images without `.pts` and the reverse only
+        warn.
+    """
+    root, scheme = os.fspath(root), schemes.get(scheme)
+    if not 0 <= test_fraction <= 1:
+        raise ValueError(f"test_fraction is {test_fraction}, expected a share from 0 to 1")
+    if not os.path.isdir(root):
+        raise FileNotFoundError(
+            f"{root} is no directory. Expected a folder of images with .pts files beside them (NAME.jpg and NAME.pts), "
+            "with or without train and test subfolders. The embedded synthetic faces need no download: "
+            "kfacealign.data.write_pts(folder) writes them so."
+        )
+    folders = [os.path.join(root, part) for part in ("train", "test")]
+    if all(os.path.isdir(folder) for folder in folders):
+        train, test = (read_folder(folder, scheme) for folder in folders)
+    else:
+        train, test = _split(read_folder(root, scheme), test_fraction, seed)
+    return Dataset(
+        name=os.path.basename(os.path.abspath(root)),
+        scheme=scheme,
+        train=train,
+        test=test,
+        subsets={},
+        enlarge=1.25,
+        normalizer=scheme.default_normalizer,
+    )
+
+
+def read_pts(path, num_points=None):
+    """Reads one `.pts` file.
+
+    Args:
+        path: the file.
+        num_points: the number of points it must hold; any number when `None`.
+
+    Returns:
+        (K, 2) float32, image coordinates (the file's - 0.5).
+
+    Raises:
+        ValueError: naming the file and the line.
+    """
+    with open(path, encoding="utf-8", errors="replace") as file:
+        text = file.read()
+    # The quick way through a well-formed file; anything odd goes line by line, to be named.
+    before, _, rest = text.partition("{")
+    body, brace, after = rest.partition("}")
+    try:
+        values = np.array([float(word) for word in body.split()], "float64")
+        declared = int(before.rpartition("n_points:")[2])
+    except ValueError:
+        values, declared = np.array([np.nan]), -1
+    expected = declared if num_points is None else num_points
+    whole = brace and not after.strip() and declared == expected and values.size == 2 * expected
+    if not whole or not np.isfinite(values).all():
+        values = _read_lines(path, text.splitlines(), num_points)
+    return (values.reshape(-1, 2) - 0.5).astype("float32")
+
+
+def write_points(path, landmarks):
+    """Writes (K, 2) image coordinates as a `.pts` file (1-based: ours + 0.5)."""
+    lines = [f"{x + 0.5:.6f} {y + 0.5:.6f}" for x, y in np.asarray(landmarks, "float64")]
+    temporary = f"{path}.tmp"
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write("\n".join(["version: 1", f"n_points: {len(lines)}", "{", *lines, "}"]) + "\n")
+    os.replace(temporary, path)
+
+
+def _read_lines(path, lines, num_points):
+    """The same file line by line, with an error for whatever is wrong in it."""
+    declared, points, opened, closed = None, [], False, False
+    for number, line in enumerate(lines, start=1):
+        where, words = f"{path}:{number}", line.split()
+        if not words:
+            continue
+        if closed:
+            raise ValueError(f"{where}: '{line.strip()}' after the closing brace")
+        if opened and words == ["}"]:
+            closed = True
+        elif opened:
+            points.append(_point(where, words))
+        elif words == ["{"]:
+            opened = True
+        elif line.strip().startswith("n_points"):
+            declared = _declared(where, line)
+            if num_points is not None and declared != num_points:
+                raise ValueError(f"{where}: the file has {declared} points, the scheme needs {num_points}")
+        elif not line.strip().startswith("version"):
+            raise ValueError(f"{where}: '{line.strip()}', expected 'version: 1', 'n_points: K' or an opening brace")
+    end = f"{path}:{max(len(lines), 1)}"
+    if not opened:
+        raise ValueError(f"{end}: no opening brace, expected 'version', 'n_points', then points between braces")
+    if not closed:
+        raise ValueError(f"{end}: the file ends after {len(points)} points without a closing brace: it is truncated")
+    expected = declared if num_points is None else num_points
+    if declared is None:
+        raise ValueError(f"{path}:1: no 'n_points: K' line before the points")
+    if len(points) != expected:
+        raise ValueError(f"{end}: {len(points)} points between the braces, expected {expected}")
+    return np.array(points, "float64")
+
+
+def _declared(where, line):
+    try:
+        return int(line.partition(":")[2])
+    except ValueError:
+        raise ValueError(f"{where}: '{line.strip()}', expected 'n_points: K'") from None
+
+
+def _point(where, words):
+    try:
+        values = [float(word) for word in words]
+    except ValueError:
+        raise ValueError(f"{where}: '{' '.join(words)}', expected two numbers x y") from None
+    if len(values) != 2 or not np.isfinite(values).all():
+        raise ValueError(f"{where}: '{' '.join(words)}', expected two finite numbers x y")
+    return values
+
+
+def read_folder(folder, scheme):
+    """The faces of the images in a folder and those below it that have a `.pts` beside them, sorted by path.
+
+    Args:
+        folder: where to read. scheme: `Scheme` of the points.
+
+    Returns:
+        `Faces` named by their paths below the folder, without suffix. Images without `.pts` and the reverse are warned of.
+
+    Raises:
+        FileNotFoundError: there is none. ValueError: a malformed `.pts`.
+    """
+    images, points = file_pairs(folder)
+    names = sorted(images.keys() & points.keys())
+    lonely = {
+        "image without a .pts": images.keys() - points.keys(),
+        ".pts without an image": points.keys() - images.keys(),
+    }
+    for kind, only in lonely.items():
+        if only:
+            shown = ", ".join(sorted(only)[:NAMED]) + (", ..." if len(only) > NAMED else "")
+            warnings.warn(f"{folder}: {len(only)} {kind}, left out: {shown}", stacklevel=4)
+    if not names:
+        raise FileNotFoundError(
+            f"{folder} holds no image with a .pts file beside it ({len(images)} images, {len(points)} .pts files). "
+            f"Expected NAME.jpg and NAME.pts; image suffixes: {' '.join(IMAGE_SUFFIXES)}"
+        )
+    return Faces(
+        scheme,
+        images=[images[name] for name in names],
+        landmarks=np.stack([read_pts(points[name], scheme.num_points) for name in names]),
+        names=names,
+        origins=[points[name] for name in names],
+    )
+
+
+def file_pairs(folder):
+    """Images and `.pts` files below a folder, by their relative path without suffix."""
+    images, points = {}, {}
+    for parent, _, files in os.walk(folder):
+        for file in files:
+            stem, suffix = os.path.splitext(file)
+            suffix = suffix.lower()
+            found = points if suffix == ".pts" else images if suffix in IMAGE_SUFFIXES else None
+            if found is None:
+                continue
+            name = os.path.relpath(os.path.join(parent, stem), folder)
+            path = os.path.join(parent, file)
+            if name in found:
+                raise ValueError(f"{path} and {found[name]} share one name, their pairing is ambiguous: remove one")
+            found[name] = path
+    return images, points
+
+
+def _split(faces, test_fraction, seed):
+    order = np.random.default_rng(seed).permutation(len(faces))
+    count = round(test_fraction * len(faces))
+    if 0 < test_fraction < 1 and len(faces) > 1:
+        count = min(max(count, 1), len(faces) - 1)
+    return faces[np.sort(order[count:])], faces[np.sort(order[:count])]
+
+
+ENTRIES = (
+    Entry(
+        name="pts",
+        title="any folder with .pts files",
+        reader=pts,
+        scheme="",
+        counts={},
+        normalizer="the scheme's",
+        crops="landmarks' box",
+        protocol="train/ and test/, or a share of the faces is held out",
+        layout="NAME.jpg NAME.pts, anywhere below",
+        source="Your own, or kfacealign synthetic pts DIR.",
+    ),
+)

@@ -1,0 +1,229 @@
+"""Reader of WFLW (Wider Facial Landmarks in-the-wild, 98 landmarks), as published.
+
+    root/WFLW_images/...                                                          the photographs
+    root/WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_{train,test}.txt
+    root/WFLW_annotations/list_98pt_test/list_98pt_test_{largepose,expression,illumination,makeup,occlusion,blur}.txt
+
+A line of the first two lists holds 196 coordinates x0 y0 ... x97 y97, the face box x_min y_min x_max y_max, six flags
+(pose, expression, illumination, make-up, occlusion, blur) and the image's path below `WFLW_images`; a subset line
+holds 196 coordinates and the path.
+
+Convention of the files: coordinates are 0-based with integers at pixel centres (the centre of the first pixel is (0,
+0)), so ours are the file's + 0.5, for landmarks and boxes alike.
+"""
+
+import os
+import warnings
+
+import numpy as np
+
+from kfacealign import schemes
+from kfacealign.data.readers import checks
+from kfacealign.data.faces import Dataset
+from kfacealign.data.faces import Faces
+from kfacealign.data.readers.entry import Entry
+
+IMAGES = "WFLW_images"
+LISTS = os.path.join("WFLW_annotations", "list_98pt_rect_attr_train_test", "list_98pt_rect_attr_{}.txt")
+SUBSET_LISTS = os.path.join("WFLW_annotations", "list_98pt_test", "list_98pt_test_{}.txt")
+# Our subset names, in the order of the flags, and the names of their lists.
+SUBSETS = {
+    "pose": "largepose",
+    "expression": "expression",
+    "illumination": "illumination",
+    "makeup": "makeup",
+    "occlusion": "occlusion",
+    "blur": "blur",
+}
+EXPECTED = {"train": 7500, "test": 2500, "pose": 326, "expression": 314, "illumination": 698, "makeup": 206, "occlusion": 736}
+EXPECTED["blur"] = 773
+COORDINATES = 196
+SAME_FACE = 0.01  # pixels: a subset list repeats the test list's numbers, give or take their rounding
+
+
+def wflw(root, strict=False):
+    """Reads the WFLW annotations below `root`; no image is opened.
+
+    As published it holds 7,500 training and 2,500 test faces, and the subsets pose 326, expression 314, illumination
+    698, makeup 206, occlusion 736 and blur 773. Other counts are accepted (`Dataset.summary()` says what was read). A
+    subset comes from its list, matched to the test list by image and coordinates; where a list is absent, from the
+    flags; where the two disagree, a warning counts the faces and the list is used.
+
+    Args:
+        root: the folder that holds `WFLW_images` and `WFLW_annotations`.
+        strict: whether other counts than the published ones, duplicates and missing photographs raise.
+
+    Returns:
+        A `Dataset` with `subsets` "pose", "expression", "illumination", "makeup", "occlusion" and "blur", the
+        published boxes, and `enlarge` 1.25: the square around the landmarks' box, enlarged by a quarter.
+
+    Raises:
+        FileNotFoundError: if a folder or list is missing; the message says what is expected where.
+        ValueError: for a malformed line, naming the file and the line, or, if strict, what is above.
+    """
+    root = os.fspath(root)
+    for path in (IMAGES, LISTS.format("train"), LISTS.format("test")):
+        if not os.path.exists(os.path.join(root, path)):
+            raise FileNotFoundError(_missing(root, path))
+    parts = {}
+    for part in ("train", "test"):
+        rows, paths, lines = _read_list(os.path.join(root, LISTS.format(part)), COORDINATES + 4 + len(SUBSETS))
+        parts[part] = _faces(root, os.path.join(root, LISTS.format(part)), rows, paths, lines)
+    subsets = _subsets(root, parts["test"])
+    if strict:
+        found = {name: len(faces) for name, faces in [*parts.items(), *subsets.items()]}
+        checks.counts("WFLW", root, found, EXPECTED, strict)
+        for faces in parts.values():
+            checks.annotated("WFLW", faces, strict)
+    return Dataset(
+        name="wflw",
+        scheme=schemes.get("wflw98"),
+        train=parts["train"],
+        test=parts["test"],
+        subsets=subsets,
+        enlarge=1.25,
+        normalizer="inter_ocular",
+    )
+
+
+def _missing(root, path):
+    """The message for a missing path: what was expected, what is there instead, where WFLW comes from."""
+    found = f"{root} is no directory"
+    if os.path.isdir(root):
+        found = f"{root} holds {', '.join(sorted(os.listdir(root))[:8]) or 'nothing'}"
+    return (
+        f"WFLW: {os.path.join(root, path)} is missing ({found}).{checks.level_hint(root, [path])} "
+        f"Expected below {root}: {IMAGES}/ and "
+        f"{LISTS.format('train')} and {LISTS.format('test')}, as unpacked from the images and the annotations archives "
+        "of the WFLW project page ('Look at Boundary: A Boundary-Aware Face Alignment Algorithm', CVPR 2018). "
+        "The embedded synthetic faces need no download: kfacealign.data.write_wflw(folder) writes them in this layout."
+    )
+
+
+def _read_list(path, numbers):
+    """Reads lines of `numbers` numbers and an image path.
+
+    Returns:
+        rows (N, numbers) float64, N relative image paths, N line numbers (blank lines are passed over).
+    """
+    with open(path, encoding="utf-8") as file:
+        texts = [(line, text.strip()) for line, text in enumerate(file, start=1)]
+    texts = [(line, text) for line, text in texts if text]
+    rows = _quick_rows([text for _, text in texts], numbers)
+    if rows is not None:
+        return rows, [text.rpartition(" ")[2] for _, text in texts], [line for line, _ in texts]
+    # Anything odd goes field by field, to be named.
+    fields = [(line, text.split()) for line, text in texts]
+    for line, row in fields:
+        if len(row) != numbers + 1:
+            expected = f"{numbers + 1} fields ({numbers} numbers and an image path)"
+            raise ValueError(f"{path}:{line}: expected {expected}, found {len(row)}")
+    try:
+        rows = np.array([[float(field) for field in row[:-1]] for _, row in fields], "float64")
+    except ValueError:
+        raise ValueError(_first_bad_number(path, fields)) from None
+    if not np.isfinite(rows).all():
+        raise ValueError(_first_bad_number(path, fields))
+    return rows.reshape(-1, numbers), [row[-1] for _, row in fields], [line for line, _ in fields]
+
+
+def _quick_rows(texts, numbers):
+    """The numbers of well-formed lines, (N, numbers) float64, or None where a line is not: it is not said which."""
+    if not texts or any(text.count(" ") != numbers or "  " in text for text in texts):
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeprecationWarning)  # older NumPy warns of text that is no number, and stops there
+        try:
+            values = np.fromstring(" ".join(text.rpartition(" ")[0] for text in texts), sep=" ")
+        except (ValueError, DeprecationWarning):
+            return None
+    # No field is empty, so one that holds no number, or two as in "1.2.3", makes another count.
+    if values.size != len(texts) * numbers or not np.isfinite(values).all():
+        return None
+    return values.reshape(-1, numbers)
+
+
+def _first_bad_number(path, fields):
+    for line, row in fields:
+        for position, field in enumerate(row[:-1], start=1):
+            try:
+                finite = np.isfinite(float(field))
+            except ValueError:
+                finite = False
+            if not finite:
+                return f"{path}:{line}: field {position} is '{field}', expected a finite number"
+
+
+def _faces(root, path, rows, paths, lines):
+    origins = [f"{path}:{line}" for line in lines]
+    if not paths:
+        raise ValueError(f"{path}: the list is empty, expected one face per line")
+    flags = rows[:, COORDINATES + 4 :]
+    bad = ~np.isin(flags, (0, 1)).all(1)
+    if bad.any():
+        face = int(np.flatnonzero(bad)[0])
+        raise ValueError(f"{origins[face]}: fields 201 to 206 are flags of 0 or 1, found {flags[face].tolist()}")
+    return Faces(
+        "wflw98",
+        images=[os.path.join(root, IMAGES, name) for name in paths],
+        landmarks=(rows[:, :COORDINATES] + 0.5).reshape(-1, COORDINATES // 2, 2),
+        boxes=rows[:, COORDINATES : COORDINATES + 4] + 0.5,
+        attributes={name: flags[:, i] == 1 for i, name in enumerate(SUBSETS)},
+        names=paths,
+        origins=origins,
+    )
+
+
+def _subsets(root, test):
+    by_image = {}
+    for face, name in enumerate(test.names):
+        by_image.setdefault(name, []).append(face)
+    subsets = {}
+    for name, list_name in SUBSETS.items():
+        flagged = np.flatnonzero(test.attributes[name])
+        path = os.path.join(root, SUBSET_LISTS.format(list_name))
+        if os.path.exists(path):
+            subsets[name] = _match(path, test, by_image)
+            differ = np.setxor1d(subsets[name], flagged)
+            if len(differ):
+                warnings.warn(
+                    f"{path}: {len(differ)} faces are in the list but not flagged '{name}' in the test list, or the "
+                    f"reverse (first: {test.names[differ[0]]}); the subset follows the list",
+                    stacklevel=3,
+                )
+        else:
+            subsets[name] = flagged
+    return subsets
+
+
+def _match(path, test, by_image):
+    """Positions in `test` of the faces of a subset list; an image may hold several faces, so coordinates decide."""
+    rows, names, lines = _read_list(path, COORDINATES)
+    landmarks = (rows + 0.5).astype("float32").reshape(-1, COORDINATES // 2, 2)
+    positions = set()
+    for points, name, line in zip(landmarks, names, lines):
+        candidates = by_image.get(name, [])
+        distances = [np.abs(test.landmarks[face] - points).max() for face in candidates]
+        if not candidates or min(distances) > SAME_FACE:
+            raise ValueError(
+                f"{path}:{line}: no face of the test list is in {name} with these landmarks "
+                f"({len(candidates)} faces of that image are in {os.path.basename(LISTS.format('test'))})"
+            )
+        positions.add(candidates[int(np.argmin(distances))])
+    return np.array(sorted(positions), int)
+
+
+ENTRIES = (
+    Entry(
+        name="wflw",
+        title="WFLW",
+        reader=wflw,
+        scheme="wflw98",
+        counts=EXPECTED,
+        normalizer="inter_ocular",
+        crops="PIPNet: given box + 20 %",
+        protocol="train on 7,500, test on 2,500 and six subsets; failures beyond 10 %, area below 10 %",
+        layout="WFLW_images/ WFLW_annotations/list_98pt_rect_attr_train_test/ WFLW_annotations/list_98pt_test/",
+        source="WFLW comes from its project page ('Look at Boundary', CVPR 2018): the images and the annotations, unpacked here.",
+    ),
+)

@@ -1,0 +1,140 @@
+"""Synthetic faces on disk: as a copy of WFLW's layout, as images with `.pts` files, or as clips of frames.
+
+The readers of the real datasets read them. A folder is written under a temporary name and renamed when it is complete;
+one that is there already with the same parameters is kept.
+"""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rich.progress import track
+
+from kfacealign import schemes
+from kfacealign.data.readers import wflw as wflw_reader
+from kfacealign.data.readers.pts import write_points
+from kfacealign.data.rendered.synthetic import SyntheticFaces
+from kfacealign.files import replacing
+
+FOLDER = "0--Synthetic"  # WFLW keeps its photographs in one folder an event
+PARAMETERS = "synthetic.json"
+JPEG_QUALITY = 92
+TEST_SEED = 1_000_003  # added to the seed, so that no test face is a training face
+
+
+def write_wflw(root, train=2000, test=400, seed=0, size=256, progress=True):
+    """Writes rendered faces in the layout of WFLW, for `kfacealign.data.wflw(root)`.
+
+    Args:
+        root: folder to write; kept as it is if it holds the same faces already.
+        train, test: numbers of faces. seed: of the faces. size: side of the images in pixels.
+        progress: whether a progress bar is shown.
+
+    Returns:
+        The root as a `Path`.
+
+    Raises:
+        ValueError: the folder exists and holds something else.
+    """
+    parameters = {"layout": "wflw", "train": train, "test": test, "seed": seed, "size": size}
+
+    def write(folder):
+        images = folder / wflw_reader.IMAGES / FOLDER
+        images.mkdir(parents=True)
+        for part, count in (("train", train), ("test", test)):
+            lines, faces = [], render_all(part, count, seed, size, progress)
+            subsets = {name: [] for name in wflw_reader.SUBSETS}
+            for index, face in enumerate(faces):
+                name = f"{FOLDER}/{part}_{index:05d}.jpg"
+                write_image(images.parent / name, face.image)
+                coordinates = " ".join(f"{value:.6f}" for value in (face.landmarks["wflw98"] - 0.5).ravel())
+                box = " ".join(str(int(value)) for value in np.round(face.box - 0.5))
+                flags = [int(face.attributes[name]) for name in wflw_reader.SUBSETS]
+                lines.append(f"{coordinates} {box} {' '.join(map(str, flags))} {name}")
+                for subset in subsets:
+                    if face.attributes[subset]:
+                        subsets[subset].append(f"{coordinates} {name}")
+            write_list(folder / wflw_reader.LISTS.format(part), lines)
+            if part == "test":
+                everyone = [" ".join([*line.split()[: wflw_reader.COORDINATES], line.split()[-1]]) for line in lines]
+                write_list(folder / wflw_reader.SUBSET_LISTS.format("").replace("_.txt", ".txt"), everyone)
+                for subset, members in subsets.items():
+                    write_list(folder / wflw_reader.SUBSET_LISTS.format(wflw_reader.SUBSETS[subset]), members)
+
+    return write_once(Path(root), parameters, write)
+
+
+def write_pts(root, train=2000, test=400, scheme="ibug68", seed=0, size=256, progress=True):
+    """Writes rendered faces as `train` and `test` folders of images with `.pts` files, for `kfacealign.data.pts(root)`.
+
+    Arguments, result and errors as of `write_wflw`; `scheme` names the landmarks.
+    """
+    scheme = schemes.get(scheme).name
+    parameters = {"layout": "pts", "train": train, "test": test, "scheme": scheme, "seed": seed, "size": size}
+
+    def write(folder):
+        for part, count in (("train", train), ("test", test)):
+            (folder / part).mkdir()
+            for index, face in enumerate(render_all(part, count, seed, size, progress)):
+                write_pair(folder / part / f"{part}_{index:05d}", face, scheme)
+
+    return write_once(Path(root), parameters, write)
+
+
+def write_clips(root, clips=20, frames=30, scheme="ibug68", seed=0, size=256, progress=True):
+    """Writes clips of one smoothly moving face each, a folder of frames with `.pts` files each.
+
+    Arguments, result and errors as of `write_wflw`.
+    """
+    scheme = schemes.get(scheme).name
+    parameters = {"layout": "clips", "clips": clips, "frames": frames, "scheme": scheme, "seed": seed, "size": size}
+
+    def write(folder):
+        source = SyntheticFaces(seed, size)
+        for clip in track(range(clips), "rendering clips", disable=not progress):
+            (folder / f"clip_{clip:04d}").mkdir()
+            for frame, face in enumerate(source.clip(clip, frames), start=1):
+                write_pair(folder / f"clip_{clip:04d}" / f"{frame:06d}", face, scheme)
+
+    return write_once(Path(root), parameters, write)
+
+
+def render_all(part, count, seed, size, progress):
+    """The faces of a part, one after the other."""
+    source = SyntheticFaces(seed + (TEST_SEED if part == "test" else 0), size)
+    for index in track(range(count), f"rendering {part} faces", disable=not progress):
+        yield source.render(index)
+
+
+def write_once(root, parameters, write):
+    """Calls `write` on a temporary folder that becomes `root`, unless `root` was written with these parameters already."""
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        try:
+            found = json.loads((root / PARAMETERS).read_text())
+        except (OSError, ValueError):
+            found = None
+        if found != parameters:
+            what = f"synthetic faces of other parameters ({found})" if found else "something else"
+            raise ValueError(f"{root} holds {what}; name another directory or remove it")
+        return root
+    with replacing(root) as folder:
+        folder.mkdir()
+        write(folder)
+        (folder / PARAMETERS).write_text(json.dumps(parameters))
+    return root
+
+
+def write_pair(stem, face, scheme):
+    write_image(stem.with_suffix(".jpg"), face.image)
+    write_points(stem.with_suffix(".pts"), face.landmarks[scheme])
+
+
+def write_image(path, image):
+    encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))[1]
+    path.write_bytes(encoded.tobytes())
+
+
+def write_list(path, lines):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines))

@@ -1,0 +1,260 @@
+"""What is in an exported file: metadata, tensors, operators, and how much of it XNNPACK takes.
+
+Files of any origin are read, those of others without `kfacealign` metadata. Neither Keras nor TensorFlow is needed.
+"""
+
+import collections
+import dataclasses
+import json
+from pathlib import Path
+
+from kfacealign.deploy import flatbuffer, metadata
+from kfacealign.deploy.runtime.litert import interpreter_class
+from kfacealign.quiet import quiet
+
+
+@dataclasses.dataclass(frozen=True)
+class Tensor:
+    """An input or output of a file.
+
+    Attributes:
+        name: as callers know it, by the signature where there is one.
+        shape: tuple; a size that is open is a name or -1.
+        dtype: such as "float32" or "int8".
+    """
+
+    name: str
+    shape: tuple
+    dtype: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """What XNNPACK takes of one part of inference.
+
+    Attributes:
+        part: its name.
+        taken, nodes: nodes that XNNPACK takes, of all.
+        left: sorted names of the operators left to the interpreter.
+    """
+
+    part: str
+    taken: int
+    nodes: int
+    left: list
+
+
+def delegated_nodes(path):
+    """How XNNPACK shares the work of a `.tflite` file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Number of delegates, of nodes that they took, of all nodes, and the sorted names of the operators left to the
+        interpreter.
+
+    Raises:
+        ValueError: not a TFLite file, or one that the interpreter refuses.
+    """
+    delegates, own = nodes(path)
+    return delegates, sum(taken for _, taken in own), len(own), left_of(own)
+
+
+def delegated_parts(path):
+    """As `delegated_nodes`, for each part of inference by itself.
+
+    Args:
+        path: the file.
+
+    Returns:
+        List of `Share`, in the order of the parts; empty where the file's metadata does not say which part a node is of.
+
+    Raises:
+        ValueError: not a TFLite file, or one that the interpreter refuses.
+    """
+    sizes = (read_metadata(path) or {}).get("parts") or {}
+    own, shares = nodes(path)[1], []
+    if sum(sizes.values()) != len(own):
+        return []
+    for part, size in sizes.items():
+        found, own = own[:size], own[size:]
+        shares.append(Share(part, sum(taken for _, taken in found), size, left_of(found)))
+    return shares
+
+
+def left_of(own):
+    """The sorted names of the operators that XNNPACK has not taken."""
+    return sorted({name for name, taken in own if not taken})
+
+
+def nodes(path):
+    """Number of delegates, and (operator, whether XNNPACK takes it) of each node of a `.tflite` file, in its order.
+
+    A delegate stands for the nodes from its outputs back to its inputs.
+    """
+    listed = opened(path)._get_ops_details()  # the only list of them; delegates follow the nodes of the file
+    delegates = [node for node in listed if node["op_name"] == "DELEGATE"]
+    own = [node for node in listed if node["op_name"] != "DELEGATE"]
+    producer = {tensor: place for place, node in enumerate(own) for tensor in node["outputs"]}
+    taken = set()
+    for delegate in delegates:
+        known, open_tensors = set(delegate["inputs"]), list(delegate["outputs"])
+        while open_tensors:
+            tensor = open_tensors.pop()
+            if tensor in known or tensor not in producer:
+                continue
+            known.add(tensor)
+            taken.add(producer[tensor])
+            open_tensors += [source for source in own[producer[tensor]]["inputs"] if source >= 0]
+    return len(delegates), [(node["op_name"], place in taken) for place, node in enumerate(own)]
+
+
+def operators(path):
+    """The operators of a file, the most frequent first.
+
+    Args:
+        path: a `.tflite` or `.onnx` file.
+
+    Returns:
+        List of (operator, element type, count). The type is that of a TFLite operator's first output; ONNX files do not
+        say it, so it is "" there.
+
+    Raises:
+        ValueError: the file is neither.
+    """
+    if is_onnx(path):
+        found = [(node.op_type, "") for node in onnx_model(path).graph.node]
+    else:
+        found = undamaged(flatbuffer.operators, path)
+    counted = sorted(collections.Counter(found).items(), key=lambda entry: (-entry[1], entry[0]))
+    return [(name, kind, count) for (name, kind), count in counted]
+
+
+def tensors(path):
+    """Inputs and outputs of a file, two lists of `Tensor`.
+
+    Raises:
+        ValueError: neither a TFLite nor an ONNX file, or a damaged one.
+    """
+    if is_onnx(path):
+        graph = onnx_model(path).graph
+        constants = {entry.name for entry in graph.initializer}
+        return [onnx_tensor(value) for value in graph.input if value.name not in constants], list(map(onnx_tensor, graph.output))
+    interpreter = opened(path)
+    if interpreter.get_signature_list():
+        runner = interpreter.get_signature_runner()
+        found = runner.get_input_details(), runner.get_output_details()
+        return tuple([tflite_tensor(name, detail) for name, detail in sorted(details.items())] for details in found)
+    found = interpreter.get_input_details(), interpreter.get_output_details()
+    return tuple([tflite_tensor(detail["name"], detail) for detail in details] for details in found)
+
+
+def read_metadata(path):
+    """The `kfacealign` metadata of a file as a dict, or None if it has none.
+
+    Raises:
+        ValueError: neither a TFLite nor an ONNX file, or its metadata is not JSON.
+    """
+    if is_onnx(path):
+        text = {entry.key: entry.value for entry in onnx_model(path).metadata_props}.get(metadata.NAME)
+    else:
+        text = undamaged(flatbuffer.read_metadata, path, metadata.NAME)
+    if text is None:
+        return None
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: its '{metadata.NAME}' metadata is not JSON ({error}); export the model again") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: its '{metadata.NAME}' metadata is no JSON object; export the model again")
+    return found
+
+
+# === TFLite ===
+
+
+def read(path):
+    """Bytes of a `.tflite` file.
+
+    Raises:
+        ValueError: it is none.
+    """
+    content = Path(path).read_bytes()
+    if not flatbuffer.is_tflite(content):
+        raise ValueError(f"{path}: not a TFLite file")
+    return content
+
+
+def opened(path):
+    """An interpreter of the file with its tensors allocated, of which XNNPACK has taken its nodes."""
+    return undamaged(interpreter_of, path)
+
+
+def interpreter_of(content):
+    with quiet():
+        interpreter = interpreter_class()(model_content=content)
+        interpreter.allocate_tensors()
+    return interpreter
+
+
+def undamaged(function, path, *arguments):
+    """What a function makes of the bytes of a `.tflite` file.
+
+    Raises:
+        ValueError: it is none, or it is cut or otherwise wrong.
+    """
+    content = read(path)
+    try:
+        return function(content, *arguments)
+    except ImportError:
+        raise
+    except Exception as error:
+        # A cut file fails anywhere between the bindings and the runtime.
+        raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def tflite_tensor(name, detail):
+    shape = detail.get("shape_signature", detail["shape"])
+    return Tensor(name, tuple(map(int, shape)), detail["dtype"].__name__)
+
+
+# === ONNX ===
+
+
+def is_onnx(path):
+    return Path(path).suffix == ".onnx"
+
+
+def onnx_model(path):
+    """The parsed file without its weights' checks.
+
+    Raises:
+        ValueError: it is no ONNX file. ImportError: onnx is not installed.
+    """
+    try:
+        import onnx
+    except ImportError:
+        raise ImportError("reading ONNX files needs onnx: pip install 'kfacealign[export]'") from None
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{path}: not an ONNX file, or a damaged one: {str(error).splitlines()[0]}") from error
+    if not model.graph.node:
+        raise ValueError(f"{path}: not an ONNX file: it has no graph")
+    return model
+
+
+def onnx_opset(path):
+    """The version of ONNX's own operators that a file asks for."""
+    return max(entry.version for entry in onnx_model(path).opset_import if entry.domain in ("", "ai.onnx"))
+
+
+def onnx_tensor(value):
+    import onnx
+
+    kind = value.type.tensor_type
+    shape = tuple(size.dim_param or (size.dim_value if size.HasField("dim_value") else -1) for size in kind.shape.dim)
+    return Tensor(value.name, shape, onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name)

@@ -1,0 +1,51 @@
+"""Running ONNX models by ONNX Runtime, with the interface of `FaceAligner.align`."""
+
+from kfacealign.deploy import metadata
+from kfacealign.deploy.runtime.exported import ExportedAligner
+
+
+class OnnxAligner(ExportedAligner):
+    """An ONNX model written by `export`, run by ONNX Runtime on the CPU.
+
+    Args:
+        path: the `.onnx` file. threads: number of CPU threads; None leaves it to the runtime.
+
+    Raises:
+        ValueError: the file is no ONNX model, or was not written by `export`. ImportError: onnxruntime is not installed.
+
+    Example:
+        >>> aligner = OnnxAligner("hih.onnx")
+        >>> landmarks, scores = aligner.align(crops)
+    """
+
+    def __init__(self, path, threads=None):
+        try:
+            self.session = session_of(str(path), threads)
+        except ImportError:
+            raise
+        except Exception as error:
+            # ONNX Runtime has an exception for every stage of loading.
+            raise ValueError(f"{path}: not an ONNX model, or a damaged one: {str(error).strip().splitlines()[0]}") from error
+        text = self.session.get_modelmeta().custom_metadata_map.get(metadata.NAME)
+        super().__init__(path, metadata.parse(text, path))
+        self.threads = threads
+        # A state comes out as `next_state_x`: ONNX has one name for one tensor.
+        self.names = [output.name.removeprefix("next_") for output in self.session.get_outputs()]
+
+    def run_tensors(self, tensors):
+        return dict(zip(self.names, self.session.run(None, tensors)))
+
+
+def session_of(model, threads=None):
+    """An ONNX Runtime session of a file's path or its bytes."""
+    try:
+        import onnxruntime
+    except ImportError:
+        raise ImportError("running ONNX models needs onnxruntime: pip install 'kfacealign[export]'") from None
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors; they are exceptions as well
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    # Waiting threads would keep the cores busy while others have their turn.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

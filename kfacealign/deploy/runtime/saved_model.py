@@ -1,0 +1,33 @@
+"""Running SavedModels by TensorFlow."""
+
+from pathlib import Path
+
+from kfacealign.deploy import metadata
+from kfacealign.deploy.runtime.exported import ExportedAligner
+from kfacealign.quiet import quiet
+
+
+class SavedModelAligner(ExportedAligner):
+    """A SavedModel written by `export`, run by TensorFlow.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        ValueError: the folder was not written by `export`, or is damaged.
+    """
+
+    def __init__(self, path):
+        file = Path(path) / metadata.FILE
+        super().__init__(path, metadata.parse(file.read_text(encoding="utf-8") if file.exists() else None, path))
+        with quiet():
+            import tensorflow as tf
+
+        try:
+            # Kept: the signature's variables live as long as the model.
+            self.model = tf.saved_model.load(str(path))
+        except Exception as error:
+            raise ValueError(f"{path} is damaged: {str(error).strip().splitlines()[0]}") from error
+
+    def run_tensors(self, tensors):
+        return {name: value.numpy() for name, value in self.model.signatures["serving_default"](**tensors).items()}

@@ -1,0 +1,194 @@
+"""Normalised errors of landmarks, in percent, in `keras.ops`.
+
+With true landmarks p, predictions q, weights w and a length d that depends on the truth alone, a face has
+
+    e_k = 100 |q_k - p_k| / d      NME = sum_k w_k e_k / sum_k w_k      NRMSE = sqrt(sum_k w_k e_k^2 / sum_k w_k)
+
+and, of the errors as vectors, the variance over its points, `point_variance`.
+
+The normalisers d are named as the field names them:
+
+| name | length |
+|---|---|
+| `inter_ocular` | between the outer corners of the eyes |
+| `inter_pupil` | between the centres of the pupils |
+| `box` | sqrt(width * height) of the landmarks' box |
+| `diagonal` | of the landmarks' box |
+| `image` | the side of the square image |
+
+Truth and prediction share one coordinate system with equal units along x and y. A point of weight 0 counts nowhere; a
+face whose normaliser needs such a point has none (length 0).
+"""
+
+
+from kfacealign.backend import keras, ops
+from kfacealign import schemes
+
+
+def normalizer(landmarks, scheme, name=None, weights=None, image_size=None):
+    """The length that a face's errors are divided by.
+
+    Args:
+        landmarks: `(B, K, 2)` true landmarks.
+        scheme: their scheme.
+        name: normaliser; None takes the scheme's default.
+        weights: `(B, K)`, 0 = not annotated; None counts every point.
+        image_size: side of the image in the units of the landmarks, a number or `(B,)`; only "image" reads it.
+
+    Returns:
+        `(B,)` in the units of the landmarks; 0 where the face has no such length.
+
+    Raises:
+        ValueError: the scheme has no such normaliser, or `image_size` is missing.
+    """
+    scheme = schemes.get(scheme)
+    name = name or scheme.default_normalizer
+    if name not in scheme.normalizers():
+        raise ValueError(f"{scheme.name} has no normaliser {name!r}; it has {', '.join(scheme.normalizers())}")
+    landmarks = ops.cast(landmarks, "float32")
+    if name == "image":
+        if image_size is None:
+            raise ValueError("the normaliser 'image' needs image_size")
+        return ops.ones_like(landmarks[:, 0, 0]) * ops.cast(image_size, "float32")
+    if name in ("box", "diagonal"):
+        width, height = _extent(landmarks, weights)
+        return ops.sqrt(width * height) if name == "box" else ops.sqrt(width**2 + height**2)
+    left, right = [(point,) for point in scheme.eye_corners] if name == "inter_ocular" else scheme.pupils
+    length = _length(_centre(landmarks, left) - _centre(landmarks, right))
+    if weights is None:
+        return length
+    return ops.where(ops.all(ops.take(weights, [*left, *right], axis=1) > 0, axis=1), length, 0.0)
+
+
+def normalized_errors(truth, predicted, scheme, name=None, weights=None, image_size=None):
+    """`(B, K)` distances in percent of the normaliser; 0 where a face's normaliser is 0. Arguments as `nme`."""
+    truth, predicted = ops.cast(truth, "float32"), ops.cast(predicted, "float32")
+    length = normalizer(truth, scheme, name, weights, image_size)[:, None]
+    distance = _length(predicted - truth)
+    return ops.where(length > 0, 100.0 * distance / ops.where(length > 0, length, 1.0), 0.0)
+
+
+def nme(truth, predicted, scheme, name=None, weights=None, image_size=None):
+    """Normalised mean error of each face: the mean over its annotated points.
+
+    Args:
+        truth, predicted: `(B, K, 2)` landmarks in one coordinate system.
+        scheme: of both, a name or a `Scheme`.
+        name: normaliser; None takes the scheme's default.
+        weights: `(B, K)`, 0 = not annotated; None counts every point.
+        image_size: for the normaliser "image", in the units of the landmarks.
+
+    Returns:
+        `(B,)` percent; 0 for a face without annotated points or with a normaliser of 0.
+
+    Raises:
+        ValueError: as `normalizer`.
+    """
+    errors = normalized_errors(truth, predicted, scheme, name, weights, image_size)
+    return _point_mean(errors, weights)
+
+
+def nrmse(truth, predicted, scheme, name=None, weights=None, image_size=None):
+    """Normalised root mean squared error of each face, `(B,)` percent. Arguments as `nme`."""
+    errors = normalized_errors(truth, predicted, scheme, name, weights, image_size)
+    return ops.sqrt(_point_mean(errors**2, weights))
+
+
+def point_variance(truth, predicted, scheme, name=None, weights=None, image_size=None):
+    """Variance of a face's errors over its annotated points; its mean over a test set is PIPNet's Point-Var (Sec. 4.3.2).
+
+    With the errors as vectors in percent of the normaliser, d_k = 100 (q_k - p_k) / d, and their mean m over the points,
+
+        m = sum_k w_k d_k / sum_k w_k      variance = sum_k w_k |d_k - m|^2 / sum_k w_k
+
+    A prediction that is only shifted has none: it tells how well the points agree with each other. The paper does not
+    state its unit. Ours is percent squared, summed over x and y, so that neither the size of an image nor the axis of
+    an error matters; it compares models with each other, not with the axis of the paper's Fig. 12.
+
+    Args:
+        truth, predicted, scheme, name, weights, image_size: as `nme`.
+
+    Returns:
+        `(B,)` percent squared; 0 for a face without annotated points or with a normaliser of 0.
+
+    Raises:
+        ValueError: as `normalizer`.
+    """
+    truth, predicted = ops.cast(truth, "float32"), ops.cast(predicted, "float32")
+    length = normalizer(truth, scheme, name, weights, image_size)[:, None, None]
+    vectors = ops.where(length > 0, 100.0 * (predicted - truth) / ops.where(length > 0, length, 1.0), 0.0)
+    along_axes = ops.transpose(vectors, (0, 2, 1))
+    if weights is not None:
+        weights = ops.expand_dims(ops.cast(weights, "float32"), 1)
+    centred = along_axes - _point_mean(along_axes, weights)[..., None]
+    return ops.sum(_point_mean(ops.square(centred), weights), axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="kfacealign")
+class NME(keras.metrics.Metric):
+    """Mean of `nme` over faces, in percent; faces without annotated points or with a normaliser of 0 do not count.
+
+    Landmarks are in crop coordinates: the side of the image is 1.
+
+    Args:
+        scheme: landmark scheme, a name or a `Scheme`.
+        normalizer: name; None takes the scheme's default.
+
+    Example:
+        >>> metric = NME("wflw98")
+        >>> metric.update_state(landmarks, predicted, sample_weight=weights)
+        >>> metric.result()
+    """
+
+    def __init__(self, scheme, normalizer=None, name="nme", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.scheme = schemes.get(scheme)
+        self.normalizer = normalizer or self.scheme.default_normalizer
+        self.total = self.add_variable((), initializer="zeros", name="total")
+        self.count = self.add_variable((), initializer="zeros", name="count")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Adds faces: `y_true`, `y_pred` `(B, K, 2)` landmarks; `sample_weight` `(B, K)`, 0 = not annotated."""
+        y_true = ops.cast(y_true, "float32")
+        if sample_weight is None:
+            sample_weight = ops.ones_like(y_true[..., 0])
+        sample_weight = ops.cast(sample_weight, "float32")
+        length = normalizer(y_true, self.scheme, self.normalizer, sample_weight, image_size=1.0)
+        counted = ops.cast(ops.logical_and(ops.sum(sample_weight, axis=-1) > 0, length > 0), "float32")
+        errors = nme(y_true, y_pred, self.scheme, self.normalizer, sample_weight, image_size=1.0)
+        self.total.assign_add(ops.sum(errors))  # those that do not count are 0
+        self.count.assign_add(ops.sum(counted))
+
+    def result(self):
+        return self.total / ops.maximum(self.count, 1.0)
+
+    def get_config(self):
+        return {**super().get_config(), "scheme": self.scheme.name, "normalizer": self.normalizer}
+
+
+def _centre(landmarks, group):
+    return ops.mean(ops.take(landmarks, list(group), axis=1), axis=1)
+
+
+def _length(vectors):
+    return ops.sqrt(ops.sum(ops.square(vectors), axis=-1))
+
+
+def _extent(landmarks, weights):
+    """Width and height of the box of the annotated points, `(B,)` each."""
+    low = high = landmarks
+    if weights is not None:
+        counted = (ops.cast(weights, "float32") > 0)[..., None]
+        low = ops.where(counted, landmarks, float("inf"))
+        high = ops.where(counted, landmarks, -float("inf"))
+    extent = ops.max(high, axis=1) - ops.min(low, axis=1)
+    extent = ops.where(extent > 0, extent, 0.0)
+    return extent[:, 0], extent[:, 1]
+
+
+def _point_mean(values, weights):
+    if weights is None:
+        return ops.mean(values, axis=-1)
+    weights = ops.cast(weights, "float32")
+    counted = ops.where(weights > 0, values, 0.0)  # what stands in for a point not annotated may be NaN
+    return ops.sum(counted * weights, axis=-1) / ops.maximum(ops.sum(weights, axis=-1), 1e-9)

@@ -1,0 +1,128 @@
+"""From a photograph to the landmarks of its faces: read, detect, crop, align, map back.
+
+This is the only place that does it: the `align` command, the tracker, the benchmarks and the documentation call it.
+
+```python
+image = read_photo("photo.jpg")
+faces = align_photo(model, image, detect.find_faces(image))
+faces.landmarks, faces.scores                                  # (N, K, 2) in image coordinates, (N, K)
+```
+"""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from kfacealign import geometry
+from kfacealign.data import five_points as alignment
+
+
+@dataclasses.dataclass(frozen=True)
+class AlignedFaces:
+    """The N faces of a photograph.
+
+    Attributes:
+        squares: (N, 4) float32 x0, y0, x1, y1, what was cropped; the second crop of `five_points` is turned, too.
+        landmarks: (N, K, 2) float32 in image coordinates.
+        scores: (N, K) float32.
+    """
+
+    squares: np.ndarray
+    landmarks: np.ndarray
+    scores: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.squares)
+
+
+def read_photo(path: str | os.PathLike) -> np.ndarray:
+    """An image file -> `(H, W, 3)` uint8 RGB, upright.
+
+    Raises:
+        OSError: the file cannot be opened. ValueError: it is not a complete image.
+    """
+    content = np.frombuffer(Path(path).read_bytes(), np.uint8)
+    try:
+        image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+    except cv2.error:
+        image = None
+    if image is None:
+        raise ValueError("not an image, or a damaged one")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def align_photo(model, image: np.ndarray, boxes: np.ndarray, *, five_points: bool = False, **options) -> AlignedFaces:
+    """The landmarks of the faces in a photograph.
+
+    Args:
+        model: anything that `kfacealign.load` returns.
+        image: (H, W, 3) uint8 RGB.
+        boxes: (N, 4), brows to chin and ear to ear, in image coordinates, such as `kfacealign.detect.find_faces` gives.
+        five_points: whether a second pass reads each face turned upright by the eyes, nose and mouth that the first found.
+        options: further arguments of `model.align`.
+
+    Raises:
+        ValueError: a box has no area, or `five_points` was asked of a scheme that has none.
+    """
+    squares = [geometry.square_box(box, model.enlarge) for box in boxes]
+    landmarks, scores = align_squares(model, image, squares, **options)
+    if five_points:
+        landmarks, scores = align_upright(model, image, landmarks, scores, **options)
+    return AlignedFaces(np.asarray(squares, np.float32).reshape(-1, 4), landmarks, scores)
+
+
+def align_squares(model, images: np.ndarray | Sequence, squares: Sequence, **options) -> tuple[np.ndarray, np.ndarray]:
+    """The landmarks of the faces in square boxes, all read as one batch.
+
+    Args:
+        model: with `align`, `scheme` and `input_size`.
+        images: (H, W, 3) uint8 RGB, the photograph of all faces, or a list of N, one for each face.
+        squares: N boxes (4,) in image coordinates.
+        options: further arguments of `model.align`.
+
+    Returns:
+        landmarks (N, K, 2) float32 in image coordinates and scores (N, K) float32.
+    """
+    if not len(squares):
+        points = model.scheme.num_points
+        return np.zeros((0, points, 2), np.float32), np.zeros((0, points), np.float32)
+    images = [images] * len(squares) if isinstance(images, np.ndarray) and images.ndim == 3 else images
+    cut = [geometry.crop(image, square, model.input_size) for image, square in zip(images, squares, strict=True)]
+    crops, matrices = zip(*cut, strict=True)
+    landmarks, scores = model.align(np.stack(crops), verbose=0, **options)
+    return geometry.from_crop(landmarks, np.stack(matrices), model.input_size), scores
+
+
+def align_upright(
+    model, image: np.ndarray, landmarks: np.ndarray, scores: np.ndarray, **options
+) -> tuple[np.ndarray, np.ndarray]:
+    """The landmarks of faces that are read again, aligned by the five points of a first reading.
+
+    This is how a model of aligned crops meets a photograph in which only boxes are known. A face whose first landmarks
+    have their five points in one place keeps these.
+
+    Args:
+        model: anything with `align`, `scheme`, `input_size` and `enlarge`.
+        image: (H, W, 3) uint8 RGB, the photograph.
+        landmarks: (N, K, 2) of the first reading, image coordinates.
+        scores: (N, K), those of the first reading.
+        options: further arguments of `model.align`.
+
+    Returns:
+        landmarks (N, K, 2) float32 in image coordinates and scores (N, K) float32 of the second reading.
+
+    Raises:
+        ValueError: the scheme has no five points.
+    """
+    landmarks, scores = np.array(landmarks, np.float32), np.array(scores, np.float32)
+    again = np.flatnonzero(alignment.usable(landmarks, np.ones(scores.shape), model.scheme))
+    if len(again):
+        matrices = alignment.crop_matrices(landmarks[again], model.scheme, model.input_size, model.enlarge)
+        crops = np.stack([geometry.warp(image, matrix, model.input_size) for matrix in matrices])
+        found, scores[again] = model.align(crops, verbose=0, **options)
+        landmarks[again] = geometry.from_crop(found, matrices, model.input_size)
+    return landmarks, scores

@@ -1,0 +1,148 @@
+"""From a trained model to a preset: its files, their figures, its card."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from kfacealign import data, deploy, evaluation, metrics
+from kfacealign.files import replacing
+from kfacealign.machine import processor
+from kfacealign.models.complexity import trainable_parameters
+from kfacealign.presets import cards, store
+from kfacealign.presets.float16 import save_halved
+
+WEAK_SPOTS = "weak_spots.json"  # what benchmarks/weak_spots.py leaves there
+NEEDED = ("data", "splits", "augmentation", "command", "seed", "epochs", "limits")
+
+
+def make(name, model, faces, facts, folder, threads=2, clips=None, weak_spots=None):
+    """Writes a preset and returns its card.
+
+    Args:
+        name: of the preset; that of its files.
+        model: the trained `FaceAligner`, without an optimiser (`kfacealign.deploy.load`).
+        faces: the `Dataset` whose test faces its figures are of.
+        facts: dict of what only the training knows, see `read_facts`.
+        folder: where NAME.keras, NAME.tflite, NAME.json and NAME.md go.
+        threads: CPU threads of the latency.
+        clips: for trackers, test `Clips` that their exported step is also measured on.
+        weak_spots: rows of `benchmarks/weak_spots.py`, or None.
+
+    Raises:
+        ValueError: the model cannot be written in float16 or exported, or predicts another scheme than the faces have.
+    """
+    folder = Path(folder)
+    files = write_files(name, model, facts, folder)
+    crops = data.Crops(faces.test, model.input_size, model.enlarge, cache=None)
+    figures = {"set": f"{faces.name} test", "faces": len(faces.test), "normalizer": faces.normalizer}
+    for format, file in files.items():
+        figures[format] = summary(evaluation.evaluate(deploy.load(file, threads), crops, normalizer=faces.normalizer))
+    if clips is not None:
+        figures["clips"] = on_clips(deploy.load(files["tflite"], threads), clips, faces.normalizer)
+    card = {
+        "name": name,
+        "class": type(model).__name__,
+        "scheme": model.scheme.name,
+        "input_size": model.input_size,
+        "enlarge": model.enlarge,
+        "parameters": trainable_parameters(model),
+        "files": {format: described(file) for format, file in files.items()},
+        **facts,
+        "figures": figures,
+        "latency": latency(files["tflite"], threads),
+        "weak_spots": weak_spots,
+    }
+    write_card(card, folder)
+    return card
+
+
+def write_files(name, model, facts, folder):
+    """Writes both files of a preset; format -> path."""
+    files = {format: folder / f"{name}.{format}" for format in store.FORMATS}
+    save_halved(model, files["keras"])
+    notes = {
+        "licence": "; ".join(f"{source['name']}: {source['licence']}" for source in facts["data"]),
+        "training_data": " and ".join(source["name"] for source in facts["data"]),
+    }
+    export = deploy.export_step if hasattr(model, "step_parts") else deploy.export
+    export(model, files["tflite"], precision="float16", **notes)
+    return files
+
+
+def write_card(card, folder):
+    """Writes NAME.md and NAME.json, the latter last: a preset with a card is whole."""
+    for suffix, text in ((".md", cards.markdown(card)), (".json", cards.as_json(card))):
+        with replacing(Path(folder) / f"{card['name']}{suffix}") as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def described(file):
+    return {"precision": "float16", "bytes": file.stat().st_size, "sha256": store.checksum(file)}
+
+
+# === Figures ===
+
+
+def summary(report):
+    """NME, FR and AUC at 10 % of a report, as a card has them."""
+    figures = report.summary()
+    return {name: round(figures[name], 4) for name in ("nme", "fr@10", "auc@10")}
+
+
+def on_clips(stream, clips, normalizer):
+    """The figures of an exported tracker that sees whole clips."""
+    report = evaluation.evaluate_clips(stream, clips, normalizer=normalizer)
+    starts = np.arange(len(report.names)) % clips.length == 0
+    jitter = metrics.jitter(report.predicted, report.scheme, starts=starts)
+    return {**summary(report), "length": clips.length, "jitter": round(jitter, 4)}
+
+
+def latency(file, threads, runs=100):
+    """Median milliseconds of one crop in a process of its own, and where."""
+    from kfacealign.deploy.measure import benchmark
+
+    (cost,) = benchmark.bench([file], threads=(threads,), runs=runs)
+    machine = f"{processor()}, {os.cpu_count()} cores"
+    return {"ms": round(cost.median, 3), "threads": threads, "runs": runs, "runtime": "TFLite with XNNPACK", "machine": machine}
+
+
+# === What the training knows ===
+
+
+def read_facts(path):
+    """The facts of a training: a dict with `NEEDED`.
+
+    Raises:
+        FileNotFoundError: there is no such file. ValueError: it lacks something; the message names the file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is missing: recipes/preset_*.py leave it beside the model; name another with --card-from, a JSON file with "
+            f"{', '.join(NEEDED)}"
+        )
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON ({error})") from None
+    lacking = [name for name in NEEDED if name not in facts] if isinstance(facts, dict) else NEEDED
+    if lacking:
+        raise ValueError(f"{path}: lacks {', '.join(lacking)}")
+    return facts
+
+
+def read_weak_spots(path):
+    """The rows that benchmarks/weak_spots.py wrote, or None where it was not run.
+
+    Raises:
+        ValueError: the file holds something else.
+    """
+    if not Path(path).is_file():
+        return None
+    try:
+        rows = json.loads(Path(path).read_text(encoding="utf-8"))
+        return [{name: row[name] for name in ("group", "faces", "nme", "box")} for row in rows]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not the rows of benchmarks/weak_spots.py ({type(error).__name__}: {error})") from None

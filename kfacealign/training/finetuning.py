@@ -1,0 +1,49 @@
+"""Training that goes on from a trained model: fine-tuning."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from kfacealign.models.aligner import FaceAligner
+from kfacealign.models.loading import load_keras
+
+
+def begin_with(model: FaceAligner, source: str, load: Callable[[str], FaceAligner] = load_keras) -> None:
+    """Gives a new model all the weights of a trained one of the same network.
+
+    Args:
+        model: `FaceAligner`, as it was built.
+        source: the trained model, as `load` takes it: by default the path of a `.keras` file.
+        load: function that reads it; `kfacealign.load` knows the names of presets, too.
+
+    Raises:
+        FileNotFoundError: nothing is at `source`.
+        ValueError: it has no Keras weights, or those of another network; the message says what differs.
+    """
+    trained = load(source)
+    if not hasattr(trained, "weights"):
+        raise ValueError(f"{source} has no weights to go on with: name the .keras file that it was exported from")
+    if layout(trained) != layout(model):
+        raise ValueError(f"{source} cannot begin this training, its network is another one: {differences(trained, model)}")
+    model.set_weights(trained.get_weights())
+
+
+def layout(model):
+    """What must be the same for weights to mean the same: their names and shapes in order, and whose points they are of."""
+    config = model.get_config()
+    return [(weight.name, tuple(weight.shape)) for weight in model.weights], config.get("scheme"), config.get("neighbors")
+
+
+def differences(trained, model):
+    """What two models' settings differ in, in words."""
+    kinds = [type(one).__name__ for one in (trained, model)]
+    if kinds[0] != kinds[1]:
+        return f"it is {kinds[0]}, this is {kinds[1]}"
+    there, here = trained.get_config(), model.get_config()
+    changed = [name for name, value in here.items() if name != "name" and not isinstance(value, dict) and there.get(name) != value]
+    return "; ".join(f"{name} is {brief(there.get(name))} there and {brief(here[name])} here" for name in changed) or "its layers differ"
+
+
+def brief(value):
+    """A setting, or of a table its shape."""
+    return f"a table of {' x '.join(map(str, np.shape(value)))}" if isinstance(value, list) else value

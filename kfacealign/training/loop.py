@@ -1,0 +1,209 @@
+"""The run that every recipe calls: train, evaluate, write."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from kfacealign import data, evaluation
+from kfacealign.backend import keras
+from kfacealign.files import replacing
+from kfacealign.models.aligner import FaceAligner
+from kfacealign.models.complexity import trainable_parameters
+from kfacealign.models.loading import load_keras
+from kfacealign.quiet import quiet
+from kfacealign.training.checkpoint import EpochCheckpoint, read_state
+from kfacealign.training.finetuning import begin_with
+from kfacealign.training.resuming import alignment_of, check_same, describe, describe_model
+
+
+def adam(learning_rate: float) -> keras.optimizers.Optimizer:
+    """Adam with PyTorch's epsilon of 1e-8, as the originals: gradients of a mean over 4096 cells are below Keras' 1e-7."""
+    return keras.optimizers.Adam(learning_rate, epsilon=1e-8)
+
+
+# What --optimizer names: functions from a learning rate to an optimiser.
+OPTIMIZERS = {"adam": adam, "lamb": keras.optimizers.Lamb}
+
+
+def run(
+    build: Callable[[], FaceAligner],
+    faces: data.Dataset,
+    views: data.RandomView | None,
+    settings: argparse.Namespace,
+    *,
+    optimizer: Callable[[float], keras.optimizers.Optimizer] = adam,
+    labels: Sequence[str] = (),
+    box: str = "landmarks",
+    prepare: Callable[[FaceAligner], None] | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    wrap: Callable[[FaceAligner], FaceAligner] | None = None,
+    load: Callable[[str], FaceAligner] = load_keras,
+    export: Callable[[FaceAligner, Path], Any] | None = None,
+    compared: dict | None = None,
+) -> tuple[FaceAligner, evaluation.Report]:
+    """Trains, evaluates and writes one model, as a recipe's settings say.
+
+    Args:
+        build: function without arguments that makes the model.
+        faces: a `kfacealign.data.Dataset`.
+        views: the `RandomView` of training, or None.
+        settings: what `kfacealign.training.parse_settings` returned.
+        optimizer: function from a learning rate to an optimiser.
+        labels: names of the training faces' attributes that the method asks for beside the landmarks.
+        box: what training crops are cut by, see `kfacealign.data.Crops`; test crops are cut by the landmarks. With
+            `settings.align` "five_points" both are aligned by these.
+        prepare: called with the model, a new one as one that was loaded, before the first epoch; for what is not
+            saved with it.
+        callbacks: Keras callbacks of the training.
+        wrap: function from the model to the one that is fitted in its stead, such as `Siamese`; both share weights.
+        load: what reads the model that `settings.begin_with` names; `kfacealign.load` knows the presets, too.
+        export: what writes the trained model for deployment under TensorFlow, such as `kfacealign.deploy.export`; None
+            writes nothing.
+        compared: further values that must be the same for the run to be resumed.
+
+    Writes to `settings.out`: `history.csv` and a checkpoint after every epoch; at the end
+    `model.keras`, `report.json`, `report.html`, `predictions.npz`, `ced.png`, `landmark_errors.png`, `predictions.png`
+    and, where it is exported, `model.tflite`.
+
+    Returns:
+        The trained model and its `kfacealign.evaluation.Report`.
+
+    Raises:
+        ValueError: the directory holds a run that is not resumed, or one of other settings; `settings.begin_with` is
+            no model of this network.
+    """
+    console = Console()
+    start(settings)
+    described = describe(faces, settings, views=views, **(compared or {}))
+    model, history = start_or_resume(build, settings, described, optimizer, load)
+    if prepare is not None:
+        prepare(model)
+    announce(console, model, faces, history, settings)
+    crops = {"size": model.input_size, "enlarge": model.enlarge, "cache": settings.cache, "strict": settings.strict}
+    crops["align"] = alignment_of(settings)
+    train, test = data.Crops(faces.train, box=box, **crops), data.Crops(faces.test, **crops)
+    fitted = model if wrap is None else wrap(model)
+    fit(fitted, train, test, views, history, settings, described, callbacks, labels=labels)
+    report = evaluation.evaluate(model, test, subsets=faces.subsets, normalizer=faces.normalizer)
+    for part, made in (("training set", train), ("test set", test)):
+        if made.failures:
+            console.print(f"{part}: {made.summary()}", style="yellow")
+    finish(console, model, report, faces, settings, export)
+    return model, report
+
+
+def start(settings: argparse.Namespace) -> None:
+    """Makes the folder of the results, and sets seed and arithmetic."""
+    Path(settings.out).mkdir(parents=True, exist_ok=True)
+    with quiet():  # TensorFlow's search for a GPU
+        keras.utils.set_random_seed(settings.seed)
+    keras.config.set_dtype_policy("mixed_float16" if settings.mixed_precision else "float32")
+
+
+def start_or_resume(build, settings, described, optimizer, load=load_keras):
+    """The model and its history: those of the last finished epoch with `resume`, else new ones.
+
+    Args:
+        described: what `describe` says of the run; the configuration of the model is added to it.
+    """
+    state = read_state(settings.out)
+    if state is not None and not settings.resume:
+        raise ValueError(
+            f"{settings.out} holds a run of {len(state['history'])} epochs: add --resume to go on with it, "
+            "or name another directory with --out"
+        )
+    if state is not None:
+        check_same(state["settings"], described, settings.out)
+    model = build()
+    described["hyperparameters"] = describe_model(model)
+    if state is None:
+        if getattr(settings, "begin_with", None) is not None:
+            begin_with(model, settings.begin_with, load)
+        model.compile(optimizer(settings.learning_rate))
+        return model, []
+    check_same(state["settings"], {"hyperparameters": described["hyperparameters"]}, settings.out)
+    return keras.saving.load_model(state["checkpoint"]), state["history"]
+
+
+def announce(console, model, faces, history, settings):
+    """What is about to happen and where its results go."""
+    parameters = trainable_parameters(model) / 1e6
+    variant = getattr(settings, "backbone", getattr(settings, "variant", ""))
+    name = f"{type(model).__name__} {variant}".strip()
+    console.print(f"[bold]{name}[/bold]: {parameters:.2f} M parameters, {model.input_size} px crops")
+    console.print(faces.summary())
+    if "unlabelled" in faces.train.attributes:
+        count = int(faces.train.attributes["unlabelled"].sum())
+        console.print(f"of the training faces {count:,} are without labels: {settings.paradigm}, {settings.method}")
+    if alignment_of(settings) == "five_points":
+        console.print(
+            "crops aligned by five points; the model needs such crops at inference too: kfacealign align --five-points, "
+            "kfacealign evaluate --align five_points"
+        )
+    drops = f" (a tenth from epochs {', '.join(map(str, settings.drops))} on)" if settings.drops else ""
+    warmup = f", the first {settings.warmup_epochs} as warm-up" if settings.warmup_epochs else ""
+    console.print(
+        f"{settings.epochs} epochs of batch {settings.batch_size} at learning rate {settings.learning_rate:g}{drops}{warmup}, "
+        f"seed {settings.seed}, on {keras.config.backend()}"
+    )
+    if getattr(settings, "begin_with", None) is not None:
+        console.print(f"begun with the weights of {settings.begin_with}")
+    if history:
+        console.print(f"resumed after epoch {len(history)}")
+    console.print(f"writing to {settings.out}: a checkpoint and history.csv every epoch; --resume goes on after an interruption\n")
+
+
+def fit(model, train, test, views, history, settings, description, callbacks=(), pipeline=data.pipeline, **options):
+    """The epochs after the last finished one: those of the warm-up first, then those of the method's loss.
+
+    Args:
+        pipeline: what makes batches of `train` and `test`. options: of the training batches.
+    """
+    batches = {"size": model.input_size, "batch_size": settings.batch_size}
+    for phase, last in (("warmup", min(settings.warmup_epochs, settings.epochs)), ("training", settings.epochs)):
+        first = len(history)
+        if first >= last:
+            continue
+        model.warmup = phase == "warmup"
+        model.fit(
+            pipeline(train, views=views, shuffle=True, seed=settings.seed, epoch=first, **options, **batches),
+            validation_data=pipeline(test, **batches),
+            initial_epoch=first,
+            epochs=last,
+            verbose=1 if sys.stdout.isatty() else 2,
+            callbacks=[
+                keras.callbacks.LearningRateScheduler(step_decay(settings.learning_rate, settings.drops)),
+                *callbacks,
+                EpochCheckpoint(settings.out, history, description, phase),
+            ],
+        )
+    model.warmup = False
+
+
+def step_decay(rate, drops, factor=0.1):
+    """The learning rate by epoch: `rate`, times `factor` from each epoch in `drops` on."""
+
+    def schedule(epoch, _):
+        return rate * factor ** sum(epoch >= drop for drop in drops)
+
+    return schedule
+
+
+def finish(console, model, report, faces, settings, export):
+    """Writes the model, its report and its export, and says where they are."""
+    out = Path(settings.out)
+    with replacing(out / "model.keras") as temporary:
+        model.save(temporary)
+    written = ["model.keras", "history.csv"]
+    written += [path.name for path in evaluation.write_run(out, report, faces.test)]
+    if export is not None and keras.config.backend() == "tensorflow":
+        export(model, out / "model.tflite")
+        written.append("model.tflite")
+    console.print(report.table())
+    console.print("\nwritten:")
+    for name in written:
+        console.print(f"  {out / name}")

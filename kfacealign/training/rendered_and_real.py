@@ -1,0 +1,141 @@
+"""What the recipes of the presets share: rendered and real faces together, and the facts for the card."""
+
+import dataclasses
+import json
+import platform
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from kfacealign import data
+from kfacealign.data.clips import Clips
+from kfacealign.data.faces import joined
+from kfacealign.files import replacing
+from kfacealign.machine import processor
+from kfacealign.data.catalogue import RENDERED, SYNTHETIC, load_dataset
+
+FACTS = "facts.json"  # what only the training knows, beside its model, for `kfacealign presets make`
+# Folder's name -> what is in it, and its licence; of other folders the user knows.
+SOURCES = {
+    "ytf68": ("frames of YouTube Faces, 68 points by a detector (ytf68 train)", "research use only"),
+}
+RENDERING = ("rendered faces of kfacealign", "Apache-2.0")
+SPLITS = (
+    "the train part of the data directory and rendered faces for training, the test part, of other people where the dataset "
+    "keeps people apart, for the figures only; the model is that of the last epoch, not the best on the test part"
+)
+LIMITS = (
+    "Trained on a small set of frames of public videos, labelled by a detector, and on drawings. People, ages, light and cameras "
+    "unlike those were not seen.",
+    "The drawings turn aside by 60 degrees at most and roll by 45: expect it to fail on full profiles and on faces lying on "
+    "their side or upside down. Points behind hands, masks, hair and dark glasses are guesses.",
+    "The training data is for research: check whether your use is covered, or train on data of your own with the same recipe.",
+    "Not for identification, nor for conclusions about emotion, health or character.",
+)
+
+
+def rendered_and_real(settings):
+    """Training faces drawn here and read from disk, as one dataset; the test faces are those of the disk.
+
+    Args:
+        settings: what `kfacealign.training.parse_settings` returned. A `--dataset` that is itself rendered stays alone.
+
+    Returns:
+        A `kfacealign.data.Dataset`, and the list of sources for the card: dicts of name, faces, licence.
+
+    Raises:
+        As `kfacealign.training.load_dataset`.
+    """
+    faces = load_dataset(settings.dataset, settings.data_dir, scheme=settings.scheme)
+    if settings.dataset in RENDERED:
+        return faces, [source(RENDERING, len(faces.train))]
+    scheme = faces.scheme.name
+    root = Path("data") / ("synthetic68" if scheme == "ibug68" else f"synthetic_{scheme}")  # the former may be there already
+    drawn = data.pts(data.write_pts(root, scheme=scheme, **SYNTHETIC), scheme=scheme)
+    sources = [source(known(faces.name), len(faces.train)), source(RENDERING, len(drawn.train))]
+    return dataclasses.replace(faces, train=joined([drawn.train, faces.train])), sources
+
+
+def rendered_and_real_clips(real, root, clips, frames):
+    """A `ClipsDataset` with rendered clips added to its training part, and the sources of both.
+
+    Args:
+        real: `ClipsDataset`, such as `kfacealign.data.ytf68_clips`.
+        root: folder that the rendered clips are written to. clips, frames: how many, and how long.
+    """
+    root = data.write_clips(root, clips=clips, frames=frames, scheme=real.scheme.name)
+    drawn = data.frame_folders(root, scheme=real.scheme)
+    sources = [source(known(real.name), len(real.train.frames)), source(RENDERING, len(drawn.frames))]
+    return dataclasses.replace(real, train=joined_clips([drawn, real.train])), sources
+
+
+def joined_clips(parts):
+    """Several `Clips` without effects as one, in their order."""
+    parts = list(parts)
+    if any(part.effects is not None for part in parts):
+        raise ValueError("clips with effects cannot be joined: join them first, then give the whole its effects")
+    offsets = np.cumsum([0, *(len(part.frames) for part in parts)])
+    return Clips(
+        joined([part.frames for part in parts]),
+        indices=[indices + offset for part, offset in zip(parts, offsets) for indices in part.indices],
+        names=[name for part in parts for name in part.names],
+        numbers=[numbers for part in parts for numbers in part.numbers],
+    )
+
+
+# === For the card ===
+
+
+def source(named, faces):
+    return {"name": named[0], "faces": faces, "licence": named[1]}
+
+
+def known(folder):
+    """Name and licence of what is in a folder."""
+    return SOURCES.get(folder, (folder, "that of the dataset"))
+
+
+def write_facts(settings, sources, views, argv=None, **further):
+    """Writes what only the training knows beside its model, for `kfacealign presets make`; returns the path.
+
+    Args:
+        settings: of the run, whose folder is `settings.out`.
+        sources: as `rendered_and_real` returns them.
+        views: the `RandomView` of training.
+        argv: the command, script first; by default that of the process. Of absolute paths the last part is kept.
+        further: changes, such as `epochs`, to what the settings say.
+    """
+    config = views.get_config()
+    chosen = {name: value for name, value in config.items() if name not in ("name", "trainable", "dtype", "scheme", "seed")}
+    facts = {
+        "data": sources,
+        "splits": SPLITS,
+        "augmentation": json.loads(json.dumps(chosen)),
+        "command": command(sys.argv if argv is None else argv),
+        "seed": settings.seed,
+        "epochs": settings.epochs,
+        "hardware": hardware(),
+        "limits": list(LIMITS),
+        **further,
+    }
+    path = Path(settings.out) / FACTS
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    return path
+
+
+def command(argv):
+    """`python recipes/NAME.py ...` without the paths of this machine and without --resume."""
+    script = Path(argv[0])
+    arguments = [Path(word).name if Path(word).is_absolute() else word for word in argv[1:] if word != "--resume"]
+    return shlex.join(["python", f"{script.resolve().parent.name}/{script.name}", *arguments])
+
+
+def hardware():
+    """What the training ran on."""
+    from kfacealign.backend import keras
+
+    devices = [device for device in keras.distribution.list_devices() if "gpu" in device.lower()]
+    return f"{len(devices)} GPU" if devices else f"CPU ({processor()}, {platform.machine()})"

@@ -1,0 +1,153 @@
+"""`kfacealign datasets`: the list, the check of a copy, and packing; and the table that they share with `--dataset`."""
+
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from kfacealign.cli import arguments
+from kfacealign.cli.main import main
+from kfacealign.data import catalogue, packed, write_pts, write_wflw
+from kfacealign.data import pts
+from kfacealign.data.readers.pts import write_points
+from kfacealign.schemes import SCHEMES
+from kfacealign.data.catalogue import DATASETS, UNLABELLED, load_dataset, load_unlabelled
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    return write_pts(tmp_path_factory.mktemp("data") / "pts", train=4, test=2, size=96, progress=False)
+
+
+@pytest.fixture(scope="module")
+def wflw_root(tmp_path_factory):
+    return write_wflw(tmp_path_factory.mktemp("data") / "wflw", train=3, test=2, size=96, progress=False)
+
+
+# === The table ===
+
+
+def test_the_parsers_know_the_table(capsys):
+    for command, names in ((["datasets", "check"], tuple(catalogue.CATALOGUE)), (["evaluate"], DATASETS)):
+        with pytest.raises(SystemExit):
+            main([*command, "--help"])
+        shown = "".join(capsys.readouterr().out.split())
+        assert all(name.replace("-", "") in shown.replace("-", "") for name in names)
+    assert arguments.SCHEMES == tuple(SCHEMES)
+    assert set(UNLABELLED) - set(catalogue.CATALOGUE) == {"folder", "synthetic"}
+    assert {entry.scheme for entry in catalogue.ENTRIES} - {"", "any"} <= set(SCHEMES)
+    with pytest.raises(ValueError, match="no dataset 'x'; there are 300w"):
+        catalogue.get("x")
+
+
+def test_the_documentation_lists_the_table():
+    text = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text()
+    rows = {row[0]: row for row in re.findall(r"^\| `([\w-]+)` \| ([^|]*) \| ([^|]*) \| ([^|]*) \| ([^|]*) \|", text, re.M)}
+    assert set(rows) >= set(catalogue.CATALOGUE)
+    for entry in catalogue.ENTRIES:
+        for part, column in (("train", 3), ("test", 4)):
+            expected = f"{entry.counts[part]:,}" if part in entry.counts else "-"
+            assert rows[entry.name][column].strip() == expected, entry.name
+
+
+def test_list(capsys):
+    assert main(["datasets"]) == 0
+    shown = capsys.readouterr().out
+    for entry in catalogue.ENTRIES:
+        assert entry.name in shown and entry.layout in shown
+    assert "20,000" in shown and "frontal 1,314" in shown
+
+
+# === Training from them ===
+
+
+def test_load_dataset(faces, wflw_root, tmp_path):
+    assert load_dataset("wflw68", wflw_root).scheme.name == "ibug68"
+    assert len(load_dataset("pts", faces).train) == 4
+    assert main(["datasets", "pack", "pts", str(faces), str(tmp_path / "faces.h5"), "--size", "32"]) == 0
+    dataset = load_dataset("packed", tmp_path / "faces.h5")
+    assert (len(dataset.train), len(dataset.test), dataset.train.pixels.shape[1]) == (4, 2, 32)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_parts_without_faces_are_told(tmp_path):
+    for folder in ("300W/01_Indoor", "300W/02_Outdoor"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "a.png").touch()
+        write_points(tmp_path / folder / "a.pts", np.random.default_rng(len(folder)).uniform(10, 90, (68, 2)))
+    assert len(load_dataset("300w-private", tmp_path, needed=("test",)).test) == 2
+    with pytest.raises(ValueError, match="--dataset 300w-private: .* has no training faces"):
+        load_dataset("300w-private", tmp_path)
+
+
+def test_load_unlabelled(wflw_root):
+    faces = load_unlabelled("wflw68", wflw_root, scheme=SCHEMES["ibug68"])
+    assert faces.attributes["unlabelled"].all() and len(faces) == 3 and faces.scheme.name == "ibug68"
+
+
+# === check ===
+
+
+def check(capsys, *arguments):
+    status = main(["datasets", "check", *map(str, arguments)])
+    captured = capsys.readouterr()
+    return status, captured.out + captured.err
+
+
+def test_check_of_a_whole_copy(faces, tmp_path, capsys):
+    status, shown = check(capsys, "pts", faces, "--out", tmp_path / "out", "--faces", "6")
+    assert status == 0 and "4 training and 2 test faces" in shown and "nothing is twice or out of place" in shown
+    mosaic, shape = (cv2.imread(str(tmp_path / "out" / name)) for name in ("mosaic.png", "mean_shape.png"))
+    assert mosaic.shape == (160, 8 * 160, 3) and mosaic[:, : 6 * 160].std() > 20 and not mosaic[:, 6 * 160 :].any()
+    assert shape.shape == (640, 1280, 3) and (shape < 250).any()
+
+
+def test_check_of_another_number_of_faces(wflw_root, tmp_path, capsys):
+    status, shown = check(capsys, "wflw", wflw_root, "--out", tmp_path / "out")
+    assert status == 1 and re.search(r"train\D+3\D+7,500", shown) and re.search(r"blur\D+\d\D+773", shown)
+
+
+def test_check_names_what_is_wrong(faces, tmp_path, capsys):
+    dataset = pts(faces)
+    root = tmp_path / "copy"
+    for part in ("train", "test"):
+        (root / part).mkdir(parents=True)
+    places = {"twin": 0, "same": 0, "zero": 1, "far": 2, "missing": 3}
+    for name, place in places.items():
+        points = dataset.train.landmarks[place].copy()
+        if name == "zero":
+            points[45] = points[36]
+        if name == "far":
+            points += 1000
+        (root / "train" / f"{name}.jpg").write_bytes(Path(dataset.train.images[place]).read_bytes())
+        write_points(root / "train" / f"{name}.pts", points)
+    (root / "train" / "missing.jpg").unlink()
+    (root / "test" / "a.jpg").write_bytes(Path(dataset.test.images[0]).read_bytes())
+    write_points(root / "test" / "a.pts", dataset.test.landmarks[0])
+    status, shown = check(capsys, "pts", root, "--out", tmp_path / "out")
+    assert status == 1
+    assert "1 .pts without an image, left out: missing" in shown
+    assert re.search(r"1 duplicate faces.*twin\.pts repeats .*same\.pts", shown)
+    assert re.search(r"1 faces have an inter-ocular distance of 0.*zero\.pts", shown)
+    assert re.search(r"1 boxes lie outside of their image: .*far\.pts: box .* in an image of 96 x 96", shown)
+
+
+def test_check_of_what_is_not_there(tmp_path, capsys):
+    status, shown = check(capsys, "cofw", tmp_path)
+    assert status == 2 and "COFW_train_color.mat" in shown and "Caltech" in shown
+
+
+# === pack ===
+
+
+def test_pack(wflw_root, tmp_path, capsys):
+    out = tmp_path / "faces.h5"
+    arguments = ["--size", "40", "--enlarge", "1.5", "--box", "file"]
+    assert main(["datasets", "pack", "wflw", str(wflw_root), str(out), *arguments]) == 0
+    shown = capsys.readouterr().out
+    assert "enlarged 1.5 times" in shown and "5 faces" in shown
+    dataset = packed(out)
+    assert dataset.train.pixels.shape == (3, 40, 40, 3) and dataset.enlarge == 1.5
+    assert main(["datasets", "pack", "wflw", str(wflw_root), str(tmp_path / "faces.npz")]) == 2

@@ -1,0 +1,219 @@
+"""`kfacealign track`, from its arguments to its files and messages."""
+
+import csv
+import json
+import os
+
+import cv2
+import numpy as np
+import pytest
+
+from kfacealign import schemes
+from kfacealign.cli.main import main
+from kfacealign.cli import track
+
+SCHEME = schemes.get("ibug68")
+SIDE = 32
+
+
+class Model:
+    """Sees the face in a crop exactly where the mean shape is; dark crops score nothing."""
+
+    scheme, input_size, enlarge = SCHEME, SIDE, 1.25
+
+    def align(self, images, verbose=0):
+        scores = 0.7 if images.mean() > 128 else 0.1
+        points = SCHEME.mean_shape + self.tremble()
+        return points[None].astype("float32"), np.full((1, 68), scores, "float32")
+
+    calls = 0
+
+    def tremble(self):
+        self.calls += 1
+        return 0.01 * (-1) ** self.calls
+
+
+class Detector:
+    """A face in the middle of every bright frame."""
+
+    def boxes(self, image):
+        if image.mean() < 128:
+            return np.zeros((0, 4), "float32")
+        centre = np.array(image.shape[1::-1]) / 2
+        return np.concatenate([centre - 15, centre + 15])[None].astype("float32")
+
+
+@pytest.fixture(autouse=True)
+def fakes(monkeypatch):
+    monkeypatch.setattr(track.deploy, "load", lambda path, threads: Model())
+    monkeypatch.setattr(track, "HaarDetector", Detector)
+
+
+def write_video(path, dark=(), count=12, size=(80, 64)):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 20.0, size)
+    for number in range(1, count + 1):
+        writer.write(np.full((*size[::-1], 3), 20 if number in dark else 200, "uint8"))
+    writer.release()
+    return path
+
+
+def run(*arguments):
+    return main(["track", *map(str, arguments), "--model", "m"])
+
+
+def read(out):
+    """JSON, NPZ, rows of the CSV and the number of frames of the overlay."""
+    report = json.loads(out.with_suffix(".json").read_text())
+    with np.load(out.with_suffix(".npz")) as file:
+        table = dict(file)
+    with open(out.with_suffix(".csv"), newline="") as file:
+        rows = list(csv.reader(file))
+    capture, pictures = cv2.VideoCapture(str(out)), []
+    while True:
+        found, picture = capture.read()
+        if not found:
+            return report, table, rows, pictures
+        pictures.append(picture)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi"])
+def test_everything_is_written(tmp_path, capsys, suffix):
+    out = tmp_path / "out" / f"face{suffix}"
+    assert run(write_video(tmp_path / "a.avi", dark=(5, 6)), "--out", out) == 0
+    report, table, rows, pictures = read(out)
+    assert sorted(os.listdir(out.parent)) == sorted(f"face{ending}" for ending in (suffix, ".csv", ".npz", ".json"))
+    assert (report["frames"], report["frames_expected"], report["found"], report["tracks"]) == (12, 12, 10, 2)
+    assert report["detector_runs"] == 4 and not report["problems"] and not report["interrupted"] and report["fps"] > 0
+    assert set(report["milliseconds_per_frame"]) == {"reading", "detecting", "cropping", "model", "drawing and writing", "total"}
+
+    assert table["found"].tolist() == [number not in (5, 6) for number in range(1, 13)]
+    assert table["detected"].nonzero()[0].tolist() == [0, 6]
+    assert np.isnan(table["landmarks"][4]).all() and np.isfinite(table["landmarks"][6]).all()
+    assert table["landmarks"].shape == (12, 68, 2) and str(table["scheme"]) == "ibug68"
+    np.testing.assert_allclose(table["time"], np.arange(12) / 20)
+    boxes = table["box"][0]
+    expected = boxes[:2] + (SCHEME.mean_shape + 0.01) * (boxes[2] - boxes[0])
+    np.testing.assert_allclose(table["landmarks"][0], expected, atol=1e-3)  # the second look at the first frame
+
+    assert rows[0][:9] == ["frame", "time", "found", "detected", "score", "x0", "y0", "x1", "y1"] and len(rows) == 13
+    np.testing.assert_allclose([float(value) for value in rows[1][5:]], table["landmarks"][0].ravel(), atol=1e-3)
+    assert rows[5][:5] == ["5", "0.2000", "0", "0", "0.0000"] and set(rows[5][5:]) == {""}
+
+    assert len(pictures) == 12 and pictures[0].shape == (64, 80, 3)
+    assert np.ptp(pictures[0]) > 60 and np.ptp(pictures[4]) < 30  # landmarks are drawn where there is a face
+    shown = capsys.readouterr().out
+    assert "face found in 10 of 12 frames, in 2 tracks" in shown and "frames/s" in shown and "jitter" in shown
+    assert all(str(out.with_suffix(ending)) in shown for ending in (suffix, ".csv", ".npz", ".json"))
+
+
+def test_smoothing_lowers_the_jitter(tmp_path, capsys):
+    out = tmp_path / "o.mp4"
+    assert run(write_video(tmp_path / "a.avi", count=20), "--out", out, "--smooth", "--min-cutoff", "0.5", "--beta", "0") == 0
+    report, table, _, _ = read(out)
+    assert report["jitter"] < 0.5 * report["raw_jitter"] and report["smooth"] == {"min_cutoff": 0.5, "beta": 0.0}
+    np.testing.assert_array_equal(table["landmarks"][0], table["raw_landmarks"][0])
+    assert np.abs(table["landmarks"] - table["raw_landmarks"])[5:].max() > 0.1
+    assert "before smoothing" in capsys.readouterr().out
+
+
+def test_every_second_frame_and_a_limit(tmp_path):
+    out = tmp_path / "o.mp4"
+    assert run(write_video(tmp_path / "a.avi"), "--out", out, "--every", 2, "--frames", 4) == 0
+    report, table, _, pictures = read(out)
+    assert table["frame"].tolist() == [1, 3, 5, 7] and len(pictures) == 4 and report["every"] == 2
+    assert cv2.VideoCapture(str(out)).get(cv2.CAP_PROP_FPS) == pytest.approx(10)
+
+
+def test_a_video_that_ends_early_keeps_its_frames(tmp_path, capsys):
+    path = write_video(tmp_path / "a.avi")
+    content = path.read_bytes()
+    frames = [place for place in range(content.index(b"movi"), len(content)) if content[place : place + 4] == b"00dc"]
+    path.write_bytes(content[: frames[7] + 20])
+    assert run(path, "--out", tmp_path / "o.mp4") == 1
+    report, table, _, pictures = read(tmp_path / "o.mp4")
+    assert 3 <= report["frames"] < 12 and report["found"] == report["frames"] == len(pictures) == len(table["frame"])
+    assert f"a.avi: the video ends after frame {report['frames']} of the 12 that it announces" in capsys.readouterr().out
+
+
+def folder(tmp_path, sizes):
+    (tmp_path / "frames").mkdir()
+    for number, size in enumerate(sizes, start=1):
+        path = tmp_path / "frames" / f"{number}.png"
+        if size is None:
+            path.write_bytes(b"no image")
+        else:
+            cv2.imwrite(str(path), np.full((*size[::-1], 3), 200, "uint8"))
+    return tmp_path / "frames"
+
+
+def test_a_corrupt_frame_is_a_frame_without_a_face(tmp_path, capsys):
+    assert run(folder(tmp_path, [(80, 64), None, (80, 64), (80, 64)]), "--out", tmp_path / "o.mp4", "--fps", 10) == 1
+    report, table, _, pictures = read(tmp_path / "o.mp4")
+    assert table["found"].tolist() == [True, False, True, True] and len(pictures) == 4
+    np.testing.assert_allclose(table["time"], [0, 0.1, 0.2, 0.3])
+    assert "2.png: frame 2 is corrupt" in capsys.readouterr().out and len(report["problems"]) == 1
+
+
+def test_frames_of_different_sizes_are_tracked_and_told(tmp_path, capsys):
+    assert run(folder(tmp_path, [(80, 64), (80, 64), (120, 100), (120, 100)]), "--out", tmp_path / "o.mp4") == 1
+    report, table, _, pictures = read(tmp_path / "o.mp4")
+    assert table["found"].all() and table["detected"].tolist() == [True, False, True, False]
+    assert {picture.shape for picture in pictures} == {(64, 80, 3)}
+    assert np.abs(table["landmarks"][2].mean(0) - table["landmarks"][1].mean(0) - [20, 18]).max() < 2
+    (problem,) = report["problems"]
+    assert "frame 3 is 120 x 100, the frame before 80 x 64" in problem and "frame 3 is 120 x 100" in capsys.readouterr().out
+
+
+def test_no_face_at_all(tmp_path, capsys):
+    assert run(write_video(tmp_path / "a.avi", dark=range(1, 13)), "--out", tmp_path / "o.mp4") == 1
+    report, table, _, pictures = read(tmp_path / "o.mp4")
+    assert not table["found"].any() and len(pictures) == 12 and report["jitter"] is None
+    assert "a.avi: no face was found in any of the 12 frames" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), cv2.error("out of memory"), OSError(28, "No space left on device")])
+def test_what_was_done_is_kept(tmp_path, capsys, monkeypatch, error):
+    update, calls = track.FaceTracker.update, []
+
+    def stopping(self, image):
+        calls.append(1)
+        if len(calls) == 6:
+            raise error
+        return update(self, image)
+
+    monkeypatch.setattr(track.FaceTracker, "update", stopping)
+    status = run(write_video(tmp_path / "a.avi"), "--out", tmp_path / "o.mp4")
+    report, table, rows, pictures = read(tmp_path / "o.mp4")
+    assert len(table["frame"]) == len(pictures) == len(rows) - 1 == 5
+    interrupted = isinstance(error, KeyboardInterrupt)
+    assert status == (130 if interrupted else 1) and report["interrupted"] == interrupted
+    shown = capsys.readouterr().out
+    assert ("interrupted: what was done is kept" if interrupted else "a.avi: stopped at frame 5: ") in shown
+
+
+def test_what_cannot_be_tracked_is_one_line(tmp_path, capsys):
+    video = write_video(tmp_path / "a.avi")
+    (tmp_path / "junk.mp4").write_bytes(b"junk" * 50)
+    (tmp_path / "empty").mkdir()
+    bad = folder(tmp_path, [None, None])
+    for source, out, message in (
+        (tmp_path / "none.mp4", "o.mp4", "none.mp4: no such video file"),
+        (tmp_path / "junk.mp4", "o.mp4", "junk.mp4: not a video"),
+        (tmp_path / "empty", "o.mp4", "empty: the folder holds no image"),
+        (bad, "o.mp4", "frames: no frame could be read; "),
+        ("98", "o.mp4", "webcam 98 cannot be opened"),
+        (video, "o.gif", "the overlay is written as .mp4 or .avi"),
+        (video, "a.avi", "is the video itself"),
+    ):
+        assert run(source, "--out", tmp_path / out) == 2
+        shown = capsys.readouterr().err.strip()
+        assert message in shown and shown.count("kfacealign: error") == 1
+    assert sorted(os.listdir(tmp_path)) == ["a.avi", "empty", "frames", "junk.mp4"]
+
+
+def test_mistakes_in_the_arguments(capsys):
+    mistakes = ((["--every", "0"], "1 or more"), (["--threshold", "1"], "a share"), (["--fps", "-1"], "a number above 0"))
+    for arguments, message in mistakes:
+        with pytest.raises(SystemExit):
+            run("a.avi", *arguments)
+        assert message in capsys.readouterr().err

@@ -1,0 +1,97 @@
+"""Fine-tuning: a run that goes on from a trained model."""
+
+import argparse
+
+import keras
+import numpy as np
+import pytest
+
+import kfacealign as kfa
+from kfacealign.training.finetuning import begin_with
+from kfacealign.training.loop import adam, start_or_resume
+from kfacealign.training.resuming import check_same, describe
+
+SETTINGS = {"variant": "pipnet", "input_size": 64, "batch_size": 4, "learning_rate": 1e-3, "drops": [], "warmup_epochs": 0}
+
+
+def pipnet(scheme="ibug68", **kwargs):
+    return kfa.models.PIPNet(scheme, **{"backbone": "mobilenet_v2", "backbone_width": 0.35, "input_size": 64, "neighbors": 2, **kwargs})
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A model whose statistics are no longer those it was built with, and its file."""
+    keras.utils.set_random_seed(3)
+    model = pipnet()
+    for weight in model.weights:
+        weight.assign(keras.random.uniform(weight.shape, 0.1, 0.3, seed=len(weight.shape)))
+    path = tmp_path_factory.mktemp("trained") / "model.keras"
+    model.save(path)
+    return model, path
+
+
+def test_a_new_model_answers_as_the_trained_one(trained):
+    model, path = trained
+    keras.utils.set_random_seed(4)
+    new = pipnet()
+    crops = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype("uint8")
+    assert np.abs(new.align(crops)[0] - model.align(crops)[0]).max() > 1e-3
+    begin_with(new, str(path))
+    np.testing.assert_array_equal(new.align(crops)[0], model.align(crops)[0])
+
+
+def test_a_preset_begins_a_training_by_its_name():
+    name = kfa.presets.names()[0]
+    preset = kfa.from_preset(name)
+    new = type(preset).from_config(preset.get_config())
+    new.weights[0].assign(keras.ops.zeros_like(new.weights[0]))
+    begin_with(new, name, kfa.load)
+    for ours, theirs in zip(new.get_weights(), preset.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    "build, message",
+    [
+        (lambda: pipnet("wflw98"), "scheme is ibug68 there and wflw98 here; neighbors is a table of 68 x 2 there and a table of 98 x 2 here"),
+        (lambda: pipnet(neighbors=5), "neighbors is a table of 68 x 2 there and a table of 68 x 5 here"),
+        (lambda: kfa.models.CoordNet("ibug68", backbone="resnet18", backbone_width=0.125, input_size=64), "it is PIPNet, this is CoordNet"),
+    ],
+)
+def test_another_network_is_refused(trained, build, message):
+    model = build()
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=f"model.keras cannot begin this training.*{message}"):
+        begin_with(model, str(trained[1]))
+    assert all(np.array_equal(ours, was) for ours, was in zip(model.get_weights(), before))
+
+
+def test_other_neighbours_of_the_same_number_are_another_network(trained):
+    """The weights would fit, and mean other points."""
+    config = trained[0].get_config()
+    config["neighbors"] = [[b, a] for a, b in config["neighbors"]]
+    with pytest.raises(ValueError, match="neighbors is a table of 68 x 2 there"):
+        begin_with(kfa.models.PIPNet.from_config(config), str(trained[1]))
+
+
+def test_what_is_not_there_or_has_no_weights_is_refused(trained, tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere.keras"):
+        begin_with(pipnet(), str(tmp_path / "nowhere.keras"))
+    kfa.deploy.export(trained[0], tmp_path / "model.tflite", format="litert")
+    with pytest.raises(ValueError, match="model.tflite has no weights to go on with"):
+        begin_with(pipnet(), str(tmp_path / "model.tflite"), kfa.load)
+
+
+def test_a_run_begins_with_it_and_is_resumed_only_with_the_same(trained, tmp_path):
+    shape = kfa.schemes.get("ibug68").mean_shape
+    some = kfa.data.Faces("ibug68", ["a.png"] * 4, np.tile(100 * shape, (4, 1, 1)))
+    faces = kfa.data.Dataset("faces", some.scheme, some, some[:2], {}, 1.25, "inter_ocular")
+    settings = argparse.Namespace(**SETTINGS, seed=0, mixed_precision=False, out=str(tmp_path), resume=False, begin_with=str(trained[1]))
+    model, history = start_or_resume(pipnet, settings, describe(faces, settings), adam)
+    assert history == [] and model.compiled
+    for ours, theirs in zip(model.get_weights(), trained[0].get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    before = describe(faces, settings)
+    settings.begin_with = None
+    with pytest.raises(ValueError, match=r"begin_with was .*model.keras and is None"):
+        check_same(before, describe(faces, settings), tmp_path)
