@@ -12,12 +12,11 @@ import argparse
 import time
 from pathlib import Path
 
-import kfacealign as kfa
-
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+import kfacealign as kfa
 from kfacealign.deploy.exporting import graphs, litert
 from kfacealign.deploy.runtime.litert import interpreter_class
 

@@ -10,14 +10,13 @@ run; figures are medians.
 import argparse
 import time
 
-import kfacealign as kfa
-from kfacealign.backend import keras
-
 import cv2
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+import kfacealign as kfa
+from kfacealign.backend import keras
 from kfacealign.codecs import decoders
 
 WINDOW, TEMPERATURE, SIGMA = 7, 10.0, 2.0
@@ -70,7 +69,7 @@ def dark_loop(maps):
                 hessian = np.array([[across, mixed], [mixed, down]])
                 if abs(np.linalg.det(hessian)) > 1e-12:
                     step = -np.linalg.solve(hessian, first)
-            found[b, k] = (x, y) + step
+            found[b, k] = (x, y, *step)
     return (found + 0.5) / (width, height)
 
 

@@ -14,12 +14,11 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-import kfacealign as kfa
-
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+import kfacealign as kfa
 from kfacealign.evaluation.reports import shown
 from kfacealign.models.complexity import trainable_parameters
 

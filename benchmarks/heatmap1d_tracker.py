@@ -14,13 +14,12 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-import kfacealign as kfa
-from kfacealign.backend import keras
-
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+import kfacealign as kfa
+from kfacealign.backend import keras
 from kfacealign.evaluation.clips import evaluate_clips
 from kfacealign.evaluation.reports import shown
 

@@ -137,7 +137,7 @@ def interval(values, groups=None, seed=0):
 def figures(report, by_people):
     """NME, FR 10 % and AUC 10 % as text, each with its interval; all three are means over faces."""
     errors = report.counted_errors()
-    names = [name for name, counted in zip(report.names, report.counted) if counted]
+    names = [name for name, counted in zip(report.names, report.counted, strict=True) if counted]
     groups = people(names) if by_people else None
     cells = []
     for values, digits in ((errors, 2), (100.0 * (errors > 10), 2), (np.maximum(0, 1 - errors / 10), 3)):
@@ -192,7 +192,7 @@ def leaderboard(arguments):
     speed = f"ms, {arguments.threads} threads"
     headings = ("method", "seed", "NME", "FR 10 %", "AUC 10 %", "parameters (M)", "crop", speed, "note")
     table = Table(*headings, title=title, title_justify="left")
-    for (cells, note), cost in zip(rows.values(), costs):
+    for (cells, note), cost in zip(rows.values(), costs, strict=True):
         table.add_row(*cells, f"{cost.median:.2f}", note)
     return table
 

@@ -16,18 +16,17 @@ import tempfile
 import time
 from pathlib import Path
 
-import kfacealign as kfa
-from kfacealign.backend import keras
-
 import cv2
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+import kfacealign as kfa
+from kfacealign.backend import keras
 from kfacealign.cli.export import read_calibration
 from kfacealign.deploy import flatbuffer
-from kfacealign.deploy.measure import inspection
 from kfacealign.deploy.exporting.exporter import PRECISIONS, calibration_crops
+from kfacealign.deploy.measure import inspection
 
 CROPS = 32
 THREADS = (1, 2)
@@ -46,7 +45,7 @@ def settle(model, crops):
     for layer in norms:
         layer.momentum = 0.005  # not 0: a channel that is the same everywhere would be divided by nothing
     model.network(crops, training=True)
-    for layer, momentum in zip(norms, momenta):
+    for layer, momentum in zip(norms, momenta, strict=True):
         layer.momentum = momentum
 
 

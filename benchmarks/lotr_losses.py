@@ -15,12 +15,11 @@ import dataclasses
 import functools
 from pathlib import Path
 
-import kfacealign as kfa
-from kfacealign.backend import keras
-
 from rich.console import Console
 from rich.table import Table
 
+import kfacealign as kfa
+from kfacealign.backend import keras
 from kfacealign.evaluation.reports import heading, shown
 from kfacealign.models.complexity import trainable_parameters
 from kfacealign.training.loop import adam

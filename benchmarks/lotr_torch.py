@@ -42,10 +42,10 @@ def batch(arguments):
 def keras_side(arguments):
     """(function of one training step, trainable weights, weights that are not trained)."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    import kfacealign as kfa
-
     import keras  # after kfacealign, which keeps the backend's notices off the console
     import tensorflow as tf
+
+    import kfacealign as kfa
 
     tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)
     tf.config.threading.set_inter_op_parallelism_threads(arguments.threads)
@@ -61,7 +61,6 @@ def keras_side(arguments):
 def torch_side(arguments):
     """As `keras_side`."""
     import torch
-
     from lotr_torch_model import LOTRM, smooth_wing
 
     torch.set_num_threads(arguments.threads)

@@ -103,12 +103,12 @@ class LOTRM(nn.Module):
         rows = self.rows[:, None].expand(-1, self.cells, -1)
         columns = self.columns[None].expand(self.cells, -1, -1)
         positions = torch.cat([rows, columns], -1).reshape(1, self.cells**2, -1)
-        for attention, network in zip(self.encoder_attention, self.encoder_network):
+        for attention, network in zip(self.encoder_attention, self.encoder_network, strict=True):
             placed = tokens + positions
             tokens = network(attention(tokens, placed, placed, tokens))
         keys = tokens + positions
         found = self.queries.expand(len(images), -1, -1)
-        for attention, cross, network in zip(self.decoder_attention, self.decoder_cross, self.decoder_network):
+        for attention, cross, network in zip(self.decoder_attention, self.decoder_cross, self.decoder_network, strict=True):
             found = attention(found, found, found, found)
             found = network(cross(found, found, keys, tokens))
         return self.head(found)

@@ -102,7 +102,7 @@ def part_seconds(model, threads, runs):
         for details in interpreter.get_input_details():
             value = np.random.default_rng(0).uniform(0, 1, details["shape"]).astype("float32")
             interpreter.set_tensor(details["index"], value)
-        seconds.update(medians({part.name: lambda _: interpreter.invoke()}, None, runs))
+        seconds.update(medians({part.name: lambda _, interpreter=interpreter: interpreter.invoke()}, None, runs))
     return seconds
 
 

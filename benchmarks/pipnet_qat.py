@@ -13,14 +13,13 @@ import dataclasses
 import json
 from pathlib import Path
 
-import kfacealign as kfa
-
 from rich.console import Console
 from rich.table import Table
 
-from kfacealign.deploy.measure import benchmark
+import kfacealign as kfa
 from kfacealign.deploy.compression import tuning
 from kfacealign.deploy.compression.pruning import zipped_size
+from kfacealign.deploy.measure import benchmark
 from kfacealign.files import replacing
 
 THREADS = (1, 2)

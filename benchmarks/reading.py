@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 
 from kfacealign import data, schemes
-from kfacealign.data.rendered.synthetic import SyntheticFaces
 from kfacealign.data.readers.wflw import LISTS, SUBSET_LISTS, SUBSETS
+from kfacealign.data.rendered.synthetic import SyntheticFaces
 
 COUNTS = {"train": 7500, "test": 2500}
 
@@ -70,7 +70,7 @@ def write_lists(root):
             flags = (rng.random(6) < 0.2).astype(int)
             name = f"{i % 60}--Event/{part}_{i}.jpg"
             lines.append(f"{coordinates} 10 20 900 950 {' '.join(map(str, flags))} {name}")
-            for subset, flag in zip(subsets, flags):
+            for subset, flag in zip(subsets, flags, strict=True):
                 if flag and part == "test":
                     subsets[subset].append(f"{coordinates} {name}")
         write(root / LISTS.format(part), lines)

@@ -30,7 +30,7 @@ def main():
         cv2.imdecode(cv2.imencode(".jpg", image)[1], cv2.IMREAD_COLOR)
         rendering.append(middle - start)
         coding.append(time.process_time() - middle)
-    ratio = statistics.median(a / b for a, b in zip(rendering, coding))
+    ratio = statistics.median(a / b for a, b in zip(rendering, coding, strict=True))
     print(f"{args.faces} faces of {args.size} px: {args.faces / sum(rendering):.0f} faces/s on one core")
     print(f"one face takes {ratio:.2f} times a JPEG's encoding and decoding (median)")
 

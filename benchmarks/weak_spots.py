@@ -56,7 +56,7 @@ def groups():
     thirds = ((0, 2), (2, 5), (5, len(SKIN)))
     tones = {
         f"{name} skin": _band("skin_tone", low, high, lambda face: plain(face) and frontal(face))
-        for name, (low, high) in zip(TONES, thirds)
+        for name, (low, high) in zip(TONES, thirds, strict=True)
     }
     worn = {
         "glasses": lambda face: face["glasses"] == 1 and not face["occluder"] and frontal(face),

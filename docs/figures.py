@@ -47,7 +47,7 @@ def methods(arguments):
     figure, row = plt.subplots(1, 5, figsize=(15, 3.4), layout="constrained")
     titles = ("HIH: heatmap in heatmap", "PIPNet: pixel in pixel", "LOTR: landmark queries")
     titles += ("Subpixel heatmaps", "Attentive 1D heatmaps")
-    for axes, title in zip(row, titles):
+    for axes, title in zip(row, titles, strict=False):
         show(axes, cv2.addWeighted(crop, 0.55, np.full_like(crop, 255), 0.45, 0), title)
     maps = np.asarray(kfa.codecs.HeatmapInHeatmap(64, 8).encode(labels)["heatmap"])[0].max(-1)
     row[0].imshow(maps, extent=(0, 1, 1, 0), cmap="Reds", alpha=np.clip(1.5 * maps, 0, 1), interpolation="nearest")
@@ -105,7 +105,7 @@ def pipnet(arguments):
     row[0].imshow(targets["score"][..., point], extent=(0, 1, 1, 0), cmap="autumn", alpha=0.55 * targets["score"][..., point])
     row[0].plot(*points[point], **TRUTH)
     titles = ("offset: where in the cell, from its corner", "neighbours: where the ten nearest points are")
-    for axes, title in zip(row[1:], titles):
+    for axes, title in zip(row[1:], titles, strict=False):
         show(axes, crop, title)
         grid(axes, (0, 0), 8, 1 / 8)
         axes.add_patch(plt.Rectangle(cell / 8, 1 / 8, 1 / 8, fill=False, color="yellow", linewidth=2))
@@ -130,7 +130,7 @@ def curriculum(arguments):
     figure, row = plt.subplots(1, 3, figsize=(12, 4.2))
     tasks = (("score_4", "task 1: score at four times the stride"), ("score_2", "task 2: at twice"))
     tasks += (("score", "task 3: everything"),)
-    for axes, (name, title) in zip(row, tasks):
+    for axes, (name, title) in zip(row, tasks, strict=True):
         maps = np.asarray(targets[name])[0]
         held = maps.sum(-1) / maps.sum(-1).max()
         show(axes, crop, title)
@@ -146,7 +146,7 @@ def attention(model, crop):
     memory, positions = type(network)(network.input, inner).predict(crop[None].astype("float32"), verbose=0)
     decoder, keys = network.get_layer("decoder"), memory + positions
     tokens = np.asarray(decoder.embeddings)[None]
-    for own, cross, feed in zip(decoder.attentions, decoder.cross_attentions, decoder.networks):
+    for own, cross, feed in zip(decoder.attentions, decoder.cross_attentions, decoder.networks, strict=True):
         tokens = own(tokens, tokens, tokens, tokens)
         _, scores = cross.attention(tokens, memory, key=keys, return_attention_scores=True)
         tokens = feed(cross(tokens, tokens, keys, memory))
@@ -164,7 +164,7 @@ def lotr(arguments):
     found, maps = model.align(crop[None], verbose=0)[0][0], attention(model, crop)
     queries = ((8, "chin"), (36, "outer corner of the left eye"), (30, "tip of the nose"), (54, "right corner of the mouth"))
     figure, row = plt.subplots(1, 4, figsize=(14, 3.9))
-    for axes, (query, title) in zip(row, queries):
+    for axes, (query, title) in zip(row, queries, strict=True):
         large = cv2.resize(maps[query].astype("float32"), (128, 128), interpolation=cv2.INTER_NEAREST)
         show(axes, crop, f"query {query}: {title}")
         axes.imshow(large, extent=(0, 1, 1, 0), cmap="inferno", alpha=0.6)
@@ -200,7 +200,7 @@ def subpixel(arguments):
     figure, row = plt.subplots(1, 3, figsize=(12.6, 4.2))
     readings = ((rounded, "argmax", "rounded to a cell, read by argmax"), (continuous, "argmax", "continuous, read by argmax"))
     readings += ((continuous, "local", "continuous, local soft-argmax over 7 x 7 cells"),)
-    for axes, (codec, name, title) in zip(row, readings):
+    for axes, (codec, name, title) in zip(row, readings, strict=True):
         maps = one_map(codec, points, POINT)
         centre, moved = codec.cell_centre, 0.5 - codec.cell_centre
         # A cell is drawn around what it stands for.
@@ -250,7 +250,7 @@ def views(arguments):
     draws = np.random.default_rng(5).random((count, view.draws_per_sample), "float32")
     batch = np.repeat(crop[None], count, 0), np.repeat(points[None], count, 0).astype("float32")
     images, landmarks, _ = (np.asarray(value) for value in view(batch, draws=draws))
-    drawn = [drawing.draw_landmarks(i.round().astype("uint8"), p * 128, "wflw98") for i, p in zip(images, landmarks)]
+    drawn = [drawing.draw_landmarks(i.round().astype("uint8"), p * 128, "wflw98") for i, p in zip(images, landmarks, strict=True)]
     path = arguments.out / "views.jpg"
     cv2.imwrite(str(path), cv2.cvtColor(drawing.mosaic(drawn, 6), cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, 88))
     return [path]

@@ -22,7 +22,7 @@ def coordinates(arguments):
         (2.25, 1.75, "(2.25, 1.75): a landmark\ncrop coordinates (0.5625, 0.4375)", GREEN),
         (4, 4, "(4, 4): outer corner of the last pixel\ncrop coordinates (1, 1)", RED),
     )
-    for place, (x, y, text, color) in zip((-0.15, 0.85, 1.95, 3.75), marked):
+    for place, (x, y, text, color) in zip((-0.15, 0.85, 1.95, 3.75), marked, strict=True):
         axes.plot(x, y, "o", color=color, markersize=7)
         line = {"arrowstyle": "-", "color": color, "lw": 0.8}
         axes.annotate(text, (x, y), (4.7, place), color=color, va="center", arrowprops=line)
@@ -65,11 +65,11 @@ def numbered_schemes(arguments):
         if scheme.name == "menpo39":  # a profile's nose and lips, again and larger
             limits.append(((0.45, 0.77), (0.73, 0.41)))
         figure, row = plt.subplots(1, len(limits), figsize=(8 * len(limits), 8), squeeze=False)
-        for axes, (across, down) in zip(row[0], limits):
+        for axes, (across, down) in zip(row[0], limits, strict=True):
             for first, second in drawing.segments(scheme):
                 axes.plot(*points[[first, second]].T, color="#bbbbbb", linewidth=0.8, zorder=1)
             axes.plot(*points.T, ".", color=BLUE, markersize=5, zorder=2)
-            for number, (place, offset) in enumerate(zip(points, beside(scheme, points))):
+            for number, (place, offset) in enumerate(zip(points, beside(scheme, points), strict=True)):
                 if across[0] < place[0] < across[1] and down[1] < place[1] < down[0]:
                     axes.annotate(str(number), place, offset, textcoords="offset points", ha="center", va="center", fontsize=7)
             axes.set(xlim=across, ylim=down, aspect="equal")
@@ -89,7 +89,7 @@ def mirror(arguments):
         (crop[:, ::-1], mirrored[list(scheme.mirror)], "then landmarks[mirror]", GREEN),
     )
     figure, row = plt.subplots(1, 3, figsize=(12, 4.2))
-    for axes, (picture, places, title, color) in zip(row, steps):
+    for axes, (picture, places, title, color) in zip(row, steps, strict=True):
         show(axes, picture, title)
         axes.plot(*places.T, ".", color=color, markersize=8, markeredgecolor="white", markeredgewidth=0.5)
         for number, place in enumerate(places):

@@ -17,18 +17,17 @@ import json
 import logging
 from pathlib import Path
 
-import kfacealign as kfa
-from kfacealign.backend import keras
-
 import cv2
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+import kfacealign as kfa
 from kfacealign import models
+from kfacealign.backend import keras
 from kfacealign.cli.export import read_calibration, size
-from kfacealign.deploy.measure.benchmark import measured
 from kfacealign.deploy.exporting.exporter import calibration_crops
+from kfacealign.deploy.measure.benchmark import measured
 from kfacealign.deploy.measure.inspection import delegated_nodes
 from kfacealign.deploy.measure.parity import compare
 from kfacealign.files import replacing
@@ -107,7 +106,7 @@ def settle(model, crops):
     for layer in norms:
         layer.momentum = 0.005  # not 0: a channel that is the same everywhere would be divided by nothing
     model.network(crops, training=True)
-    for layer, momentum in zip(norms, momenta):
+    for layer, momentum in zip(norms, momenta, strict=True):
         layer.momentum = momentum
 
 
@@ -139,7 +138,7 @@ def rows(name, arguments):
     times = {}
     for threads in arguments.threads:
         task = {"measure": "latency", "paths": [str(path) for path in paths.values()], "threads": threads, "runs": arguments.runs}
-        times[threads] = dict(zip(paths, (float(np.median(taken)) for taken in measured(task, lambda: None))))
+        times[threads] = dict(zip(paths, (float(np.median(taken)) for taken in measured(task, lambda: None)), strict=True))
     records = []
     for file, path in found.items():
         record = {"model": name, "file": file, "input_size": model.input_size}

@@ -59,7 +59,7 @@ def main():
         records = compare(model, [str(path) for path in paths], images, truth, weights)
 
     table = Table("written", "MB", "largest move", f"moved > {MOVED:g}", "NME, %", "NME over Keras'", title=faces.summary())
-    for path, record in zip([Path(arguments.model), *paths], records):
+    for path, record in zip([Path(arguments.model), *paths], records, strict=True):
         moves = (f"{record.maximum:.5f}", f"{100 * record.moved:.3f} %") if path in paths else ("", "")
         table.add_row(str(path), f"{size(path) / 1e6:.2f}", *moves, f"{record.nme:.3f}", f"{record.ratio:.3f}")
     console.print(table)

@@ -1,3 +1,21 @@
-from . import checkpoints as checkpoints, codecs as codecs, conversions as conversions, data as data, deploy as deploy, detect as detect, drawing as drawing, evaluation as evaluation, geometry as geometry, layers as layers, losses as losses, metrics as metrics, models as models, photo as photo, presets as presets, schemes as schemes, streaming as streaming, tracking as tracking, training as training
+from . import checkpoints as checkpoints
+from . import codecs as codecs
+from . import conversions as conversions
+from . import data as data
+from . import deploy as deploy
+from . import detect as detect
+from . import drawing as drawing
+from . import evaluation as evaluation
+from . import geometry as geometry
+from . import layers as layers
+from . import losses as losses
+from . import metrics as metrics
+from . import models as models
+from . import photo as photo
+from . import presets as presets
+from . import schemes as schemes
+from . import streaming as streaming
+from . import tracking as tracking
+from . import training as training
 from .loading import load as load
 from .presets.store import from_preset as from_preset

@@ -36,8 +36,7 @@ SOURCES = {
         [*_CONTOUR33, *_BROWS98, *range(51, 60), 60, 61, 63, 64, 65, 67, 68, 69, 71, 72, 73, 75, *range(76, 96)]
     ),
     ("jd106", "ibug68"): (
-        [*_CONTOUR33, *_BROWS98, *range(51, 55), *range(58, 63)]
-        + [66, 67, 69, 70, 71, 73, 75, 76, 78, 79, 80, 82, *range(84, 104)]
+        [*_CONTOUR33, *_BROWS98, *range(51, 55), *range(58, 63), 66, 67, 69, 70, 71, 73, 75, 76, 78, 79, 80, 82, *range(84, 104)]
     ),
     ("ibug68", "ibug51"): INNER51,
     ("ibug68", "ibug49"): INNER49,
@@ -140,7 +139,7 @@ def matrix(source, target):
         return np.eye(schemes.get(source).num_points)
     if (source, target) in SOURCES:
         rows = np.zeros((len(SOURCES[source, target]), schemes.get(source).num_points))
-        for row, points in zip(rows, SOURCES[source, target]):
+        for row, points in zip(rows, SOURCES[source, target], strict=True):
             row[np.ravel(points)] = 1 / np.size(points)
         return rows
     if (source, target) in conversions():

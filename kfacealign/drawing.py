@@ -1,5 +1,7 @@
 """Landmarks drawn on images, with sub-pixel positions."""
 
+import itertools
+
 import cv2
 import numpy as np
 
@@ -55,7 +57,7 @@ def segments(scheme):
     pairs = []
     for contour in scheme.contours:
         points = contour.points + contour.points[:1] * contour.closed
-        pairs += zip(points, points[1:])
+        pairs += itertools.pairwise(points)
     return pairs
 
 

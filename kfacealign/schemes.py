@@ -157,7 +157,7 @@ def _pair(name, region, count, order):
 
 
 def _scheme(name, parts, lines=(), eye_corners=None, pupils=None):
-    starts = dict(zip([part.name for part in parts], np.cumsum([0, *(part.count for part in parts)]).tolist()))
+    starts = dict(zip([part.name for part in parts], np.cumsum([0, *(part.count for part in parts)]).tolist(), strict=True))
     names, mirror, regions = [], [], {}
     for part in parts:
         names += [part.name if part.count == 1 else f"{part.name}_{i}" for i in range(part.count)]

@@ -4,11 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kfacealign import schemes
-from kfacealign.conversions import convert
+from kfacealign import conversions, schemes
+from kfacealign.conversions import convert, convert_landmarks
 from kfacealign.data import Faces
-from kfacealign import conversions
-from kfacealign.conversions import convert_landmarks
 
 REAL = {"ibug68": "300w", "wflw98": "wflw", "jd106": "lapa", "aflw19": "aflw"}
 PAIRS = conversions.conversions()
@@ -144,7 +142,10 @@ def test_partial_schemes(name):
 @pytest.mark.parametrize("source, target", PAIRS)
 def test_a_mirrored_face_converts_to_the_mirrored_face(source, target):
     points = np.random.default_rng(0).random((schemes.get(source).num_points, 2))
-    flip = lambda shape, name: (shape * [-1, 1] + [1, 0])[list(conversions.scheme(name).mirror)]
+
+    def flip(shape, name):
+        return (shape * [-1, 1] + [1, 0])[list(conversions.scheme(name).mirror)]
+
     first = convert_landmarks(flip(points, source), source, target)
     np.testing.assert_allclose(first, flip(convert_landmarks(points, source, target), target), atol=1e-6)
 

@@ -29,8 +29,8 @@ import scipy.io
 from markdown.extensions.toc import slugify
 
 import kfacealign as kfa
-from kfacealign.cli import main
 from kfacealign import models
+from kfacealign.cli import main
 from kfacealign.codecs import Heatmap
 
 ROOT = Path(__file__).parents[1]

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from kfacealign import drawing
-from kfacealign import schemes
+from kfacealign import drawing, schemes
 
 
 def one_point(x, y):

@@ -9,10 +9,9 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
         temporary.write_text("one")
         assert temporary.suffix == ".json" and not target.exists()
     assert target.read_text() == "one"
-    with pytest.raises(RuntimeError):
-        with replacing(target) as temporary:
-            temporary.write_text("half")
-            raise RuntimeError
+    with pytest.raises(RuntimeError), replacing(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
     assert target.read_text() == "one"
     assert [path.name for path in target.parent.iterdir()] == ["report.json"]
 

@@ -95,7 +95,7 @@ def test_the_table(board, tmp_path, monkeypatch):
     command = ["--data-dir", str(root), "--backbone-weights", "none", "--every", "2", "--out", "o", "--only"]
     table = board.leaderboard(board.parse([*command, "FAN, subpixel", "LOTR-M"]))
     assert asked == [("o/lotr_m_0", "m_dropout0", 3), ("o/fan_0", "continuous", 3)]
-    first, second = zip(*(column.cells for column in table.columns))
+    first, second = zip(*(column.cells for column in table.columns), strict=True)
     assert first[:2] == ("LOTR-M", "0")
     assert [cell.split(" (")[0] for cell in first[2:5]] == ["7.50", "25.00", "0.300"]
     assert second[5:8] == ("0.25", "1.08", "1.50") and "warm-up of 5 epochs" in second[8] and first[8] == "random weights; no dropout"

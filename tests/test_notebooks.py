@@ -5,6 +5,7 @@ not compared with anything here: `python notebooks/execute.py` makes it, and a r
 """
 
 import importlib
+import itertools
 import platform
 import re
 from pathlib import Path
@@ -107,7 +108,7 @@ def test_reads_like_a_text(name):
     """A title first; prose before every cell of code; lines that fit; links that lead somewhere."""
     cells = committed(name).cells
     assert re.match(r"# \S", cells[0].source) and cells[0].cell_type == "markdown"
-    for before, cell in zip(cells, cells[1:]):
+    for before, cell in itertools.pairwise(cells):
         if cell.cell_type == "code":
             assert before.cell_type == "markdown" and before.source.strip(), f"{cell.id} has no text before it"
     assert [line for cell in cells for line in cell.source.splitlines() if len(line) > 130] == []

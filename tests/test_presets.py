@@ -16,7 +16,7 @@ from kfacealign import models
 from kfacealign.cli.main import main
 from kfacealign.codecs import Coordinates
 from kfacealign.losses import L2
-from kfacealign.presets import cards, float16, bundling, store
+from kfacealign.presets import bundling, cards, float16, store
 from kfacealign.training import rendered_and_real
 
 TINY = "tiny_ibug68"
@@ -134,7 +134,7 @@ def test_kernels_are_halved_and_vectors_are_not(bundled):
 def test_a_weight_beyond_float16_is_refused(tmp_path):
     model = tiny()
     model.network.get_layer("points").kernel.assign(np.full((8, 136), 1e5, "float32"))
-    with pytest.raises(ValueError, match="not finite in float16 .the largest is 100000"):
+    with pytest.raises(ValueError, match=r"not finite in float16 .the largest is 100000"):
         float16.save_halved(model, tmp_path / "m.keras")
     assert not list(tmp_path.iterdir())
 

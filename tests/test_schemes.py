@@ -1,3 +1,4 @@
+import itertools
 import os
 from pathlib import Path
 
@@ -10,10 +11,8 @@ from kfacealign.schemes import SCHEMES
 SIZES = {"wflw98": 98, "ibug68": 68, "cofw29": 29, "aflw19": 19, "jd106": 106, "menpo39": 39}
 REAL = {"ibug68": "300w", "wflw98": "wflw", "cofw29": "cofw", "aflw19": "aflw", "jd106": "lapa"}
 MIRRORED = {
-    "wflw98": [(0, 32), (16, 16), (33, 46), (41, 47), (51, 51), (55, 59), (60, 72), (61, 71), (67, 73), (64, 68), (76, 82)]
-    + [(87, 83), (88, 92), (95, 93), (96, 97)],
-    "ibug68": [(0, 16), (8, 8), (17, 26), (21, 22), (30, 30), (31, 35), (36, 45), (39, 42), (41, 46), (48, 54), (59, 55)]
-    + [(60, 64), (67, 65)],
+    "wflw98": [(0, 32), (16, 16), (33, 46), (41, 47), (51, 51), (55, 59), (60, 72), (61, 71), (67, 73), (64, 68), (76, 82), (87, 83), (88, 92), (95, 93), (96, 97)],
+    "ibug68": [(0, 16), (8, 8), (17, 26), (21, 22), (30, 30), (31, 35), (36, 45), (39, 42), (41, 46), (48, 54), (59, 55), (60, 64), (67, 65)],
     "cofw29": [(0, 1), (2, 3), (4, 6), (5, 7), (8, 9), (10, 11), (12, 14), (13, 15), (16, 17), (18, 19), (22, 23), (28, 28)],
     "aflw19": [(0, 5), (1, 4), (2, 3), (6, 11), (7, 10), (12, 14), (13, 13), (15, 17), (18, 18)],
     "jd106": [(0, 32), (33, 46), (55, 65), (60, 60), (66, 79), (70, 75), (74, 83), (84, 90), (96, 100), (104, 105)],
@@ -65,7 +64,7 @@ def test_the_mirror_undoes_itself(scheme):
 
 @everywhere
 def test_the_mirror_swaps_the_sides_of_the_names(scheme):
-    for name, twin in zip(scheme.point_names, scheme.mirror):
+    for name, twin in zip(scheme.point_names, scheme.mirror, strict=True):
         side = name.partition("_")[0]
         expected = {"left": "right", "right": "left"}.get(side, side)
         assert scheme.point_names[twin].partition("_")[0] == expected
@@ -94,7 +93,7 @@ def test_contours(scheme):
     assert len({contour.name for contour in scheme.contours}) == len(scheme.contours)
     for contour in scheme.contours:
         assert len(set(contour.points)) == len(contour.points) >= 2
-        assert 0 <= min(contour.points) and max(contour.points) < scheme.num_points
+        assert min(contour.points) >= 0 and max(contour.points) < scheme.num_points
 
 
 @everywhere
@@ -106,7 +105,7 @@ def test_contours_mirror_to_contours(scheme):
         for contour in scheme.contours:
             points = [permutation[point] for point in contour.points]
             points += points[:1] * contour.closed
-            pairs |= {frozenset(pair) for pair in zip(points, points[1:])}
+            pairs |= {frozenset(pair) for pair in itertools.pairwise(points)}
         return pairs
 
     assert lines(scheme.mirror) == lines(range(scheme.num_points))
@@ -184,7 +183,7 @@ def test_mean_shape_has_the_order_of_the_real_annotation(name):
 
 def test_the_mean_profile_looks_right_and_runs_in_its_order():
     """The order that the comment of MENPO39 promises, on its mean shape."""
-    points = dict(zip(schemes.MENPO39.point_names, schemes.MENPO39.mean_shape))
+    points = dict(zip(schemes.MENPO39.point_names, schemes.MENPO39.mean_shape, strict=True))
     x, y = schemes.MENPO39.mean_shape.T
     assert points["contour_0"][0] == x.min() and points["contour_9"][1] == y.max()
     assert points["bridge_3"][0] == x.max()

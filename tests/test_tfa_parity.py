@@ -6,8 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from kfacealign.data.views import DRAWS
-from kfacealign.data.views import RandomView
+from kfacealign.data.views import DRAWS, RandomView
 
 GOLDEN = Path(__file__).parent / "golden"
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-6  # TFA's defaults; Keras' epsilon is 1e-7
@@ -39,7 +38,7 @@ def keras_lamb(data, **options):
         found = [keras.ops.convert_to_tensor(gradient.astype("float32")) for gradient in gradients(data, *values)]
         optimizer.apply(found, variables)
         steps.append([keras.ops.convert_to_numpy(variable) for variable in variables])
-    return [np.stack(parameter) for parameter in zip(*steps)]
+    return [np.stack(parameter) for parameter in zip(*steps, strict=True)]
 
 
 def numpy_lamb(data, inside=0.0, before=0.0):
@@ -58,12 +57,12 @@ def numpy_lamb(data, inside=0.0, before=0.0):
             norm = np.linalg.norm(values[i])
             values[i] = values[i] - rate * (norm / np.linalg.norm(update) if norm > 0 else 1.0) * update
         steps.append(list(values))
-    return [np.stack(parameter) for parameter in zip(*steps)]
+    return [np.stack(parameter) for parameter in zip(*steps, strict=True)]
 
 
 def test_lamb_makes_the_same_ten_steps(lamb):
     assert not lamb["bias"].any()  # so its first step has no trust ratio
-    for mine, golden in zip(keras_lamb(lamb), (lamb["kernels"], lamb["biases"])):
+    for mine, golden in zip(keras_lamb(lamb), (lamb["kernels"], lamb["biases"]), strict=True):
         assert mine.shape == golden.shape and len(mine) == 10
         np.testing.assert_allclose(mine, golden, rtol=0, atol=1e-5)
     assert np.abs(lamb["kernels"][-1] - lamb["kernel"]).max() > 1e-3  # a hundred times the tolerance
@@ -72,9 +71,9 @@ def test_lamb_makes_the_same_ten_steps(lamb):
 def test_weight_decay_of_lamb_differs(lamb):
     """TFA adds the decay to the step that the trust ratio scales, as the LAMB paper; Keras decays first, as AdamW."""
     decay = float(lamb["weight_decay"])
-    for formula, golden in zip(numpy_lamb(lamb, inside=decay), (lamb["decayed_kernels"], lamb["decayed_biases"])):
+    for formula, golden in zip(numpy_lamb(lamb, inside=decay), (lamb["decayed_kernels"], lamb["decayed_biases"]), strict=True):
         np.testing.assert_allclose(formula, golden, rtol=0, atol=1e-5)
-    for formula, mine in zip(numpy_lamb(lamb, before=decay), keras_lamb(lamb, weight_decay=decay)):
+    for formula, mine in zip(numpy_lamb(lamb, before=decay), keras_lamb(lamb, weight_decay=decay), strict=True):
         np.testing.assert_allclose(formula, mine, rtol=0, atol=1e-5)
 
 
@@ -90,7 +89,7 @@ def view(image, **drawn):
 
 def test_rotation_is_that_of_tfa_by_the_opposite_angle(image):
     """Both turn about the image's centre and blend into 0 at the border; TFA turns counter-clockwise, ours clockwise."""
-    for angle, golden in zip(image["angles"], image["rotated"]):
+    for angle, golden in zip(image["angles"], image["rotated"], strict=True):
         mine = view(image["image"], rotation=(180 - angle) / 360)
         np.testing.assert_allclose(mine, golden, rtol=0, atol=0.02)
         assert np.abs(mine - image["image"]).max() > 50
@@ -99,6 +98,6 @@ def test_rotation_is_that_of_tfa_by_the_opposite_angle(image):
 def test_translation_is_that_of_tfa(image):
     """Right and down are positive in both; TFA counts pixels, the view fractions of the side."""
     side = image["image"].shape[0]
-    for (right, down), golden in zip(image["shifts"], image["shifted"]):
+    for (right, down), golden in zip(image["shifts"], image["shifted"], strict=True):
         mine = view(image["image"], translation_x=0.5 + right / side, translation_y=0.5 + down / side)
         np.testing.assert_allclose(mine, golden, rtol=0, atol=0.02)

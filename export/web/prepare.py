@@ -18,8 +18,8 @@ import cv2
 
 from kfacealign import schemes
 from kfacealign.cli.align import COORDINATES
-from kfacealign.deploy.measure import inspection
 from kfacealign.deploy import metadata
+from kfacealign.deploy.measure import inspection
 from kfacealign.detect import face_box
 from kfacealign.drawing import segments
 from kfacealign.files import replacing

@@ -81,12 +81,12 @@ def output_names(photos):
         ValueError: two photos would write the same files.
     """
     taken = {}
-    for photo in dict.fromkeys(photos):
-        stem = Path(photo).stem
+    for path in dict.fromkeys(photos):
+        stem = Path(path).stem
         if stem in taken:
-            raise ValueError(f"{taken[stem]} and {photo} would both be written as {stem}.json; align them with different --out")
-        taken[stem] = photo
-    return {photo: stem for stem, photo in taken.items()}
+            raise ValueError(f"{taken[stem]} and {path} would both be written as {stem}.json; align them with different --out")
+        taken[stem] = path
+    return {path: stem for stem, path in taken.items()}
 
 
 def align_one(model, path, arguments, detector, stem, options):

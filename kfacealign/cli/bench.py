@@ -14,7 +14,6 @@ from kfacealign.cli.arguments import add_from, count
 from kfacealign.deploy.measure import benchmark
 from kfacealign.files import replacing
 
-
 DESCRIPTION = (
     "Measures how long each model takes for one crop (median and 90th percentile, the models taking turns), how much memory, "
     "how much disk, and how many nodes of a .tflite file XNNPACK takes; docs/bench.md explains the columns."
@@ -58,7 +57,7 @@ def table(costs, runs):
     made = Table(*columns, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     made.title, made.title_justify = f"one crop, {runs} reads by each model in turns, {os.cpu_count()} cores; ms and MB", "left"
     first = costs[0].threads
-    for place, (cost, name) in enumerate(zip(costs, short([cost.path for cost in costs]))):
+    for place, (cost, name) in enumerate(zip(costs, short([cost.path for cost in costs]), strict=True)):
         if place and cost.threads != costs[place - 1].threads:
             made.add_section()
         facts = ("", "", "", "")

@@ -39,7 +39,7 @@ def run(arguments):
         raise ValueError("one report is not enough: give two or more")
     names = evaluation.comparison.labels(runs)
     orders = [evaluation.comparison.pair(runs[0], other) for other in runs]
-    errors = [made.errors[order] for made, order in zip(runs, orders)]
+    errors = [made.errors[order] for made, order in zip(runs, orders, strict=True)]
     out = Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
     written, results = [], {}
@@ -48,7 +48,7 @@ def run(arguments):
         rows = compared(errors[0], errors[place], {**runs[0].subsets, **_moved(runs[place], orders[place])}, options)
         console.print(table(rows, names[0], names[place], arguments.confidence))
         changes = errors[place] - errors[0]
-        groups = dict(zip(("better", "worse"), evaluation.comparison.most_changed(changes, CHANGED)))
+        groups = dict(zip(("better", "worse"), evaluation.comparison.most_changed(changes, CHANGED), strict=True))
         console.print(changed_table(groups, runs[0].names, errors[0], errors[place], names[place]))
         results[names[place]] = {
             "subsets": {name: row and dataclasses.asdict(row) for name, row in rows.items()},
@@ -109,7 +109,7 @@ def curves(names, errors, runs):
     limit = runs[0].threshold
     figure = evaluation.plots.Figure(figsize=(6.4, 4.8), layout="constrained")
     axes = figure.add_subplot()
-    for name, values in zip(names, errors):
+    for name, values in zip(names, errors, strict=True):
         values = values[np.isfinite(values)]
         if len(values):
             x, y = ced(values)
@@ -142,9 +142,9 @@ def draw_changed(path, first, second, order, groups, names):
     grid = figure.subplots(4, max(map(len, groups.values())), squeeze=False)
     for axis in grid.ravel():
         axis.set_axis_off()
-    for (group, chosen), axes in zip(groups.items(), (grid[:2], grid[2:])):
+    for (group, chosen), axes in zip(groups.items(), (grid[:2], grid[2:]), strict=True):
         for column, face in enumerate(chosen):
-            for row, (run_, arrays, place) in enumerate(zip((first, second), stored, (face, order[face]))):
+            for row, (run_, arrays, place) in enumerate(zip((first, second), stored, (face, order[face]), strict=True)):
                 truth = (str(arrays["images"][place]), arrays["truth"][place], arrays["weights"][place])
                 try:
                     picture = evaluation.plots.draw_face(*truth, arrays["landmarks"][place], run_.scheme, SIDE)

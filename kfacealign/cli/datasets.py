@@ -159,7 +159,7 @@ def draw(dataset, entry, folder, count):
     written = []
     if faces and count:
         shares = [max(1, round(count * len(part) / sum(map(len, faces)))) for part in faces]
-        tiles = [tile for part, share in zip(faces, shares) for tile in annotated_crops(part, share, entry.box)]
+        tiles = [tile for part, share in zip(faces, shares, strict=True) for tile in annotated_crops(part, share, entry.box)]
         written.append(write(folder / "mosaic.png", drawing.mosaic(tiles[:count], COLUMNS)))
     if faces and entry.name != "celeba":
         shape = mean_shape(dataset)
@@ -179,7 +179,7 @@ def annotated_crops(faces, count, box):
         pixels, landmarks, _ = crops.batch(np.arange(len(crops)))
     return [
         drawing.draw_landmarks(image, points * CROP, faces.scheme, weights=weights, thickness=1.0)
-        for image, points, weights in zip(pixels, landmarks, faces.weights[places])
+        for image, points, weights in zip(pixels, landmarks, faces.weights[places], strict=True)
     ]
 
 

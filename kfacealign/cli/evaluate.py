@@ -6,7 +6,6 @@ from kfacealign import data, deploy, evaluation, presets
 from kfacealign.cli.arguments import FLIP_HELP, MODEL_HELP, SCHEMES, add_dataset, add_model, align_options
 from kfacealign.evaluation import protocols
 
-
 DESCRIPTION = (
     "Prints the errors of a model on the test part of a dataset, by subset and region, and writes report.json, report.html, "
     "ced.png, landmark_errors.png, predictions.png and predictions.npz."

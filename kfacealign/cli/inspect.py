@@ -7,7 +7,6 @@ from rich.table import Column, Table
 
 from kfacealign.deploy.measure import inspection
 
-
 DESCRIPTION = (
     "Prints the metadata of a .tflite or .onnx file, its inputs and outputs, its operators with their counts, and how many "
     "nodes of a .tflite file XNNPACK takes."

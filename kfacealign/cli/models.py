@@ -145,7 +145,7 @@ def size_table(rows, sizes):
     table = Table(title="trainable parameters and multiply-adds of a 256 px crop", title_justify="left")
     for name in ("model", "network", "points", "parameters, M", "paper", "GFLOPs", "paper"):
         table.add_column(name, justify="left" if name in ("model", "network") else "right")
-    for row, (parameters, operations) in zip(rows, sizes):
+    for row, (parameters, operations) in zip(rows, sizes, strict=True):
         table.add_row(
             MODELS[row.model].__name__,
             row.network,
@@ -171,7 +171,7 @@ def lotr_table(sizes):
     table = Table("network", title=title, title_justify="left")
     for name in ("parameters, M", "paper", "MB (2^20 bytes)", "paper"):
         table.add_column(name, justify="right")
-    for row, (parameters, trainable) in zip(LOTR_ROWS, sizes):
+    for row, (parameters, trainable) in zip(LOTR_ROWS, sizes, strict=True):
         megabytes = math.floor(100 * 4 * trainable / 2**20) / 100
         table.add_row(row.network, f"{parameters / 1e6:.2f}", row.parameters, f"{megabytes:.2f}", row.megabytes)
     return table
@@ -182,7 +182,7 @@ def heatmap_table(sizes):
     table = Table(title="1D and 2D heatmaps of 256 px crops, 68 points, 4 hourglasses", title_justify="left")
     for name in ("model", "network", "values of the output", "parameters, M", "GFLOPs"):
         table.add_column(name, justify="left" if name in ("model", "network") else "right")
-    for row, (parameters, operations) in zip(HEATMAP_ROWS, sizes):
+    for row, (parameters, operations) in zip(HEATMAP_ROWS, sizes, strict=True):
         resolution, points = row.settings["resolution"], schemes.get(row.scheme).num_points
         values = 2 * points * resolution if row.model == "heatmap1d" else points * resolution**2
         sizes_shown = f"{values:,}", f"{parameters / 1e6:.2f}", f"{operations / 1e9:.2f}"

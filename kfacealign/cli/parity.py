@@ -139,7 +139,7 @@ def table(records, names, title):
     columns = (Column(name, justify="right", no_wrap=True) for name in headings)
     style = {"title_justify": "left", "box": SIMPLE_HEAD, "padding": (0, 1, 0, 0)}
     made = Table(Column("model", overflow="fold"), *columns, title=title, **style)
-    for record, name in zip(records, names):
+    for record, name in zip(records, names, strict=True):
         error = "-" if record.nme is None else f"{record.nme:.3f}"
         ratio = "-" if record.ratio is None else f"{record.ratio:.3f}"
         distances = ("", "", "", "", "")

@@ -11,7 +11,6 @@ from kfacealign.cli.arguments import SCHEMES, positive
 from kfacealign.evaluation import protocols
 from kfacealign.files import replacing
 
-
 NORMALIZERS = ("inter_ocular", "inter_pupil", "box", "diagonal", "image")
 FORMATS = (
     "an .npz with landmarks (N, K, 2) and, where there are such, names and occlusion; a .csv with the header name,x0,y0,...; "

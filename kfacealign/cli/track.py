@@ -15,8 +15,8 @@ from kfacealign.cli.arguments import MODEL_HELP, add_model, not_negative, positi
 from kfacealign.data.frames import open_source
 from kfacealign.detect import HaarDetector
 from kfacealign.drawing import draw_landmarks
-from kfacealign.metrics.stability import jitter
 from kfacealign.files import replacing
+from kfacealign.metrics.stability import jitter
 from kfacealign.tracking import FaceTracker, OneEuro
 
 CODECS = {".mp4": "mp4v", ".avi": "MJPG"}

@@ -1,6 +1,6 @@
 """Representations of landmarks: encode, loss and decode side by side."""
 
-from kfacealign import backend  # isort: skip  # noqa: F401, imports Keras without its notices
+from kfacealign import backend as backend  # isort: skip, it imports Keras without its notices
 
 from kfacealign.codecs.codec import Codec
 from kfacealign.codecs.continuous_heatmap import ContinuousHeatmap

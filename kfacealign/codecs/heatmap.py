@@ -5,7 +5,7 @@ from keras import ops
 
 from kfacealign.codecs import decoders
 from kfacealign.codecs.codec import Codec, weighted_mean
-from kfacealign.codecs.decoders import argmax_cells, soft_argmax  # noqa: F401, also for the codecs that build on this one
+from kfacealign.codecs.decoders import soft_argmax
 
 
 def gaussian_maps(centres, size, sigma):

@@ -4,7 +4,8 @@ import keras
 from keras import ops
 
 from kfacealign.codecs.codec import weighted_mean
-from kfacealign.codecs.heatmap import HeatmapCodec, argmax_cells, gaussian_maps, one_hot_maps
+from kfacealign.codecs.decoders import argmax_cells
+from kfacealign.codecs.heatmap import HeatmapCodec, gaussian_maps, one_hot_maps
 from kfacealign.losses import CoordinateSoftClassification
 
 

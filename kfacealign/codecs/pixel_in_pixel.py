@@ -5,7 +5,8 @@ import numpy as np
 from keras import ops
 
 from kfacealign.codecs.codec import Codec, weighted_mean
-from kfacealign.codecs.heatmap import argmax_cells, one_hot_maps
+from kfacealign.codecs.decoders import argmax_cells
+from kfacealign.codecs.heatmap import one_hot_maps
 
 # alpha = beta by stride (Sec. 4.1.2).
 OFFSET_WEIGHTS = {16: 0.02, 32: 0.1, 64: 0.125, 128: 0.25}

@@ -1,14 +1,33 @@
-from . import catalogue as catalogue, five_points as five_points, frames as frames, images as images, motion as motion, packing as packing, readers as readers, rendered as rendered, unlabelled as unlabelled
-from .batches import FaceBatches as FaceBatches, pipeline as pipeline
-from .catalogue import load_dataset as load_dataset, load_unlabelled as load_unlabelled
-from .clip_batches import ClipBatches as ClipBatches, ClipCrops as ClipCrops, clip_pipeline as clip_pipeline
-from .clips import Clips as Clips, ClipsDataset as ClipsDataset, windows as windows
+from . import catalogue as catalogue
+from . import five_points as five_points
+from . import frames as frames
+from . import images as images
+from . import motion as motion
+from . import packing as packing
+from . import readers as readers
+from . import rendered as rendered
+from . import unlabelled as unlabelled
+from .batches import FaceBatches as FaceBatches
+from .batches import pipeline as pipeline
+from .catalogue import load_dataset as load_dataset
+from .catalogue import load_unlabelled as load_unlabelled
+from .clip_batches import ClipBatches as ClipBatches
+from .clip_batches import ClipCrops as ClipCrops
+from .clip_batches import clip_pipeline as clip_pipeline
+from .clips import Clips as Clips
+from .clips import ClipsDataset as ClipsDataset
+from .clips import windows as windows
 from .crops import Crops as Crops
-from .faces import Dataset as Dataset, Face as Face, Faces as Faces
-from .motion import moving_stills as moving_stills, occluded as occluded
+from .faces import Dataset as Dataset
+from .faces import Face as Face
+from .faces import Faces as Faces
+from .motion import moving_stills as moving_stills
+from .motion import occluded as occluded
 from .packing import pack as pack
 from .readers.aflw import aflw as aflw
 from .readers.celeba import celeba as celeba
+from .readers.clip_folders import frame_folders as frame_folders
+from .readers.clip_folders import ytf68_clips as ytf68_clips
 from .readers.cofw import cofw as cofw
 from .readers.cofw68 import cofw68 as cofw68
 from .readers.csv_lists import csv_lists as csv_lists
@@ -17,14 +36,17 @@ from .readers.lapa import lapa as lapa
 from .readers.menpo import menpo as menpo
 from .readers.packed import packed as packed
 from .readers.pts import pts as pts
-from .readers.clip_folders import frame_folders as frame_folders, ytf68_clips as ytf68_clips
 from .readers.talking_face import talking_face as talking_face
-from .readers.w300vw import w300vw as w300vw
 from .readers.w300 import w300 as w300
 from .readers.w300lp import w300lp as w300lp
+from .readers.w300vw import w300vw as w300vw
 from .readers.wflw import wflw as wflw
 from .readers.wflw68 import wflw68 as wflw68
 from .rendered.synthetic import SyntheticFaces as SyntheticFaces
-from .rendered.synthetic_disk import write_clips as write_clips, write_pts as write_pts, write_wflw as write_wflw
-from .unlabelled import ignore_labels as ignore_labels, image_folder as image_folder, mixed as mixed
+from .rendered.synthetic_disk import write_clips as write_clips
+from .rendered.synthetic_disk import write_pts as write_pts
+from .rendered.synthetic_disk import write_wflw as write_wflw
+from .unlabelled import ignore_labels as ignore_labels
+from .unlabelled import image_folder as image_folder
+from .unlabelled import mixed as mixed
 from .views import RandomView as RandomView

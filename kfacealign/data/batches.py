@@ -129,7 +129,7 @@ class FaceBatches(keras.utils.PyDataset):
         if self.views is not None:
             seen = apply_views(self.views, self.crops.faces.scheme, images, landmarks, weights, draws[rows])
             images, landmarks, weights = (keras.ops.convert_to_numpy(value) for value in seen)
-        return images, {"landmarks": landmarks, "weights": weights, **dict(zip(self.labels, self.extras(order[rows])))}
+        return images, {"landmarks": landmarks, "weights": weights, **dict(zip(self.labels, self.extras(order[rows]), strict=True))}
 
     def extras(self, indices):
         """The further labels of some faces, each (B,) float32."""
@@ -199,14 +199,14 @@ def tf_dataset(batches):
 
     def crop(epoch, number):
         batch = tf.numpy_function(read, [epoch, number], dtypes)
-        return tuple(tf.ensure_shape(value, shape) for value, shape in zip(batch, shapes))
+        return tuple(tf.ensure_shape(value, shape) for value, shape in zip(batch, shapes, strict=True))
 
     def view(images, landmarks, weights, *rest):
         *extras, draws = rest
         return *apply_views(views, crops.faces.scheme, images, landmarks, weights, draws), *extras
 
     def labelled(images, landmarks, weights, *extras):
-        return images, {"landmarks": landmarks, "weights": weights, **dict(zip(batches.labels, extras))}
+        return images, {"landmarks": landmarks, "weights": weights, **dict(zip(batches.labels, extras, strict=True))}
 
     dataset = tf.data.Dataset.range(1).flat_map(one_pass).map(crop)
     if views is not None:

@@ -12,8 +12,8 @@ crop. A union of boxes would make the faces of lively clips small.)
 import numpy as np
 from rich.progress import track
 
-from kfacealign.backend import keras
 from kfacealign import geometry
+from kfacealign.backend import keras
 from kfacealign.data import images as pixels
 from kfacealign.data.batches import FaceBatches, tf_dataset
 from kfacealign.data.crops import Crops

@@ -1,6 +1,7 @@
 """Clips: annotated frames of videos in their order; no pixel is read here."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class Clips:
         self.effects = effects
         if not len(self.names) == len(self.indices) == len(self.numbers):
             raise ValueError(f"{len(self.indices)} clips, but {len(self.names)} names and {len(self.numbers)} lists of numbers")
-        for name, clip, counted in zip(self.names, self.indices, self.numbers):
+        for name, clip, counted in zip(self.names, self.indices, self.numbers, strict=True):
             if not len(clip) or clip.min() < 0 or clip.max() >= len(frames):
                 last = len(frames) - 1
                 raise ValueError(f"{name}: a clip needs frames, by positions from 0 to {last}, got {clip.tolist()[:9]}")
@@ -121,7 +122,7 @@ def windows(clips, length, step=None):
     if clips.effects is not None:
         raise ValueError("cut the videos into windows first, then give these effects")
     indices, names, numbers = [], [], []
-    for name, clip, frame in zip(clips.names, clips.indices, clips.numbers):
+    for name, clip, frame in zip(clips.names, clips.indices, clips.numbers, strict=True):
         for run in _runs(frame):
             for start in range(run.start, run.stop - length + 1, step):
                 part = slice(start, start + length)
@@ -139,4 +140,4 @@ def _runs(numbers):
     steps = np.diff(numbers)
     breaks = np.flatnonzero(steps != steps.min()) + 1 if len(steps) else np.zeros(0, int)
     edges = [0, *breaks.tolist(), len(numbers)]
-    return [slice(start, stop) for start, stop in zip(edges, edges[1:])]
+    return [slice(start, stop) for start, stop in itertools.pairwise(edges)]

@@ -9,8 +9,7 @@ import dataclasses
 
 import numpy as np
 
-from kfacealign import geometry
-from kfacealign import schemes
+from kfacealign import geometry, schemes
 
 
 @dataclasses.dataclass

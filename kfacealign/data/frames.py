@@ -6,6 +6,7 @@ seeking of OpenCV depends on the time stamps in the file, and a frame that is of
 """
 
 import collections
+import contextlib
 import dataclasses
 import os
 import re
@@ -14,8 +15,8 @@ import time
 
 import cv2
 import numpy as np
-from kfacealign.files import IMAGE_SUFFIXES
 
+from kfacealign.files import IMAGE_SUFFIXES
 
 KEPT = 8  # decoded frames that a reader remembers, as many as threads may ask for in another order
 OPEN = 4  # videos kept open at a time
@@ -212,10 +213,8 @@ class FrameFolder:
             path = os.path.join(self.path, self.files[place])
             content = np.fromfile(path, np.uint8)
             image = None
-            try:
+            with contextlib.suppress(cv2.error):
                 image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
-            except cv2.error:
-                pass
             if image is None:
                 self.problems.append(f"{path}: frame {place + 1} is corrupt: not an image, or a damaged one")
             else:

@@ -13,7 +13,6 @@ from kfacealign.data.faces import Dataset, Faces
 from kfacealign.data.readers.packed import FORMAT
 from kfacealign.files import replacing
 
-
 BATCH = 64  # crops made at a time
 
 
@@ -80,8 +79,8 @@ def _write_images(images, parts, progress):
 
 
 def _write_labels(file, parts, kept):
-    faces = [crops.faces[places] for crops, places in zip(parts, kept)]
-    matrices = np.concatenate([crops.matrices[places] for crops, places in zip(parts, kept)])
+    faces = [crops.faces[places] for crops, places in zip(parts, kept, strict=True)]
+    matrices = np.concatenate([crops.matrices[places] for crops, places in zip(parts, kept, strict=True)])
     joint = {name: np.concatenate([getattr(part, name) for part in faces]) for name in ("landmarks", "weights", "boxes")}
     if len(matrices):
         joint["landmarks"] = geometry.apply_affine(matrices, joint["landmarks"])

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import track
 
 from kfacealign import geometry, schemes
-from kfacealign.data.images import read_image
 from kfacealign.data.faces import Faces
+from kfacealign.data.images import read_image
 from kfacealign.detect import HaarDetector, find_faces
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")

@@ -1,6 +1,18 @@
-from . import comparison as comparison, html_report as html_report, landmark_files as landmark_files, plots as plots, protocols as protocols, reports as reports, run_files as run_files
+from . import comparison as comparison
+from . import html_report as html_report
+from . import landmark_files as landmark_files
+from . import plots as plots
+from . import protocols as protocols
+from . import reports as reports
+from . import run_files as run_files
 from .clips import evaluate_clips as evaluate_clips
-from .implicit_priors import ImplicitPrior as ImplicitPrior, blackened as blackened, draw_implicit_prior as draw_implicit_prior, faceless as faceless, implicit_prior as implicit_prior
+from .implicit_priors import ImplicitPrior as ImplicitPrior
+from .implicit_priors import blackened as blackened
+from .implicit_priors import draw_implicit_prior as draw_implicit_prior
+from .implicit_priors import faceless as faceless
+from .implicit_priors import implicit_prior as implicit_prior
 from .plots import landmark_errors as landmark_errors
-from .reports import Report as Report, evaluate as evaluate, report as report
+from .reports import Report as Report
+from .reports import evaluate as evaluate
+from .reports import report as report
 from .run_files import write_run as write_run

@@ -26,7 +26,7 @@ def curves(series, limit, x_label, y_label):
     for number, (name, x, y) in enumerate(series):
         grid = np.linspace(0, limit, POINTS)
         shares = np.concatenate([[0], y])[np.searchsorted(x, grid, side="right")]
-        points = zip(LEFT + grid / limit * across, TOP + (1 - shares) * down)
+        points = zip(LEFT + grid / limit * across, TOP + (1 - shares) * down, strict=True)
         line = " ".join(f"{'L' if place else 'M'}{px:.1f} {py:.1f}" for place, (px, py) in enumerate(points))
         parts.append(
             f'<path class="curve" data-series="{html.escape(name)}" d="{line}" stroke="var(--c{number % COLORS})">'

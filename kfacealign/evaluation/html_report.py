@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 
 from kfacealign import schemes
-from kfacealign.evaluation import plots, html_charts
-from kfacealign.metrics.distribution import ced
+from kfacealign.evaluation import html_charts, plots
 from kfacealign.evaluation.reports import heading, shown
 from kfacealign.files import replacing
+from kfacealign.metrics.distribution import ced
 
 SHOWN = 12  # faces of a subset in each gallery
 QUALITY = 82  # of the JPEGs

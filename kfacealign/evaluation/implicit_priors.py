@@ -18,8 +18,7 @@ import cv2
 import keras
 import numpy as np
 
-from kfacealign import drawing, schemes
-from kfacealign import metrics
+from kfacealign import drawing, metrics, schemes
 from kfacealign.evaluation.plots import GREEN, RED
 
 KINDS = ("black", "noise", "texture")
@@ -179,7 +178,7 @@ def draw_implicit_prior(result, columns=4, size=192):
         `(H, W, 3)` uint8, RGB.
     """
     pictures = []
-    for image, landmarks in zip(result.images, result.landmarks):
+    for image, landmarks in zip(result.images, result.landmarks, strict=True):
         picture = cv2.resize((BRIGHTNESS * image).astype("uint8"), (size, size), interpolation=cv2.INTER_AREA)
         picture = drawing.draw_landmarks(picture, result.mean_shape * size, result.scheme, GREEN)
         pictures.append(drawing.draw_landmarks(picture, landmarks * size, result.scheme, RED))

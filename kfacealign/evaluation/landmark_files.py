@@ -228,7 +228,7 @@ def _read_cofw(path, scheme, _):
             raise ValueError(f"{path}:{number}: {' '.join(words)[:40]!r}, expected the index of a face")
         names.append(str(int(words[0])))
         origins.append(f"{path}:{number}")
-        for what, (number, words) in zip(("x", "y", "occlusion"), lines[start + 1 : start + 4]):
+        for what, (number, words) in zip(("x", "y", "occlusion"), lines[start + 1 : start + 4], strict=False):
             if len(words) != scheme.num_points:
                 raise ValueError(f"{path}:{number}: {len(words)} values of {what}, {scheme.name} has {scheme.num_points} points")
             rows.append(numbers(f"{path}:{number}", words, [f"{what}{point}" for point in range(len(words))]))
@@ -283,7 +283,7 @@ def _refuse(made, wrong, reason):
 
 def _check_names(made):
     seen = {}
-    for name, origin in zip(made.names or (), made.origins):
+    for name, origin in zip(made.names or (), made.origins, strict=False):
         stem = _stem(name)
         if stem in seen:
             raise ValueError(f"{origin}: {name} is there twice, before in {seen[stem]}; names must differ")

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 
 from kfacealign import drawing, geometry, schemes
 from kfacealign.data.crops import read_image
-from kfacealign.metrics.distribution import auc, ced
 from kfacealign.files import replacing
+from kfacealign.metrics.distribution import auc, ced
 
 SIDE = 224  # pixels of a face in the gallery
 COLUMNS = 6
@@ -143,9 +143,9 @@ def gallery_figure(report, faces, size=SIDE):
     rows = {"worst": order[::-1][:columns], "median": order[middle : middle + columns], "best": order[:columns]}
     figure = Figure(figsize=(max(4.2, 2.1 * columns), 7.2), layout="constrained")
     grid = figure.subplots(3, columns, squeeze=False)
-    for axes, (name, indices) in zip(grid, rows.items()):
+    for axes, (name, indices) in zip(grid, rows.items(), strict=False):
         axes[0].set_ylabel(name)
-        for axis, index in zip(axes, indices):
+        for axis, index in zip(axes, indices, strict=False):
             axis.imshow(face_picture(report, faces, int(index), size))
             axis.set_xlabel(f"{errors[index]:.2f} %", fontsize=8)
             axis.set(xticks=[], yticks=[])

@@ -7,14 +7,13 @@ import json
 from pathlib import Path
 
 import numpy as np
-from kfacealign.backend import ops
 from rich.console import Console
 from rich.progress import track
 from rich.table import Column, Table
 
-from kfacealign import geometry, schemes
+from kfacealign import geometry, metrics, schemes
+from kfacealign.backend import ops
 from kfacealign.data.crops import Crops
-from kfacealign import metrics
 from kfacealign.files import replacing
 from kfacealign.metrics.distribution import auc, failure_rate
 
@@ -157,7 +156,7 @@ class Report:
     def landmarks(self):
         """Dict of point name -> mean error over all faces, in percent; None where it does not count."""
         errors = [None if np.isnan(error) else float(error) for error in self.landmark_errors]
-        return dict(zip(schemes.get(self.scheme).point_names, errors))
+        return dict(zip(schemes.get(self.scheme).point_names, errors, strict=True))
 
     def table(self):
         """The rows and regions as a `rich` table for the console."""
@@ -200,7 +199,7 @@ class Report:
             "landmarks": self.landmarks(),
             "faces": [
                 {"name": name, "nme": None if np.isnan(error) else round(float(error), 4)}
-                for name, error in zip(self.names, self.face_errors)
+                for name, error in zip(self.names, self.face_errors, strict=True)
             ],
         }
         return json.dumps(content, indent=1, allow_nan=False)

@@ -1,6 +1,6 @@
 """Layers of the suite that a user can take away."""
 
-from kfacealign import backend  # isort: skip  # noqa: F401, imports Keras without its notices
+from kfacealign import backend as backend  # isort: skip, it imports Keras without its notices
 
 from kfacealign.layers.co_attention import CoAttention
 from kfacealign.layers.decimal_head import DecimalHeatmapHead

@@ -152,10 +152,7 @@ def hourglass(x, depth, name):
     across = bottleneck_residual(x, filters, name=f"{name}_across{depth}")
     low = keras.layers.MaxPooling2D(2, name=f"{name}_pool{depth}")(x)
     low = bottleneck_residual(low, filters, name=f"{name}_down{depth}")
-    if depth > 1:
-        low = hourglass(low, depth - 1, name)
-    else:
-        low = bottleneck_residual(low, filters, name=f"{name}_centre")
+    low = hourglass(low, depth - 1, name) if depth > 1 else bottleneck_residual(low, filters, name=f"{name}_centre")
     low = bottleneck_residual(low, filters, name=f"{name}_up{depth}")
     up = CornerAlignedUpSampling2D(2, name=f"{name}_enlarge{depth}")(low)
     return keras.layers.Add(name=f"{name}_merge{depth}")([across, up])

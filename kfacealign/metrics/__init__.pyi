@@ -1,3 +1,10 @@
-from .errors import NME as NME, nme as nme, normalized_errors as normalized_errors, normalizer as normalizer, nrmse as nrmse, point_variance as point_variance
-from .distribution import auc as auc, ced as ced, failure_rate as failure_rate
+from .distribution import auc as auc
+from .distribution import ced as ced
+from .distribution import failure_rate as failure_rate
+from .errors import NME as NME
+from .errors import nme as nme
+from .errors import normalized_errors as normalized_errors
+from .errors import normalizer as normalizer
+from .errors import nrmse as nrmse
+from .errors import point_variance as point_variance
 from .stability import jitter as jitter

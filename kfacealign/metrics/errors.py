@@ -21,8 +21,8 @@ face whose normaliser needs such a point has none (length 0).
 """
 
 
-from kfacealign.backend import keras, ops
 from kfacealign import schemes
+from kfacealign.backend import keras, ops
 
 
 def normalizer(landmarks, scheme, name=None, weights=None, image_size=None):

@@ -1,6 +1,6 @@
 """The models of the suite: one file a paper, and the baselines they are compared with."""
 
-from kfacealign import backend  # isort: skip  # noqa: F401, imports Keras without its notices
+from kfacealign import backend as backend  # isort: skip, it imports Keras without its notices
 
 from kfacealign.models.aligner import FaceAligner
 from kfacealign.models.coordnet import CoordNet
@@ -16,19 +16,19 @@ from kfacealign.models.mapnet import MapNet
 from kfacealign.models.pipnet import PIPNet
 
 __all__ = [
+    "CNNFFN",
+    "FAN",
+    "HIH",
+    "LOTR",
     "AttentiveHeatmap1D",
     "AttentiveHeatmap1DTracker",
-    "CNNFFN",
     "CoordNet",
     "DecodeLandmarks",
     "DomainAdversarialPIPNet",
-    "FAN",
     "FaceAligner",
-    "HIH",
     "Heatmap2D",
     "Heatmap2DTracker",
     "Hourglass",
-    "LOTR",
     "MapNet",
     "PIPNet",
 ]

@@ -11,7 +11,6 @@ from kfacealign.layers.gradient_reversal import GradientReversal
 from kfacealign.models.aligner import labels
 from kfacealign.models.pipnet import PIPNet
 
-
 HIDDEN = 512  # units of the discriminator
 
 

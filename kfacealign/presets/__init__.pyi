@@ -1,1 +1,6 @@
-from .store import DEFAULT as DEFAULT, card as card, chosen as chosen, from_preset as from_preset, names as names, path as path
+from .store import DEFAULT as DEFAULT
+from .store import card as card
+from .store import chosen as chosen
+from .store import from_preset as from_preset
+from .store import names as names
+from .store import path as path

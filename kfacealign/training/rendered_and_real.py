@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from kfacealign import data
+from kfacealign.data.catalogue import RENDERED, SYNTHETIC, load_dataset
 from kfacealign.data.clips import Clips
 from kfacealign.data.faces import joined
 from kfacealign.files import replacing
 from kfacealign.machine import processor
-from kfacealign.data.catalogue import RENDERED, SYNTHETIC, load_dataset
 
 FACTS = "facts.json"  # what only the training knows, beside its model, for `kfacealign presets make`
 # Folder's name -> what is in it, and its licence; of other folders the user knows.
@@ -79,7 +79,7 @@ def joined_clips(parts):
     offsets = np.cumsum([0, *(len(part.frames) for part in parts)])
     return Clips(
         joined([part.frames for part in parts]),
-        indices=[indices + offset for part, offset in zip(parts, offsets) for indices in part.indices],
+        indices=[indices + offset for part, offset in zip(parts, offsets, strict=False) for indices in part.indices],
         names=[name for part in parts for name in part.names],
         numbers=[numbers for part in parts for numbers in part.numbers],
     )

@@ -126,9 +126,9 @@ def count_finished(faces, views, rounds):
             f"{Path(rounds[0].out).parent} holds rounds of self-training: add --resume to go on with them, "
             "or name another directory with --out"
         )
-    done = [state is not None and is_finished(state, faces, views, own) for state, own in zip(begun, rounds)]
+    done = [state is not None and is_finished(state, faces, views, own) for state, own in zip(begun, rounds, strict=True)]
     count = done.index(False) if False in done else len(done)
-    for own, state in zip(rounds[count + 1 :], begun[count + 1 :]):
+    for own, state in zip(rounds[count + 1 :], begun[count + 1 :], strict=True):
         if state is not None:
             raise ValueError(
                 f"{own.out} was trained on pseudo-labels of earlier rounds, but {rounds[count].out} is not finished: "

@@ -92,5 +92,5 @@ def test_another_variants_file(imported):
 
 
 def test_another_architectures_file(imported):
-    with pytest.raises(ValueError, match="^WFLW.pth is a checkpoint of hih, not of fan: import it as model hih$"):
+    with pytest.raises(ValueError, match=r"^WFLW.pth is a checkpoint of hih, not of fan: import it as model hih$"):
         checkpoints.convert("fan", "2dfan", imported[1], "WFLW.pth")

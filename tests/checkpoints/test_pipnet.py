@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch_twins as twins
 
-from kfacealign.codecs.pixel_in_pixel import nearest_neighbors
 from kfacealign import checkpoints
 from kfacealign.checkpoints import pipnet
+from kfacealign.codecs.pixel_in_pixel import nearest_neighbors
 from kfacealign.models import backbones
 from kfacealign.models import pipnet as models
 
@@ -52,7 +52,7 @@ def test_outputs_and_landmarks_are_the_releases(variant, size, stride):
     images, state, expected = twin(variant, size, stride)
     model, unused = checkpoints.convert("pipnet", variant, state, "x.pth", stride=stride, input_size=size, **OPTIONS)
     assert {name.rpartition(".")[2] for name in unused} == {"num_batches_tracked"}
-    for ours, theirs in zip(outputs_of(model, images), expected):
+    for ours, theirs in zip(outputs_of(model, images), expected, strict=True):
         assert theirs.std() > 0.05
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
     landmarks, scores = model.decode(model(images.astype("float32"), training=False))
@@ -108,7 +108,7 @@ def test_a_refused_file_leaves_the_model_as_it_was(small):
     before = [keras.ops.convert_to_numpy(weight) for weight in model.network.weights]
     with pytest.raises(ValueError, match="1 tensor missing"):
         checkpoints.fill(pipnet.targets(model), {name: value for name, value in small[1].items() if name != "y_layer.bias"}, "x")
-    for weight, value in zip(model.network.weights, before):
+    for weight, value in zip(model.network.weights, before, strict=True):
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(weight), value)
 
 

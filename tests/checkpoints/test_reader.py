@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import torch_twins as twins
 
-from kfacealign import deploy
+from kfacealign import checkpoints, deploy
 from kfacealign.cli.main import main
-from kfacealign import checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +87,7 @@ def test_the_older_file_format_is_read(torch, tmp_path):
 def test_a_pickle_bomb_is_refused(torch, tmp_path, zipped):
     victim = tmp_path / "made"
     torch.save({"a": torch.ones(1), "b": Bomb(victim)}, tmp_path / "x.pth", _use_new_zipfile_serialization=zipped)
-    with pytest.raises(ValueError, match="x.pth is refused: besides tensors it holds [a-z]+.mkdir, which would .*run"):
+    with pytest.raises(ValueError, match=r"x.pth is refused: besides tensors it holds [a-z]+.mkdir, which would .*run"):
         checkpoints.read(tmp_path / "x.pth")
     assert not victim.exists()
 
@@ -96,7 +95,7 @@ def test_a_pickle_bomb_is_refused(torch, tmp_path, zipped):
 def test_a_numpy_array_is_refused(torch, tmp_path):
     """Of NumPy's, numbers alone are let through."""
     torch.save({"a": torch.ones(1), "b": np.array(["text"])}, tmp_path / "x.pth")
-    with pytest.raises(ValueError, match="x.pth is refused: .*numpy"):
+    with pytest.raises(ValueError, match=r"x.pth is refused: .*numpy"):
         checkpoints.read(tmp_path / "x.pth")
 
 

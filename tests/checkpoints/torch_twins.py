@@ -282,7 +282,7 @@ def fan_landmarks(maps):
     cells = maxima(maps)
     found = cells + 0.5
     inside = ((cells > 0) & (cells < size - 1)).all(axis=-1)
-    for sample, point in zip(*np.nonzero(inside)):
+    for sample, point in zip(*np.nonzero(inside), strict=True):
         column, row = cells[sample, point]
         values = maps[sample, point]
         slope = values[row, column + 1] - values[row, column - 1], values[row + 1, column] - values[row - 1, column]

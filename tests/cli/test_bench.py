@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from kfacealign import deploy, models
+from kfacealign.cli import bench as command
 from kfacealign.cli.main import main
 from kfacealign.codecs import Heatmap
-from kfacealign.cli import bench as command
-from kfacealign.deploy.measure import benchmark
 from kfacealign.deploy.exporting import conversion
+from kfacealign.deploy.measure import benchmark
 
 pytestmark = pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="exports are made under TensorFlow")
 

@@ -9,11 +9,10 @@ import pytest
 
 from kfacealign.cli import arguments
 from kfacealign.cli.main import main
-from kfacealign.data import catalogue, packed, write_pts, write_wflw
-from kfacealign.data import pts
+from kfacealign.data import catalogue, packed, pts, write_pts, write_wflw
+from kfacealign.data.catalogue import DATASETS, UNLABELLED, load_dataset, load_unlabelled
 from kfacealign.data.readers.pts import write_points
 from kfacealign.schemes import SCHEMES
-from kfacealign.data.catalogue import DATASETS, UNLABELLED, load_dataset, load_unlabelled
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +34,7 @@ def test_the_parsers_know_the_table(capsys):
             main([*command, "--help"])
         shown = "".join(capsys.readouterr().out.split())
         assert all(name.replace("-", "") in shown.replace("-", "") for name in names)
-    assert arguments.SCHEMES == tuple(SCHEMES)
+    assert tuple(SCHEMES) == arguments.SCHEMES
     assert set(UNLABELLED) - set(catalogue.CATALOGUE) == {"folder", "synthetic"}
     assert {entry.scheme for entry in catalogue.ENTRIES} - {"", "any"} <= set(SCHEMES)
     with pytest.raises(ValueError, match="no dataset 'x'; there are 300w"):
@@ -78,7 +77,7 @@ def test_parts_without_faces_are_told(tmp_path):
         (tmp_path / folder / "a.png").touch()
         write_points(tmp_path / folder / "a.pts", np.random.default_rng(len(folder)).uniform(10, 90, (68, 2)))
     assert len(load_dataset("300w-private", tmp_path, needed=("test",)).test) == 2
-    with pytest.raises(ValueError, match="--dataset 300w-private: .* has no training faces"):
+    with pytest.raises(ValueError, match=r"--dataset 300w-private: .* has no training faces"):
         load_dataset("300w-private", tmp_path)
 
 

@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from kfacealign.cli.main import main
 from kfacealign.cli import models as command
+from kfacealign.cli.main import main
 from kfacealign.models import backbones, coordnet, lotr, mapnet, pipnet
 
 # Trainable parameters by hand: the backbone's, then K(3 + 2 * 10) 1x1 convolutions with a bias.
@@ -88,7 +88,7 @@ def test_sizes_of_lotr_are_the_papers_to_the_last_digit(lotr_sizes, capsys, monk
     for row, (parameters, trainable) in zip(command.LOTR_ROWS, lotr_sizes, strict=True):
         assert to_the_last_digit(parameters / 1e6, row.parameters)
         assert f"{math.floor(100 * trainable * 4 / 2**20) / 100:.2f}" == row.megabytes
-    found = dict(zip((row.network for row in command.LOTR_ROWS), lotr_sizes))
+    found = dict(zip((row.network for row in command.LOTR_ROWS), lotr_sizes, strict=True))
     monkeypatch.setattr(command, "measure_lotr", lambda row: found[row.network])
     assert main(["models", "--model", "lotr"]) == 0
     shown = capsys.readouterr().out

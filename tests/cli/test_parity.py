@@ -41,7 +41,7 @@ def test_errors_against_the_truth():
     """Both are shifted along x, the second three times as far; the box of the truth is the normaliser."""
     truth, weights = POINTS, np.ones((3, 19), "float32")
     weights[2] = 0  # a face that could not be read counts nowhere
-    near, far = POINTS + [0.01, 0], POINTS + [0.03, 0]
+    near, far = [*POINTS, 0.01, 0], [*POINTS, 0.03, 0]
     near[2] += 9
     crops = np.zeros((3, 16, 16, 3), "uint8")
     first, second = parity.compare(Fixed(near, "a"), [Fixed(far, "b")], crops, truth, weights, "box")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from kfacealign import schemes
-from kfacealign.cli.main import main
 from kfacealign.cli import track
+from kfacealign.cli.main import main
 
 SCHEME = schemes.get("ibug68")
 SIDE = 32

@@ -157,7 +157,7 @@ def test_any_decoder_reads_a_trained_codec():
 def test_what_is_not_there_is_refused():
     with pytest.raises(ValueError, match="HeatmapInHeatmap has one way of decoding"):
         decoders.with_decoder(HeatmapInHeatmap(), "dark")
-    with pytest.raises(ValueError, match="decoder is one of argmax, .*, local, not 'mean'"):
+    with pytest.raises(ValueError, match=r"decoder is one of argmax, .*, local, not 'mean'"):
         decoders.decode(np.zeros((1, 4, 4, 1), "float32"), "mean")
     with pytest.raises(ValueError, match="window is 3, 5 or 7 cells, not 4"):
         Heatmap(decoder="local", window=4)

@@ -1,13 +1,13 @@
+import itertools
+
 import cv2
 import keras
 import numpy as np
 import pytest
 
+from kfacealign.data.batches import FaceBatches, apply_views, pipeline
 from kfacealign.data.crops import Crops
 from kfacealign.data.faces import Faces
-from kfacealign.data.batches import FaceBatches
-from kfacealign.data.batches import apply_views
-from kfacealign.data.batches import pipeline
 from kfacealign.data.views import RandomView
 
 SIZE = 32
@@ -45,8 +45,8 @@ def passes(batches, count):
 
 def assert_same(first, second, tolerance=0.0):
     assert [len(epoch) for epoch in first] == [len(epoch) for epoch in second]
-    for one, other in zip(sum(first, []), sum(second, [])):
-        for a, b in zip(one, other):
+    for one, other in zip(itertools.chain(*first), itertools.chain(*second), strict=True):
+        for a, b in zip(one, other, strict=True):
             assert a.dtype == b.dtype and a.shape == b.shape
             np.testing.assert_allclose(a, b, rtol=0, atol=tolerance)
 
@@ -137,7 +137,7 @@ def test_fit_counts_its_epochs(faces, kind):
     plain = passes(FaceBatches(faces, SIZE, 4), 1)
     wanted = [batch[1] for epoch in expected for batch in epoch + plain[0]]
     assert len(model.seen) == len(wanted) == 18
-    for seen, want in zip(model.seen, wanted):
+    for seen, want in zip(model.seen, wanted, strict=True):
         np.testing.assert_array_equal(seen, want)
 
 
@@ -164,7 +164,7 @@ def test_an_unreadable_photograph_costs_one_face(faces, tmp_path):
         (epoch,) = passes(pipeline(crops, SIZE, 4), 1)
     weights = np.concatenate([batch[2] for batch in epoch])
     assert np.flatnonzero(~weights.any(1)).tolist() == [6] and len(crops.failures) == 1
-    with pytest.raises(Exception, match="bad.jpg"):
+    with pytest.raises(Exception, match=r"bad.jpg"):
         passes(pipeline(crops.faces, SIZE, 4, strict=True), 1)
 
 

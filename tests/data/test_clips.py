@@ -107,10 +107,10 @@ def test_both_kinds_and_all_epochs_are_the_same(clips):
     arguments = dict(views=view(), seed=5)
     batches, single = clip_pipeline(clips, SIZE, 4, **arguments), ClipBatches(clips, SIZE, 4, **arguments)
     run = [one_pass(batches), one_pass(batches)]
-    for epoch, other in zip(run, [one_pass(single), one_pass(single)]):
+    for epoch, other in zip(run, [one_pass(single), one_pass(single)], strict=True):
         assert [len(batch[0]) for batch in epoch] == [4, 1]
-        for one, another in zip(epoch, other):
-            for a, b in zip(one, another):
+        for one, another in zip(epoch, other, strict=True):
+            for a, b in zip(one, another, strict=True):
                 np.testing.assert_allclose(a, b, atol=0.02)
     assert np.abs(run[0][0][1] - run[1][0][1]).max() > 0.01
     resumed = one_pass(ClipBatches(clips, SIZE, 4, epoch=1, **arguments))

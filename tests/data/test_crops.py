@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from kfacealign import geometry
-from kfacealign.data.crops import GREY
-from kfacealign.data.crops import Crops
-from kfacealign.data.crops import read_image
+from kfacealign.data.crops import GREY, Crops, read_image
 from kfacealign.data.faces import Faces
 
 

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from kfacealign.data.faces import Dataset
-from kfacealign.data.faces import Faces
+from kfacealign.data.faces import Dataset, Faces
 
 
 def faces(count=5, **changes):
@@ -78,7 +77,7 @@ def test_wrong_shapes():
         faces(names=["a"])
     with pytest.raises(ValueError, match="'blur'"):
         faces(attributes={"blur": [True]})
-    with pytest.raises(ValueError, match="list.txt:1: landmark weights"):
+    with pytest.raises(ValueError, match=r"list.txt:1: landmark weights"):
         faces(weights=np.full((5, 68), -1.0))
 
 

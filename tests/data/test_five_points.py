@@ -5,13 +5,11 @@ import cv2
 import numpy as np
 import pytest
 
-from kfacealign import evaluation, photo
-from kfacealign import geometry
-from kfacealign import schemes
+from kfacealign import evaluation, geometry, photo, schemes
 from kfacealign.data import five_points
-from kfacealign.data.readers.csv_lists import read_list
 from kfacealign.data.crops import Crops, read_image
 from kfacealign.data.faces import Faces
+from kfacealign.data.readers.csv_lists import read_list
 
 SCHEMES = ("wflw98", "ibug68", "cofw29", "aflw19", "jd106")
 COLORS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255))  # of the five points in a drawn face
@@ -38,7 +36,7 @@ def drawn(root, degrees, name="face.png"):
     """A 300 px photograph of five coloured discs on grey, the mean face turned; its one-face `Faces`."""
     landmarks, _ = turned(schemes.get("ibug68").mean_shape - 0.5, degrees, 120, (150, 140))
     image = np.full((300, 300, 3), 128, "uint8")
-    for (x, y), color in zip(five_points.five_points(landmarks, "ibug68"), COLORS):
+    for (x, y), color in zip(five_points.five_points(landmarks, "ibug68"), COLORS, strict=True):
         cv2.circle(image, (round(x - 0.5), round(y - 0.5)), 5, color, -1)
     assert cv2.imwrite(str(root / name), image[..., ::-1])
     return Faces("ibug68", [root / name], landmarks[None])
@@ -91,7 +89,7 @@ def test_similarity_is_the_least_squares_one_and_never_reflects():
     points, templates = generator.normal(size=(2, 200, 5, 2)) * [[[[9.0]]], [[[1.0]]]]
     points[0] = templates[0] * [-1, 1]  # a mirror image, which only a reflection would fit
     found = five_points.similarity(points, templates)
-    np.testing.assert_allclose(found, [umeyama(*pair) for pair in zip(points, templates)], atol=1e-9)
+    np.testing.assert_allclose(found, [umeyama(*pair) for pair in zip(points, templates, strict=True)], atol=1e-9)
     assert (np.linalg.det(found[..., :2]) > 0).all()
     assert found.shape == (200, 2, 3) and found.dtype == np.float64
     np.testing.assert_allclose(five_points.similarity(points[7], templates[7]), found[7])
@@ -109,7 +107,7 @@ def test_points_without_a_similarity_are_named():
 
 
 def test_schemes_without_five_points():
-    with pytest.raises(ValueError, match="menpo39 has no five points.*profile"):
+    with pytest.raises(ValueError, match=r"menpo39 has no five points.*profile"):
         five_points.five_points(np.zeros((1, 39, 2)), "menpo39")
     landmarks = np.random.default_rng(0).uniform(0, 90, (1, 39, 2))
     with pytest.raises(ValueError, match="menpo39 has no five points"):
@@ -137,7 +135,7 @@ def test_mean_faces_lie_inside_the_crop_however_they_are_turned(name):
 def test_a_drawn_face_becomes_upright(tmp_path, degrees):
     crops = Crops(drawn(tmp_path, degrees), 96, align="five_points")
     image, landmarks, _ = crops[0]
-    for (x, y), color in zip(five_points.TEMPLATE * 96, COLORS):
+    for (x, y), color in zip(five_points.TEMPLATE * 96, COLORS, strict=True):
         np.testing.assert_allclose(image[int(y), int(x)].astype(int), color, atol=2)
     assert landmarks[30, 1] > landmarks[36, 1]  # the nose is below the eye
     assert crops.sides[0] == pytest.approx(96 / np.linalg.norm(crops.matrix(0)[:, 0]))
@@ -181,7 +179,7 @@ def test_faces_are_read_again_upright(tmp_path):
     model, lost = Model(), np.full((68, 2), 40.0)
     found, scores = photo.align_upright(model, image, np.stack([landmarks, lost]), np.ones((2, 68)), flip=True)
     assert model.images.shape == (1, 96, 96, 3) and model.flip
-    for (x, y), color in zip(five_points.TEMPLATE * 96, COLORS):
+    for (x, y), color in zip(five_points.TEMPLATE * 96, COLORS, strict=True):
         np.testing.assert_allclose(model.images[0, int(y), int(x)].astype(int), color, atol=2)
     # 0.01 of the crop to the right and below, turned back with the face.
     side = Crops(face, 96, align="five_points").sides[0]

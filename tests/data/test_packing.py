@@ -2,8 +2,7 @@ import h5py
 import numpy as np
 import pytest
 
-from kfacealign.data import Crops, Faces, ignore_labels, pack, packed, write_wflw
-from kfacealign.data import wflw
+from kfacealign.data import Crops, Faces, ignore_labels, pack, packed, wflw, write_wflw
 from kfacealign.data import images as references
 
 
@@ -81,13 +80,13 @@ def test_unreadable_photographs_are_left_out(dataset, tmp_path):
     assert packed(tmp_path / "a.h5").train.names == ["a", "c", "d", "e"]
     np.testing.assert_array_equal(packed(tmp_path / "a.h5").train.pixels[1], Crops(faces, 16, cache=None).batch([2])[0][0])
     before = (tmp_path / "a.h5").read_bytes()
-    with pytest.raises(ValueError, match="missing.jpg: cannot be read"):
+    with pytest.raises(ValueError, match=r"missing.jpg: cannot be read"):
         pack(faces, tmp_path / "a.h5", size=16, strict=True, progress=False)
     assert (tmp_path / "a.h5").read_bytes() == before and len(list(tmp_path.iterdir())) == 1
 
 
 def test_errors(dataset, tmp_path):
-    with pytest.raises(ValueError, match="a file NAME.h5"):
+    with pytest.raises(ValueError, match=r"a file NAME.h5"):
         pack(dataset, tmp_path / "a.npz")
     with pytest.raises(ValueError, match="no face to pack"):
         pack(Faces("wflw98", [], []), tmp_path / "a.h5")

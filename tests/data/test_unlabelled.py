@@ -51,7 +51,7 @@ def test_given_boxes(folder):
     np.testing.assert_array_equal(faces.boxes, [[0, 0, 64, 32], [8, 10, 40, 42]])
     low, high = faces.landmarks.min(1), faces.landmarks.max(1)
     np.testing.assert_allclose(np.concatenate([low, high], 1), faces.boxes, atol=1e-4)
-    with pytest.raises(ValueError, match="z.png: its box is"):
+    with pytest.raises(ValueError, match=r"z.png: its box is"):
         kfa.data.image_folder(folder, "ibug68", boxes={"z.png": [1, 2, 3]})
 
 
@@ -107,7 +107,7 @@ def test_mixed_flags_boxes_and_crops():
 
 def test_what_cannot_be_mixed():
     for one, other in ((labelled()[[]], labelled()), (labelled(), labelled()[[]])):
-        with pytest.raises(ValueError, match="there are no (un)?labelled faces"):
+        with pytest.raises(ValueError, match=r"there are no (un)?labelled faces"):
             kfa.data.mixed(one, other)
     with pytest.raises(ValueError, match="ibug68, the unlabelled ones wflw98"):
         kfa.data.mixed(labelled(), labelled("wflw98"))

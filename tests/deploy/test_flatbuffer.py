@@ -55,7 +55,7 @@ def test_inputs_that_nothing_reads_are_known():
 def test_parts_that_do_not_fit_are_told():
     with pytest.raises(ValueError, match=r"no output is named c; there are \['a', 'b'\]"):
         flatbuffer.join(head(), tail(name="c"))
-    with pytest.raises(ValueError, match="a is .* on one side and .* on the other"):
+    with pytest.raises(ValueError, match=r"a is .* on one side and .* on the other"):
         flatbuffer.join(head(), tail(shape=(2, 1, 1)))
 
 

@@ -81,7 +81,7 @@ def test_galleries_have_the_worst_and_the_best_of_every_subset(run, text):
     counts = {name: sum(name in group for group in shown) for name in ("full", "first", 'odd "<&>')}
     assert counts == {"full": 24, "first": 10, 'odd "<&>': 24}
     captions = re.findall(r"<figcaption><b>([0-9.]+) %</b>", text)
-    worst = [float(value) for value, group in zip(captions, shown) if "full" in group][:12]
+    worst = [float(value) for value, group in zip(captions, shown, strict=True) if "full" in group][:12]
     errors = np.sort(run[0].counted_errors())[::-1]
     np.testing.assert_allclose(worst, errors[:12], atol=0.006)
 

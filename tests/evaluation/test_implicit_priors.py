@@ -3,11 +3,7 @@ import numpy as np
 import pytest
 
 from kfacealign import schemes
-from kfacealign.evaluation.implicit_priors import blackened
-from kfacealign.evaluation.implicit_priors import draw_implicit_prior
-from kfacealign.evaluation.implicit_priors import faceless
-from kfacealign.evaluation.implicit_priors import implicit_prior
-from kfacealign.evaluation.implicit_priors import similarity_aligned
+from kfacealign.evaluation.implicit_priors import blackened, draw_implicit_prior, faceless, implicit_prior, similarity_aligned
 
 ENLARGE = 1.25
 
@@ -69,10 +65,10 @@ def test_distances_by_hand():
     """A shift by a tenth of the eyes' distance is 10 % before and 0 after alignment."""
     mean = mean_shape()
     shift = 0.1 * np.linalg.norm(mean[6] - mean[11])
-    result = implicit_prior(Fixed(mean + [0, shift]), count=2)
+    result = implicit_prior(Fixed([*mean, 0, shift]), count=2)
     np.testing.assert_allclose(result.distance_to_mean_shape, 10, rtol=1e-4)
     np.testing.assert_allclose(result.distance_after_alignment, 0, atol=1e-3)
-    result = implicit_prior(Fixed(np.stack([mean, mean + [shift, 0]])), count=2)
+    result = implicit_prior(Fixed(np.stack([mean, [*mean, shift, 0]])), count=2)
     np.testing.assert_allclose(result.distance_to_mean_shape, [0, 10], atol=1e-3)
     assert result.spread == pytest.approx(5, rel=1e-3)
 
@@ -89,7 +85,7 @@ def test_the_mean_shape_has_the_size_of_the_models_crops():
 def test_a_scheme_without_eyes_has_its_default_normaliser():
     mean = mean_shape("menpo39")
     box = np.sqrt(np.prod(np.ptp(mean, axis=0)))
-    result = implicit_prior(Fixed(mean + [0.03 * box, 0.04 * box], "menpo39"), count=1)
+    result = implicit_prior(Fixed([*mean, 0.03 * box, 0.04 * box], "menpo39"), count=1)
     np.testing.assert_allclose(result.distance_to_mean_shape, 5, rtol=1e-4)
 
 

@@ -30,7 +30,7 @@ def csv_of(path, points, names=None, occlusion=None):
 def cofw_of(path, points, indices, occlusion):
     """Four lines a face, 1-based."""
     text = ""
-    for index, shape, hidden in zip(indices, points + 0.5, occlusion):
+    for index, shape, hidden in zip(indices, points + 0.5, occlusion, strict=True):
         text += f"{index}\n{' '.join(map(str, shape[:, 0]))}\n{' '.join(map(str, shape[:, 1]))}\n{' '.join(map(str, hidden))}\n"
     path.write_text(text)
     return path
@@ -45,7 +45,7 @@ def test_every_format_gives_the_same_landmarks(tmp_path):
     csv_of(tmp_path / "p.csv", points, names, hidden)
     cofw_of(tmp_path / "p.txt", points, [1, 2, 3], hidden)
     (tmp_path / "pts" / "deep").mkdir(parents=True)
-    for name, shape in zip(("a", "b", "deep/c"), points):
+    for name, shape in zip(("a", "b", "deep/c"), points, strict=True):
         write_points(tmp_path / "pts" / f"{name}.pts", shape)
     (tmp_path / "mat").mkdir()
     for index, shape in enumerate(points, start=9):  # 9, 10, 11
@@ -77,7 +77,7 @@ def test_origin_of_the_first_pixel(tmp_path):
 def test_columns_of_a_csv_may_be_in_any_order(tmp_path):
     points = shapes(1)
     columns = HEADER.split(",")[::-1]
-    values = dict(zip(HEADER.split(",")[1:], points[0].ravel()), name="face")
+    values = dict(zip(HEADER.split(",")[1:], points[0].ravel(), strict=True), name="face")
     (tmp_path / "p.csv").write_text(",".join(columns) + "\n" + ",".join(str(values[name]) for name in columns) + "\n\n")
     made = landmark_files.read(tmp_path / "p.csv", "aflw19")
     np.testing.assert_allclose(made.landmarks, points)
@@ -139,7 +139,7 @@ def test_bad_csv(tmp_path, line, field, text, message):
 def test_incomplete_occlusion_columns(tmp_path):
     path = csv_of(tmp_path / "p.csv", shapes(), ["a", "b", "c"], np.zeros((3, 19)))
     path.write_text(path.read_text().replace("occlusion7", "hidden7"))
-    with pytest.raises(ValueError, match="p.csv:1: column occlusion7 is missing"):
+    with pytest.raises(ValueError, match=r"p.csv:1: column occlusion7 is missing"):
         landmark_files.read(path, "aflw19")
 
 
@@ -179,15 +179,15 @@ def test_bad_cofw_text(tmp_path):
 
 
 def test_bad_folders(tmp_path):
-    with pytest.raises(FileNotFoundError, match="nothing.csv is missing"):
+    with pytest.raises(FileNotFoundError, match=r"nothing.csv is missing"):
         landmark_files.read(tmp_path / "nothing.csv", "aflw19")
-    with pytest.raises(FileNotFoundError, match="holds neither .pts nor _points.mat files"):
+    with pytest.raises(FileNotFoundError, match=r"holds neither .pts nor _points.mat files"):
         landmark_files.read(tmp_path, "aflw19")
     (tmp_path / "p.json").write_text("{}")
-    with pytest.raises(ValueError, match="p.json: landmarks are read from .npz, .csv"):
+    with pytest.raises(ValueError, match=r"p.json: landmarks are read from .npz, .csv"):
         landmark_files.read(tmp_path / "p.json", "aflw19")
     (tmp_path / "p.npz").write_bytes(b"PK\x03\x04 not a zip")
-    with pytest.raises(ValueError, match="p.npz: not an .npz file"):
+    with pytest.raises(ValueError, match=r"p.npz: not an .npz file"):
         landmark_files.read(tmp_path / "p.npz", "aflw19")
     page = tmp_path / "mat" / "1_points.mat"
     page.parent.mkdir()
@@ -227,7 +227,7 @@ def test_pairing(tmp_path):
         landmark_files.match(other, truth)
     unnamed = landmark_files.read(csv_of(tmp_path / "u.csv", points), "aflw19")
     np.testing.assert_array_equal(landmark_files.match(truth, unnamed), [0, 1, 2])
-    with pytest.raises(ValueError, match="u.csv has 3 faces and .*p.csv 4: without names"):
+    with pytest.raises(ValueError, match=r"u.csv has 3 faces and .*p.csv 4: without names"):
         landmark_files.match(unnamed, other)
 
 

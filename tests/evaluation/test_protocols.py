@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import scipy.integrate
 
-from kfacealign.cli.main import main
 from kfacealign import schemes
+from kfacealign.cli.main import main
 from kfacealign.evaluation import protocols
-from kfacealign.metrics.distribution import auc, failure_rate
 from kfacealign.evaluation.reports import report
+from kfacealign.metrics.distribution import auc, failure_rate
 
 
 def measured(scheme, count, noise=0.02, subsets=None, image_size=None, seed=0):

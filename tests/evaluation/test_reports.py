@@ -5,14 +5,9 @@ import numpy as np
 import pytest
 import scipy.integrate
 
-from kfacealign.data import Crops
-from kfacealign.data import Faces
-from kfacealign.metrics.distribution import auc
-from kfacealign.metrics.distribution import ced
-from kfacealign.evaluation.reports import evaluate
-from kfacealign.metrics.distribution import failure_rate
-from kfacealign.evaluation.reports import predict
-from kfacealign.evaluation.reports import report
+from kfacealign.data import Crops, Faces
+from kfacealign.evaluation.reports import evaluate, predict, report
+from kfacealign.metrics.distribution import auc, ced, failure_rate
 
 ERRORS = (2.0, 6.0, 10.0, 20.0)
 

@@ -127,7 +127,7 @@ def test_the_models_folder(exported, tmp_path):
     assert (folder / "m.onnx").read_bytes() == exported[1].read_bytes()
     cascade = json.loads((folder / "face.json").read_text())
     assert len(cascade["stages"]) == 25 and "Redistribution" in cascade["notice"]
-    with pytest.raises(ValueError, match="the page runs .tflite and .onnx files"):
+    with pytest.raises(ValueError, match=r"the page runs .tflite and .onnx files"):
         prepare().prepare([tmp_path / "m.keras"], tmp_path / "models")
     with pytest.raises(ValueError, match="two models have the same name"):
         prepare().prepare([exported[0], exported[0]], tmp_path / "models")

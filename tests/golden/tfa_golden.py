@@ -27,7 +27,7 @@ def problem():
     """Inputs (12, 7), targets (12, 5) and first parameters: kernel (7, 5), bias (5,) of zeros; float32."""
     generator = np.random.default_rng(0)
     arrays = [generator.normal(size=shape).astype("float32") for shape in ((12, 7), (12, 5), (7, 5))]
-    return dict(zip(("inputs", "targets", "kernel"), arrays), bias=np.zeros(5, "float32"))
+    return dict(zip(("inputs", "targets", "kernel"), arrays, strict=True), bias=np.zeros(5, "float32"))
 
 
 def lamb(data, weight_decay):
@@ -42,7 +42,7 @@ def lamb(data, weight_decay):
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean((data["inputs"] @ kernel + bias - data["targets"]) ** 2)
         gradients = tape.gradient(loss, [kernel, bias])
-        optimizer.apply_gradients(zip(gradients, [kernel, bias]))
+        optimizer.apply_gradients(zip(gradients, [kernel, bias], strict=True))
         kernels.append(kernel.numpy())
         biases.append(bias.numpy())
     return np.stack(kernels), np.stack(biases)

@@ -3,11 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from kfacealign.metrics.errors import NME
-from kfacealign.metrics.errors import nme
-from kfacealign.metrics.errors import normalized_errors
-from kfacealign.metrics.errors import normalizer
-from kfacealign.metrics.errors import nrmse
+from kfacealign.metrics.errors import NME, nme, normalized_errors, normalizer, nrmse
 
 
 def toy():
@@ -34,7 +30,7 @@ def random_faces(count, scheme_points=68, seed=0):
 def by_hand(truth, predicted, weights, power=1):
     """NME (or NRMSE, power 2) of ibug68 in inter-ocular percent, face by face and point by point."""
     faces = []
-    for p, q, w in zip(truth.astype(float), predicted.astype(float), weights):
+    for p, q, w in zip(truth.astype(float), predicted.astype(float), weights, strict=True):
         length = np.hypot(*(p[36] - p[45]))
         errors = [100 * np.hypot(*(q[k] - p[k])) / length for k in range(68) if w[k] > 0]
         faces.append(np.mean(np.power(errors, power)) ** (1 / power))

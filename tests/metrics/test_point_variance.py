@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from kfacealign.metrics.errors import point_variance
 from kfacealign.evaluation.reports import report
+from kfacealign.metrics.errors import point_variance
 
 
 def faces(count=1):

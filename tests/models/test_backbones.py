@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import kfacealign
-
 from kfacealign.models.backbones import backbone
 from kfacealign.models.complexity import trainable_parameters
 
@@ -81,7 +80,7 @@ def test_weights_that_cannot_be_fetched(monkeypatch, name, loader, folder):
 
 def test_a_missing_kerashub_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "keras_hub.models", None)
-    with pytest.raises(ValueError, match="resnet50 needs KerasHub .*pip install keras-hub"):
+    with pytest.raises(ValueError, match=r"resnet50 needs KerasHub .*pip install keras-hub"):
         backbone("resnet50", 64)
 
 
@@ -125,9 +124,9 @@ def saved(tmp_path_factory):
     network = backbone("resnet18", 32, width=0.25)
     beginning = keras.Model(network.input, network.get_layer("stack0_block0_add").output)
     outputs = {}
-    for name, network in {"resnet18": network, "beginning": beginning}.items():
+    for name, inner in {"resnet18": network, "beginning": beginning}.items():
         image = keras.Input((32, 32, 3))
-        model = keras.Model(image, network(image))
+        model = keras.Model(image, inner(image))
         model.save(folder / f"{name}.keras")
         outputs[name] = keras.ops.convert_to_numpy(model(images))
     np.savez(folder / "data.npz", images=images, **outputs)
@@ -164,11 +163,11 @@ def test_backbone_of_a_trained_model(trained):
 
 
 def test_backbone_of_another_kind_or_none(trained, tmp_path):
-    with pytest.raises(ValueError, match="coordnet.keras has another backbone than mobilenet_v2"):
+    with pytest.raises(ValueError, match=r"coordnet.keras has another backbone than mobilenet_v2"):
         backbone("mobilenet_v2", 64, weights=trained[0], width=0.5)
     path = tmp_path / "fan.keras"
     kfacealign.models.FAN("cofw29", stacks=1, width=16, input_size=64).save(path)
-    with pytest.raises(ValueError, match="fan.keras is a FAN, which has no classification backbone"):
+    with pytest.raises(ValueError, match=r"fan.keras is a FAN, which has no classification backbone"):
         backbone("mobilenet_v2", 64, weights=str(path))
     with pytest.raises(ValueError, match="a trained model"):
         backbone("mobilenet_v2", 64, weights="weights.pth")

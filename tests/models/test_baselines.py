@@ -58,7 +58,7 @@ def test_training_moves_every_weight(small, batch, name):
     before = [keras.ops.convert_to_numpy(weight) for weight in model.trainable_weights]
     result = model.train_on_batch(images, labels, return_dict=True)
     assert all(np.isfinite(value) for value in result.values())
-    still = [w.path for w, b in zip(model.trainable_weights, before) if (keras.ops.convert_to_numpy(w) == b).all()]
+    still = [w.path for w, b in zip(model.trainable_weights, before, strict=True) if (keras.ops.convert_to_numpy(w) == b).all()]
     assert still == []
 
 
@@ -68,7 +68,7 @@ def test_saves_and_loads(small, batch, tmp_path, name):
     model.save(tmp_path / "m.keras")
     loaded = keras.saving.load_model(tmp_path / "m.keras")
     assert loaded.get_config() == model.get_config()
-    for output, expected in zip(loaded(batch[0]).values(), model(batch[0]).values()):
+    for output, expected in zip(loaded(batch[0]).values(), model(batch[0]).values(), strict=True):
         np.testing.assert_array_equal(output, expected)
 
 

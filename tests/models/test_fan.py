@@ -74,7 +74,7 @@ def test_training_moves_every_weight(small, batch, name):
     result = model.train_on_batch(images, labels, return_dict=True)
     assert all(np.isfinite(value) for value in result.values())
     unused = [w for layer in model.network.layers if type(layer).__name__ == "IdentitySkip" for w in layer.trainable_weights]
-    pairs = zip(model.trainable_weights, before)
+    pairs = zip(model.trainable_weights, before, strict=True)
     still = {w.path for w, b in pairs if (keras.ops.convert_to_numpy(w) == b).all()}
     assert still == {weight.path for weight in unused}
 
@@ -94,7 +94,7 @@ def test_saves_and_loads(small, batch, tmp_path, name):
     model.save(tmp_path / "m.keras")
     loaded = keras.saving.load_model(tmp_path / "m.keras")
     assert loaded.get_config() == model.get_config()
-    for output, expected in zip(loaded(batch[0]).values(), model(batch[0]).values()):
+    for output, expected in zip(loaded(batch[0]).values(), model(batch[0]).values(), strict=True):
         np.testing.assert_array_equal(output, expected)
 
 

@@ -86,7 +86,7 @@ def test_training_moves_every_weight(small, batch, name):
     before = [keras.ops.convert_to_numpy(weight) for weight in model.trainable_weights]
     result = model.train_on_batch(images, labels, return_dict=True)
     assert set(result) == {"loss", "heatmap_loss", "nme"} and all(np.isfinite(value) for value in result.values())
-    pairs = zip(model.trainable_weights, before)
+    pairs = zip(model.trainable_weights, before, strict=True)
     assert [w.path for w, b in pairs if (keras.ops.convert_to_numpy(w) == b).all()] == []
 
 
@@ -111,7 +111,7 @@ def test_saves_and_loads(quick, batch, tmp_path, build):
     model.save(tmp_path / "m.keras")
     loaded = keras.saving.load_model(tmp_path / "m.keras")
     assert loaded.get_config() == model.get_config()
-    for output, expected in zip(loaded(batch[0]).values(), model(batch[0]).values()):
+    for output, expected in zip(loaded(batch[0]).values(), model(batch[0]).values(), strict=True):
         np.testing.assert_array_equal(output, expected)
 
 

@@ -91,7 +91,7 @@ def test_heatmaps_of_clips_are_those_of_streams(trackers, clips):
     states = {name: np.zeros(shape, "float32") for name, shape in tracker.states.items()}
     assert {name: array.shape for name, array in states.items()} == {"state_x": (1, 16, 8), "state_y": (1, 16, 8)}
     for frame in range(3):
-        heatmaps, states = tracker.refined(clips[:1, frame], lambda name, u: u + 0.3 * states[name])
+        heatmaps, states = tracker.refined(clips[:1, frame], lambda name, u, states=states: u + 0.3 * states[name])
         for name, maps in heatmaps.items():
             np.testing.assert_allclose(maps[0], outputs[name][0, frame], rtol=1e-4, atol=1e-5)
 

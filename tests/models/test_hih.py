@@ -50,7 +50,7 @@ def test_every_weight_in_use_gets_a_gradient(batch):
     model.compile(keras.optimizers.SGD(1e8))
     before = [weight.numpy() for weight in model.trainable_weights]
     model.fit(images, labels, batch_size=4, verbose=0)
-    moved = {w.path: bool((w.numpy() != b).any()) for w, b in zip(model.trainable_weights, before)}
+    moved = {w.path: bool((w.numpy() != b).any()) for w, b in zip(model.trainable_weights, before, strict=True)}
     still = [path for path, changed in moved.items() if not changed]
     unused = [w.path for layer in model.network.layers if type(layer).__name__ == "IdentitySkip" for w in layer.trainable_weights]
     assert set(still) == set(unused)

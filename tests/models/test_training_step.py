@@ -6,7 +6,7 @@ import pytest
 
 from kfacealign.codecs import Heatmap
 from kfacealign.data import RandomView
-from kfacealign.models import FaceAligner, HIH, PIPNet
+from kfacealign.models import HIH, FaceAligner, PIPNet
 
 # Measured on TensorFlow; every backend must come to the same.
 LOSS = 0.0408524
@@ -60,7 +60,7 @@ def test_a_step_of_pipnet_with_unlabelled_samples(monkeypatch):
     before = [keras.ops.convert_to_numpy(weight) for weight in model.trainable_weights]
     losses = [model.train_on_batch(images, labels, return_dict=True)["loss"] for _ in range(5)]
     assert losses[-1] < losses[0]
-    moved = [(keras.ops.convert_to_numpy(weight) != old).any() for weight, old in zip(model.trainable_weights, before)]
+    moved = [(keras.ops.convert_to_numpy(weight) != old).any() for weight, old in zip(model.trainable_weights, before, strict=True)]
     assert all(moved) and len(moved) == 12
 
 

@@ -43,7 +43,7 @@ def test_a_run_is_written_and_goes_on(videos, tmp_path, capsys):
     assert [row["phase"] for row in first] == ["warmup"]
     with pytest.raises(ValueError, match="holds a run of 1 epochs: add --resume"):
         run(videos, out, 2, resume=False)
-    with pytest.raises(ValueError, match="learning_rate was 0.001 and is 0.1"):
+    with pytest.raises(ValueError, match=r"learning_rate was 0.001 and is 0.1"):
         run(videos, out, 2, learning_rate=0.1)
 
     model, report = run(videos, out, 2)

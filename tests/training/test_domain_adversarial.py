@@ -69,12 +69,12 @@ def gradients(model, batch, wanted, reversal):
 def test_the_domain_gradient_is_turned_round_on_the_backbone_only(model, batch):
     reversed_, plain = (gradients(model, batch, ("domain_loss",), weight) for weight in (0.5, -1.0))  # -1: as without reversal
     backbone = len(model.network.get_layer("backbone").trainable_variables)
-    for half, whole in zip(reversed_[:backbone], plain[:backbone]):
+    for half, whole in zip(reversed_[:backbone], plain[:backbone], strict=True):
         np.testing.assert_allclose(half, -0.5 * whole, rtol=1e-4, atol=1e-9)
     assert max(np.abs(value).max() for value in plain[:backbone]) > 0
     own = len(model.discriminator.trainable_variables)
     assert own == 4 and model.discriminator.count_params() == 8 * 512 + 512 + 512 + 1 + 1
-    for first, second in zip(reversed_[-own:], plain[-own:]):
+    for first, second in zip(reversed_[-own:], plain[-own:], strict=True):
         np.testing.assert_allclose(first, second, rtol=1e-5)
     assert all(value is None for value in plain[backbone:-own])  # the head
 

@@ -63,7 +63,7 @@ def test_another_network_is_refused(trained, build, message):
     before = model.get_weights()
     with pytest.raises(ValueError, match=f"model.keras cannot begin this training.*{message}"):
         begin_with(model, str(trained[1]))
-    assert all(np.array_equal(ours, was) for ours, was in zip(model.get_weights(), before))
+    assert all(np.array_equal(ours, was) for ours, was in zip(model.get_weights(), before, strict=True))
 
 
 def test_other_neighbours_of_the_same_number_are_another_network(trained):
@@ -75,10 +75,10 @@ def test_other_neighbours_of_the_same_number_are_another_network(trained):
 
 
 def test_what_is_not_there_or_has_no_weights_is_refused(trained, tmp_path):
-    with pytest.raises(FileNotFoundError, match="nowhere.keras"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere.keras"):
         begin_with(pipnet(), str(tmp_path / "nowhere.keras"))
     kfa.deploy.export(trained[0], tmp_path / "model.tflite", format="litert")
-    with pytest.raises(ValueError, match="model.tflite has no weights to go on with"):
+    with pytest.raises(ValueError, match=r"model.tflite has no weights to go on with"):
         begin_with(pipnet(), str(tmp_path / "model.tflite"), kfa.load)
 
 

@@ -106,7 +106,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_history(folder, finished, tmp_p
     assert f"resumed after epoch {len(before)}" in printed
     whole, parts = history(finished[0]), history(tmp_path)
     assert len(parts) == 4
-    for expected, row in zip(whole, parts):
+    for expected, row in zip(whole, parts, strict=True):
         for name in ("loss", "val_loss", "nme", "val_nme"):
             assert float(row[name]) == pytest.approx(float(expected[name]), rel=1e-3)
 
@@ -151,7 +151,10 @@ def test_step_decay():
 
 def test_scales_give_defaults_and_flags_go_before_them():
     values = {"variant": "tiny", "input_size": 256, "epochs": 60, "warmup_epochs": 0, "batch_size": 16, "learning_rate": 5e-6, "drops": (30, 50)}
-    parse = lambda *argv: kfa.training.parse_settings("", values, {"epochs": 5}, variants=("tiny",), argv=argv)  # noqa: E731
+
+    def parse(*argv):
+        return kfa.training.parse_settings("", values, {"epochs": 5}, variants=("tiny",), argv=argv)
+
     assert parse().epochs == 60 and parse().drops == [30, 50] and parse().out == os.path.join("runs", "wflw_tiny")
     assert parse("--scale", "quick").epochs == 5
     assert parse("--scale", "quick", "--epochs", "7").epochs == 7

@@ -117,9 +117,9 @@ def test_every_round_begins_with_the_same_weights_and_has_its_task(trained):
     _, build, _, _ = trained
     assert [model.task for model in build.models] == [3, 1, 3]
     for weights in build.initial[1:]:
-        for first, other in zip(build.initial[0], weights):
+        for first, other in zip(build.initial[0], weights, strict=True):
             np.testing.assert_array_equal(first, other)
-    for first, other in zip(build.initial[0], build.models[0].get_weights()):
+    for first, other in zip(build.initial[0], build.models[0].get_weights(), strict=True):
         assert first.size < 4 or not np.array_equal(first, other)
 
 
@@ -146,7 +146,7 @@ def test_rounds_are_recorded(trained, capsys):
         report = json.loads((out / f"round_{row['round']}" / "report.json").read_text())
         assert row["nme"] == report["subsets"]["full"]["nme"] > 0
     last = keras.saving.load_model(out / "round_2" / "model.keras")
-    for first, other in zip(last.get_weights(), model.get_weights()):
+    for first, other in zip(last.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(first, other)
     assert checkpoint.read_state(out / "round_1")["settings"]["train faces"] == 4 + 3
 
@@ -238,6 +238,9 @@ def test_mistakes_are_found_before_training(faces, unlabelled, tmp_path, monkeyp
         train(faces, unlabelled, tmp_path, build=lambda: kfa.models.PIPNet("cofw29", neighbors=3, input_size=64))
 
     codec = kfa.codecs.PixelInPixel(np.zeros((29, 0)), size=4)
-    build = lambda: kfa.models.FaceAligner(small_backbone("", SIZE), codec, "cofw29")  # noqa: E731
+
+    def build():
+        return kfa.models.FaceAligner(small_backbone("", SIZE), codec, "cofw29")
+
     with pytest.raises(ValueError, match="needs a model with tasks, such as PIPNet; FaceAligner has none"):
         train(dataclasses.replace(faces), unlabelled, tmp_path, build=build)

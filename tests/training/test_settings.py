@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 import kfacealign as kfa
-
 from kfacealign import losses, schemes, training
 from kfacealign.data import catalogue
 from kfacealign.training import parse_settings

@@ -110,7 +110,7 @@ def test_trains_the_models_own_weights(trained):
     model, siamese, history, before, _ = trained
     assert set(history) == {"loss", "heatmap_loss", "siamese_loss", "nme", "val_loss", "val_heatmap_loss", "val_nme"}
     np.testing.assert_allclose(history["loss"][1], history["heatmap_loss"][1] + history["siamese_loss"][1], rtol=1e-5)
-    assert all((ops.convert_to_numpy(w) != b).any() for w, b in zip(model.trainable_weights, before))
+    assert all((ops.convert_to_numpy(w) != b).any() for w, b in zip(model.trainable_weights, before, strict=True))
     assert [w.path for w in siamese.trainable_weights] == [w.path for w in model.trainable_weights]
 
 
@@ -121,7 +121,7 @@ def test_what_is_saved_is_the_plain_model_with_its_optimiser(trained, batch):
     np.testing.assert_array_equal(loaded.align(batch[0])[0], model.align(batch[0])[0])
     again = Siamese(loaded, RandomView.subpixel("aflw19"))
     assert again.compiled and int(again.optimizer.iterations) == 4
-    for one, other in zip(again.optimizer.variables, siamese.optimizer.variables):
+    for one, other in zip(again.optimizer.variables, siamese.optimizer.variables, strict=True):
         np.testing.assert_array_equal(one, other)
     again.fit(*batch, batch_size=6, verbose=0)
     assert int(again.optimizer.iterations) == 5

@@ -16,8 +16,8 @@ import os
 import numpy as np
 
 from kfacealign import schemes
-from kfacealign.data.readers import checks, matlab
 from kfacealign.data.faces import Dataset, Faces
+from kfacealign.data.readers import checks, matlab
 from kfacealign.data.readers.entry import Entry
 
 INFO = "AFLWinfo_release.mat"

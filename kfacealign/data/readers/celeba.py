@@ -14,8 +14,8 @@ import numpy as np
 
 from kfacealign import schemes
 from kfacealign.data.readers import checks
-from kfacealign.data.unlabelled import unlabelled_faces
 from kfacealign.data.readers.entry import Entry
+from kfacealign.data.unlabelled import unlabelled_faces
 
 COUNT = 202_599
 PHOTOGRAPHS = os.path.join("Img", "img_celeba")
@@ -66,7 +66,7 @@ def celeba(root, scheme="ibug68", strict=False):
 def five_points(root):
     """The given five points by name of the photograph: (5, 2) float32, eyes, nose, corners of the mouth, image coordinates."""
     names, values = read_table(os.path.join(os.fspath(root), POINTS), 10)
-    return dict(zip(names, (values - 0.5).astype("float32").reshape(-1, 5, 2)))
+    return dict(zip(names, (values - 0.5).astype("float32").reshape(-1, 5, 2), strict=True))
 
 
 def read_table(path, columns):

@@ -82,7 +82,8 @@ def level_hint(root, paths):
         return ""
     below = _entries(root)
     parent = os.path.dirname(os.path.abspath(root))
-    for folder in (parent, os.path.dirname(parent), *below, *(entry for folder in below for entry in _entries(folder))):
+    deeper = [entry for folder in below for entry in _entries(folder)]
+    for folder in (parent, os.path.dirname(parent), *below, *deeper):
         if all(os.path.exists(os.path.join(folder, path)) for path in paths):
             return f" The directory level is wrong: {folder} holds them, name that one."
     return ""
@@ -133,7 +134,7 @@ def problems(faces, sizes=None):
     if sizes is not None and len(faces):
         outside = np.flatnonzero(outside_images(faces.boxes, sizes))
         where = [f"box {np.round(faces.boxes[i], 1).tolist()} in an image of {sizes[i][0]} x {sizes[i][1]}" for i in outside]
-        which = [f"{faces.origins[i]}: {text}" for i, text in zip(outside, where)]
+        which = [f"{faces.origins[i]}: {text}" for i, text in zip(outside, where, strict=True)]
         if which:
             found.append(f"{len(which):,} boxes lie outside of their image: {shown(which)}")
     return found

@@ -17,8 +17,8 @@ import os
 import numpy as np
 
 from kfacealign import schemes
-from kfacealign.data.readers import checks, matlab
 from kfacealign.data.faces import Dataset, Faces
+from kfacealign.data.readers import checks, matlab
 from kfacealign.data.readers.entry import Entry
 
 POINTS = 29

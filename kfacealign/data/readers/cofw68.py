@@ -15,9 +15,9 @@ import os
 import numpy as np
 
 from kfacealign import schemes
+from kfacealign.data.faces import Dataset, Faces
 from kfacealign.data.readers import checks, matlab
 from kfacealign.data.readers.cofw import corners, file_names
-from kfacealign.data.faces import Dataset, Faces
 from kfacealign.data.readers.entry import Entry
 
 COUNT = 507
@@ -88,7 +88,7 @@ def read_annotations(root, images="COFW_test_color.mat", strict=False):
     if missing:
         which = f"{len(missing)} of the {len(boxes)} annotations are missing: {checks.shown(missing)}"
         raise FileNotFoundError(f"COFW-68: {which}. {SOURCE}")
-    points, occluded = zip(*(_read(path) for path in paths))
+    points, occluded = zip(*(_read(path) for path in paths), strict=True)
     return Faces(
         "ibug68",
         images=[f"{images}#{place}" for place in range(len(paths))],

@@ -18,8 +18,8 @@ import re
 import numpy as np
 
 from kfacealign import schemes
-from kfacealign.data.readers import checks
 from kfacealign.data.faces import Dataset, Faces
+from kfacealign.data.readers import checks
 from kfacealign.data.readers.entry import Entry
 
 BOX = ("scale", "center_w", "center_h")
@@ -145,9 +145,9 @@ def _rows(path, scheme):
 
 def _match(subset, faces):
     """Positions in `faces` of the faces of a subset list, by image and landmarks."""
-    places = {(name, points.tobytes()): place for place, (name, points) in enumerate(zip(faces.names, faces.landmarks))}
+    places = {(name, points.tobytes()): place for place, (name, points) in enumerate(zip(faces.names, faces.landmarks, strict=True))}
     found = []
-    for name, points, origin in zip(subset.names, subset.landmarks, subset.origins):
+    for name, points, origin in zip(subset.names, subset.landmarks, subset.origins, strict=True):
         if (name, points.tobytes()) not in places:
             raise ValueError(f"{origin}: no face of the test list is in {name} with these landmarks")
         found.append(places[name, points.tobytes()])

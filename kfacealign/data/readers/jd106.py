@@ -17,10 +17,10 @@ The convention of the files is in `point_files`; boxes are those of the landmark
 import os
 
 from kfacealign import schemes
-from kfacealign.data.readers import checks
 from kfacealign.data.faces import Dataset, Faces, joined
-from kfacealign.data.readers.point_files import read_folders
+from kfacealign.data.readers import checks
 from kfacealign.data.readers.entry import Entry
+from kfacealign.data.readers.point_files import read_folders
 
 EXPECTED = {"train": 11_393, "val": 2_000, "test": 2_000}
 DEPTH = 3  # folders below root that are looked into

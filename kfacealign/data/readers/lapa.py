@@ -11,10 +11,10 @@ of the landmarks.
 import os
 
 from kfacealign import schemes
-from kfacealign.data.readers import checks
 from kfacealign.data.faces import Dataset
-from kfacealign.data.readers.point_files import read_folders
+from kfacealign.data.readers import checks
 from kfacealign.data.readers.entry import Entry
+from kfacealign.data.readers.point_files import read_folders
 
 EXPECTED = {"train": 18_176, "val": 2_000, "test": 2_000}
 SOURCE = (

@@ -15,10 +15,10 @@ import functools
 import os
 
 from kfacealign import schemes
-from kfacealign.data.readers import checks
 from kfacealign.data.faces import Dataset, Faces, joined
-from kfacealign.data.readers.pts import file_pairs, read_pts
+from kfacealign.data.readers import checks
 from kfacealign.data.readers.entry import Entry
+from kfacealign.data.readers.pts import file_pairs, read_pts
 
 TRACKS = {"semifrontal": "ibug68", "profile": "menpo39"}
 EXPECTED = {"semifrontal": {"train": 5_658, "test": 5_335}, "profile": {"train": 1_906, "test": 1_946}}

@@ -89,7 +89,7 @@ def _part(file, path, pixels, rows):
         boxes=file["boxes"][rows],
         attributes={name: flags[rows] for name, flags in file["attributes"].items()},
         names=file["names"].asstr()[rows],
-        origins=[f"{path}#{place} ({origin})" for place, origin in zip(faces, file["origins"].asstr()[rows])],
+        origins=[f"{path}#{place} ({origin})" for place, origin in zip(faces, file["origins"].asstr()[rows], strict=True)],
         occluded=file["occluded"][rows] if "occluded" in file else None,
         pixels=pixels[rows],
         matrices=file["matrices"][rows],

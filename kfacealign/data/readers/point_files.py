@@ -9,8 +9,8 @@ import os
 import numpy as np
 
 from kfacealign import schemes
-from kfacealign.data.readers import checks
 from kfacealign.data.faces import Faces
+from kfacealign.data.readers import checks
 from kfacealign.files import IMAGE_SUFFIXES
 
 

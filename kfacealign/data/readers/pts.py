@@ -17,10 +17,9 @@ import warnings
 import numpy as np
 
 from kfacealign import schemes
-from kfacealign.data.faces import Dataset
-from kfacealign.data.faces import Faces
-from kfacealign.files import IMAGE_SUFFIXES
+from kfacealign.data.faces import Dataset, Faces
 from kfacealign.data.readers.entry import Entry
+from kfacealign.files import IMAGE_SUFFIXES
 
 NAMED = 5  # unmatched files that a warning names before it only counts
 

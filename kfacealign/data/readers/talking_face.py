@@ -18,7 +18,6 @@ from kfacealign.data.readers.entry import Entry
 from kfacealign.data.readers.pts import read_pts
 from kfacealign.data.readers.video_files import by_stem, check_every, number, pts_files, single_frames, warn_of_others
 
-
 MISFIT = 0.3  # of the size of a face: more than any expression bends it, less than points in another order do
 
 

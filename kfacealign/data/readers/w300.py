@@ -19,10 +19,10 @@ import os
 import numpy as np
 
 from kfacealign import schemes
-from kfacealign.data.readers import checks
 from kfacealign.data.faces import Dataset, Faces, joined
-from kfacealign.data.readers.pts import read_folder
+from kfacealign.data.readers import checks
 from kfacealign.data.readers.entry import Entry
+from kfacealign.data.readers.pts import read_folder
 
 TRAIN = {"afw": 337, "helen/trainset": 2000, "lfpw/trainset": 811}
 COMMON = {"helen/testset": 330, "lfpw/testset": 224}

@@ -14,8 +14,8 @@ import os
 import numpy as np
 
 from kfacealign import schemes
-from kfacealign.data.readers import checks, matlab
 from kfacealign.data.faces import Dataset, Faces, joined
+from kfacealign.data.readers import checks, matlab
 from kfacealign.data.readers.entry import Entry
 
 EXPECTED = {"AFW": 5207, "HELEN": 37676, "IBUG": 1786, "LFPW": 16556}

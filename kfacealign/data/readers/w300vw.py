@@ -21,11 +21,9 @@ from kfacealign.data.readers.entry import Entry
 from kfacealign.data.readers.pts import read_pts
 from kfacealign.data.readers.video_files import check_every, clips_dataset, pts_files, single_frames, subfolders
 
-
 # The videos of 300VW's test set, by the numbers of their folders (300VW_Dataset_2015_12_14); all others are for training.
 TEST_300VW = {
-    "category_1": (114, 124, 125, 126, 150, 158, 401, 402, 505, 506, 507, 508, 509, 510, 511, 514)
-    + (515, 518, 519, 520, 521, 522, 524, 525, 537, 538, 540, 541, 546, 547, 548),
+    "category_1": (114, 124, 125, 126, 150, 158, 401, 402, 505, 506, 507, 508, 509, 510, 511, 514, 515, 518, 519, 520, 521, 522, 524, 525, 537, 538, 540, 541, 546, 547, 548),
     "category_2": (203, 208, 211, 212, 213, 214, 218, 224, 403, 404, 405, 406, 407, 408, 409, 412, 550, 551, 553),
     "category_3": (410, 411, 516, 517, 526, 528, 529, 530, 531, 533, 557, 558, 559, 562),
 }

@@ -18,9 +18,8 @@ import warnings
 import numpy as np
 
 from kfacealign import schemes
+from kfacealign.data.faces import Dataset, Faces
 from kfacealign.data.readers import checks
-from kfacealign.data.faces import Dataset
-from kfacealign.data.faces import Faces
 from kfacealign.data.readers.entry import Entry
 
 IMAGES = "WFLW_images"
@@ -201,7 +200,7 @@ def _match(path, test, by_image):
     rows, names, lines = _read_list(path, COORDINATES)
     landmarks = (rows + 0.5).astype("float32").reshape(-1, COORDINATES // 2, 2)
     positions = set()
-    for points, name, line in zip(landmarks, names, lines):
+    for points, name, line in zip(landmarks, names, lines, strict=True):
         candidates = by_image.get(name, [])
         distances = [np.abs(test.landmarks[face] - points).max() for face in candidates]
         if not candidates or min(distances) > SAME_FACE:

@@ -8,8 +8,8 @@ import dataclasses
 
 from kfacealign import schemes
 from kfacealign.conversions import convert
-from kfacealign.data.readers.wflw import EXPECTED, wflw
 from kfacealign.data.readers.entry import Entry
+from kfacealign.data.readers.wflw import EXPECTED, wflw
 
 LOWERED = 0.2  # of the height of a box
 

@@ -79,7 +79,7 @@ def stroke(image, points, color, width, closed=False):
 
 def mixed(first, second, share):
     """`first` with a `share` of `second`."""
-    return tuple(float(a + (b - a) * share) for a, b in zip(first, second))
+    return tuple(float(a + (b - a) * share) for a, b in zip(first, second, strict=True))
 
 
 class Drawing:
@@ -207,7 +207,7 @@ class Drawing:
 
     def paint(self, quads, colors):
         image = self.image
-        for quad, color in zip(fixed(quads), colors.tolist()):
+        for quad, color in zip(fixed(quads), colors.tolist(), strict=True):
             cv2.fillConvexPoly(image, quad, color, cv2.LINE_8, SHIFT)
 
     # === Features ===
@@ -304,7 +304,7 @@ class Drawing:
         ring = np.stack([0.27 * np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** 0.7, 0.19 * np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** 0.7], -1)
         depth = float(face.surface(np.array(face.eye_x), np.array(0.0))) + 0.12
         for side in (-1, 1):
-            lens = np.column_stack([ring + (side * face.eye_x, 0.02), np.full(len(ring), depth)])
+            lens = np.column_stack([(*ring, side * face.eye_x, 0.02), np.full(len(ring), depth)])
             points, _ = self.view.project(lens)
             if kind == 2:
                 fill(self.image, points, mixed(self.look.glasses_color, (0, 0, 0), 0.7))

@@ -88,7 +88,7 @@ class SyntheticFaces:
         for frame in range(frames):
             time = frame / max(1, frames - 1)
             pose_share, act_share, place_share = 0.5 - 0.5 * np.cos(speed * time + phases)
-            moved = tuple((1 - 0.6 * pose_share) * a + 0.6 * pose_share * b for a, b in zip(pose, final))
+            moved = tuple((1 - 0.6 * pose_share) * a + 0.6 * pose_share * b for a, b in zip(pose, final, strict=True))
             act = blend(start, end, act_share)
             where = {**place, "x": place["x"] + 0.3 * place_share * (target["x"] - place["x"])}
             rendered.append(draw_face(np.random.default_rng(scene), self.size, identity, act, moved, look, where))
@@ -227,7 +227,7 @@ def project_landmarks(face, view, cover, half):
     projected = view.project(points)[0].astype(np.float32)
     seen = visible(face, view, points) & ~covered(cover, projected)
     ends = np.cumsum([len(part) for part in positions])[:-1]
-    return dict(zip(face3d.SCHEMES, np.split(projected, ends))), dict(zip(face3d.SCHEMES, np.split(seen, ends)))
+    return dict(zip(face3d.SCHEMES, np.split(projected, ends), strict=True)), dict(zip(face3d.SCHEMES, np.split(seen, ends), strict=True))
 
 
 def placed(face, view, place, size):

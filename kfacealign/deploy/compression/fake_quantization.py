@@ -7,8 +7,8 @@ range of outputs. Kernels have a scale for each channel, those of depthwise conv
 import numpy as np
 import tensorflow as tf
 
-from kfacealign.deploy.compression.tf_keras_twin import plain, tf_keras, tfmot
 from kfacealign.deploy.compression.tf_keras_layers import LAYERS, scale_and_shift
+from kfacealign.deploy.compression.tf_keras_twin import plain, tf_keras, tfmot
 
 # What LiteRT merges into one operator: layer -> what may follow.
 MERGED = {

@@ -6,8 +6,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kfacealign.deploy.compression.twin_aligner import TwinnedAligner
 from kfacealign.deploy.compression.tf_keras_twin import tf_keras, tfmot
+from kfacealign.deploy.compression.twin_aligner import TwinnedAligner
 
 # The kernels of depthwise convolutions, and of the first convolution, are few weights that matter much.
 PRUNED = ("Conv2D", "Conv2DTranspose", "Dense", "Offsets")
@@ -59,7 +59,7 @@ class PrunedAligner(TwinnedAligner):
             return tfmot.sparsity.keras.prune_low_magnitude(copy, schedule)
 
         model = tf_keras.models.clone_model(twin, clone_function=prune)
-        for layer, original in zip(model.layers, twin.layers):
+        for layer, original in zip(model.layers, twin.layers, strict=True):
             layer.set_weights(original.get_weights())
             if hasattr(layer, "pruning_step"):
                 layer.pruning_step.assign(0)

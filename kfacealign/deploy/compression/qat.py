@@ -6,11 +6,11 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from kfacealign.deploy.exporting import conversion, exporter, graphs, litert
 from kfacealign.deploy import flatbuffer, metadata
 from kfacealign.deploy.compression.fake_quantization import make_room_for_biases, quantized
-from kfacealign.deploy.compression.twin_aligner import TwinnedAligner
 from kfacealign.deploy.compression.tf_keras_twin import plain, tf_keras
+from kfacealign.deploy.compression.twin_aligner import TwinnedAligner
+from kfacealign.deploy.exporting import conversion, exporter, graphs, litert
 from kfacealign.files import replacing
 from kfacealign.quiet import quiet
 

@@ -136,7 +136,7 @@ class Columns:
             branch.trainable = value
 
     def get_weights(self):
-        kernels, biases = zip(*(branch.get_weights() for branch in self.branches))
+        kernels, biases = zip(*(branch.get_weights() for branch in self.branches), strict=True)
         return [self.joined(kernels), self.joined(biases)]
 
     def joined(self, arrays):
@@ -147,7 +147,7 @@ class Columns:
     def set_weights(self, weights):
         places = np.cumsum([branch.filters // self.points for branch in self.branches])[:-1]
         apart = [np.split(array.reshape(*array.shape[:-1], self.points, -1), places, axis=-1) for array in weights]
-        for branch, kernel, bias in zip(self.branches, *apart):
+        for branch, kernel, bias in zip(self.branches, *apart, strict=True):
             branch.set_weights([kernel.reshape(*kernel.shape[:-2], -1), bias.reshape(-1)])
 
 

@@ -53,7 +53,7 @@ def load_libraries():
 
 tf_keras, tfmot = load_libraries()
 
-from kfacealign.deploy.compression import tf_keras_layers  # noqa: E402  needs tf_keras as loaded above
+from kfacealign.deploy.compression import tf_keras_layers  # noqa: E402
 
 # Layers that are the same in both, and the arguments that both take.
 ALIKE = (
@@ -184,7 +184,7 @@ class Builder:
                 layer = tf_keras_layers.Offsets(head.points, sum(widths(head, names)), name=f"{head.name}_{'_'.join(names)}")
                 values = self.add(layer, tf_keras_layers.Columns(head, names))(tensors["gathered"])
                 first = 0
-                for name, width in zip(names, widths(head, names)):
+                for name, width in zip(names, widths(head, names), strict=True):
                     branch = tf_keras_layers.Branch(first, width, squeeze=not name.startswith("neighbor"), name=f"{head.name}_{name}")
                     found[name] = branch(values)
                     first += width

@@ -6,8 +6,8 @@ import types
 import keras
 from keras import ops
 
-from kfacealign.deploy.exporting import graphs
 from kfacealign.deploy.compression.tf_keras_twin import TwinLayer, plain, twin_and_originals
+from kfacealign.deploy.exporting import graphs
 from kfacealign.models.aligner import FaceAligner
 
 

@@ -3,12 +3,11 @@
 from pathlib import Path
 
 from kfacealign.backend import keras
-
 from kfacealign.deploy import flatbuffer, metadata
 from kfacealign.deploy.exporting import litert, onnx
+from kfacealign.deploy.exporting.calibration import calibration_crops
 from kfacealign.deploy.exporting.graphs import inference_model, part_models, write_saved_model
 from kfacealign.files import replacing
-from kfacealign.deploy.exporting.calibration import calibration_crops
 
 PRECISIONS = ("float32", "float16", "int8", "int8_io")
 # Format -> the suffix that stands for it.

@@ -35,7 +35,7 @@ def joined(parts, precision, crops=None, keep=(), keep_float=()):
     """
     feeds = [None] * len(parts) if crops is None else conversion.calibration_feeds(parts, crops)
     read, converted, operators = {*parts[-1][0].output, *keep}, [], []
-    for (model, quantizable), samples in zip(reversed(parts), reversed(feeds)):
+    for (model, quantizable), samples in zip(reversed(parts), reversed(feeds), strict=True):
         # Outputs that no later part reads, such as the heatmaps of earlier stacks, are left out.
         outputs = {name: tensor for name, tensor in model.output.items() if name in read}
         pruned = keras.Model(model.input, outputs, name=model.name)

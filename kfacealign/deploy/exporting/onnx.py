@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 
-from kfacealign.deploy.exporting import graphs
 from kfacealign.deploy import metadata
+from kfacealign.deploy.exporting import graphs
 from kfacealign.quiet import quiet
 
 # Of ONNX's own operators: ONNX Runtime reads it since 1.12, ONNX Runtime Web and mobile builds as well.
@@ -27,7 +27,9 @@ def to_onnx(model, text):
     """
     try:
         import onnx
-        import onnxruntime  # noqa: F401, so that nothing is converted that cannot be checked
+
+        # Nothing is converted that cannot be checked.
+        import onnxruntime  # noqa: F401
         import tf2onnx
     except ImportError:
         raise ImportError(NEEDED) from None
@@ -78,7 +80,7 @@ def try_once(content, model):
     feeds = {name: random.uniform(0, 255, shape).astype("float32") for name, shape in shapes.items()}
     try:
         session = session_of(content)
-        found = dict(zip((output.name for output in session.get_outputs()), session.run(None, feeds)))
+        found = dict(zip((output.name for output in session.get_outputs()), session.run(None, feeds), strict=True))
     except Exception as error:
         raise ValueError(f"{model.name}: ONNX Runtime refuses the converted model: {str(error).splitlines()[0]}") from error
     for name, tensor in model.output.items():

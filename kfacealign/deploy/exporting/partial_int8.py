@@ -14,7 +14,6 @@ from kfacealign.deploy import flatbuffer
 from kfacealign.deploy.exporting import conversion, graphs
 from kfacealign.quiet import quiet
 
-
 # What the operation that holds an operator's weights is called, at the end of its path.
 WEIGHTED = ("convolution", "depthwise", "conv2d_transpose", "MatMul", "Einsum")
 

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-
 from kfacealign.deploy import flatbuffer, metadata
 from kfacealign.files import replacing
 

@@ -4,6 +4,7 @@ Measured in processes of their own: the number of threads of TensorFlow is fixed
 loaded one model has paid for much of what the next one needs.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -15,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kfacealign.deploy.measure import inspection
 from kfacealign.deploy import metadata
+from kfacealign.deploy.measure import inspection
 
 WARM_UP = 5  # reads of each file before those that count
 # After a read, threads of ONNX Runtime and of TensorFlow look for more work for a while, on the core of the next in turn.
@@ -78,7 +79,7 @@ def bench(paths, threads=(1,), runs=100, advance=lambda: None):
     for number in threads:
         taken = measured({"measure": "latency", "paths": paths, "threads": number, "runs": runs}, advance)
         medians = [float(np.median(times)) for times in taken]
-        for path, times, median in zip(paths, taken, medians):
+        for path, times, median in zip(paths, taken, medians, strict=True):
             costs.append(Cost(path, number, median, float(np.percentile(times, 90)), median / medians[0], **facts[path]))
     return costs
 
@@ -211,10 +212,8 @@ def resident(name):
 
 def forget_peak():
     """Begins the peak of this process anew; without it the peak would be that of the imports."""
-    try:
+    with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
 
 
 def say(what, value):

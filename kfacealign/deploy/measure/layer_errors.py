@@ -11,9 +11,9 @@ import numpy as np
 
 from kfacealign.deploy import flatbuffer
 from kfacealign.deploy.exporting import conversion, graphs
-from kfacealign.quiet import quiet
 from kfacealign.deploy.exporting.calibration import calibration_crops
 from kfacealign.deploy.exporting.partial_int8 import debugger
+from kfacealign.quiet import quiet
 
 VERIFY = "CUSTOM:NumericVerify"
 
@@ -44,7 +44,7 @@ def quantization_report(model, calibration, calibration_size=128, compared=16, f
     parts = graphs.part_models(model, flip, "int8")
     chosen = np.unique(np.linspace(0, len(crops) - 1, min(compared, len(crops))).round().astype(int))
     records = []
-    for (part, quantizable), samples in zip(parts, conversion.calibration_feeds(parts, crops)):
+    for (part, quantizable), samples in zip(parts, conversion.calibration_feeds(parts, crops), strict=True):
         if quantizable:
             records += part_report(part, samples, [samples[place] for place in chosen])
     return sorted(records, key=lambda record: -record["relative"])
@@ -129,5 +129,5 @@ def measure(content, pairs, samples):
             found = (interpreter.get_tensor(int(quantized)).astype("float64") - zero) * scale
             channels = (-1, value.shape[-1] if value.ndim else 1)
             moments = np.mean((found - value) ** 2), value.reshape(channels).mean(0), np.mean(value**2)
-            sums[quantized, twin] = [so_far + new / len(samples) for so_far, new in zip(sums[quantized, twin], moments)]
+            sums[quantized, twin] = [so_far + new / len(samples) for so_far, new in zip(sums[quantized, twin], moments, strict=True)]
     return {pair: (error, square - np.mean(np.square(mean))) for pair, (error, mean, square) in sums.items()}

@@ -6,8 +6,6 @@ from kfacealign.deploy.runtime.formats import open_graph
 from kfacealign.deploy.runtime.streaming import StreamingRuntime
 
 
-
-
 def load(path, threads=None):
     """Any saved model by its path, all with `align`, `scheme`, `input_size` and `enlarge`.
 

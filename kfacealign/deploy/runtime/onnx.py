@@ -33,7 +33,7 @@ class OnnxAligner(ExportedAligner):
         self.names = [output.name.removeprefix("next_") for output in self.session.get_outputs()]
 
     def run_tensors(self, tensors):
-        return dict(zip(self.names, self.session.run(None, tensors)))
+        return dict(zip(self.names, self.session.run(None, tensors), strict=True))
 
 
 def session_of(model, threads=None):

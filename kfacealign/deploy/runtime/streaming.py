@@ -3,8 +3,8 @@
 import numpy as np
 
 from kfacealign.deploy.runtime.exported import ExportedAligner
-from kfacealign.streaming import Stream
 from kfacealign.deploy.runtime.formats import open_graph
+from kfacealign.streaming import Stream
 
 
 class StreamingRuntime(ExportedAligner):

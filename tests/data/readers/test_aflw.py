@@ -58,7 +58,7 @@ def test_published_split_of_a_copy_in_the_other_folder(tmp_path):
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_bad_input(tmp_path):
-    with pytest.raises(FileNotFoundError, match="AFLWinfo_release.mat"):
+    with pytest.raises(FileNotFoundError, match=r"AFLWinfo_release.mat"):
         aflw(tmp_path)
     write(tmp_path)
     (tmp_path / "data/flickr" / NAMES[2]).unlink()

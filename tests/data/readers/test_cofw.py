@@ -2,8 +2,7 @@ import h5py
 import numpy as np
 import pytest
 
-from kfacealign.data import Crops
-from kfacealign.data import cofw
+from kfacealign.data import Crops, cofw
 from kfacealign.data import images as references
 
 POINTS = np.random.default_rng(2).uniform(20, 90, (5, 29, 2))
@@ -66,7 +65,7 @@ def test_grey_files(tmp_path):
     write(tmp_path / "COFW_test.mat", "T", [1], grey=[1])
     with pytest.warns(UserWarning, match="published"):
         assert len(cofw(tmp_path, color=False).train) == 1
-    with pytest.raises(FileNotFoundError, match="COFW_train_color.mat"):
+    with pytest.raises(FileNotFoundError, match=r"COFW_train_color.mat"):
         cofw(tmp_path)
 
 
@@ -78,10 +77,10 @@ def test_bad_input(root, tmp_path):
     write(test, "T", [3, 4], points=np.where(np.arange(5)[:, None, None] == 4, 7.0, POINTS))
     with pytest.raises(ValueError, match=r"COFW_test_color\.mat#1: the face has no size"):
         cofw(root)
-    write(test, "T", [3, 4], boxes=BOXES + [500, 0, 0, 0])
+    write(test, "T", [3, 4], boxes=[*BOXES, 500, 0, 0, 0])
     with pytest.warns(UserWarning, match=r"2 boxes lie outside of their image: .*color\.mat#0: box .* image of 130 x 110"):
         cofw(root)
-    with pytest.raises(ValueError, match="boxes lie outside|published number"):
+    with pytest.raises(ValueError, match=r"boxes lie outside|published number"):
         cofw(root, strict=True)
     write(test, "T", [3, 3])
     with pytest.warns(UserWarning, match=r"color\.mat#1 repeats .*color\.mat#0"):

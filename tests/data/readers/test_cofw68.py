@@ -41,7 +41,7 @@ def test_reads_what_was_written(root):
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_bad_input(root):
     (root / "COFW_test_color.mat").rename(root / "elsewhere.mat")
-    with pytest.raises(FileNotFoundError, match="COFW_test_color.mat is missing"):
+    with pytest.raises(FileNotFoundError, match=r"COFW_test_color.mat is missing"):
         cofw68(root)
     assert len(cofw68(root, images=root / "elsewhere.mat").test) == 3
     assert len(read_annotations(root)) == 3

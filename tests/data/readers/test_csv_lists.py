@@ -67,7 +67,7 @@ def test_missing_photographs_and_duplicates(tmp_path):
     "row, message",
     [
         (ROWS[1][:-1], "expected 140 fields, found 139"),
-        (ROWS[1][:-1] + ["x"], "column original_67_y is 'x'"),
+        ([*ROWS[1][:-1], "x"], "column original_67_y is 'x'"),
         (["a.png", "nan", *ROWS[1][2:]], "column scale is 'nan'"),
         (ROWS[1][:4] + ["7"] * 136, "the face has no size"),
         (["a.png", "0", *ROWS[1][2:]], "the face has no size: its box"),
@@ -86,7 +86,7 @@ def test_bad_files(tmp_path):
         read_list(write(path, ROWS, [name for name in HEADER if name != "center_w"]))
     with pytest.raises(ValueError, match=r"list\.csv:1: expected 136 columns of coordinates .*found 135: a column is missing"):
         read_list(write(path, ROWS, HEADER[:-1]))
-    with pytest.raises(ValueError, match="expected 196 columns .*wflw98"):
+    with pytest.raises(ValueError, match=r"expected 196 columns .*wflw98"):
         read_list(write(path, ROWS), "wflw98")
     with pytest.raises(ValueError, match="no face"):
         read_list(write(path, []))

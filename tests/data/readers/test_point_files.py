@@ -45,7 +45,7 @@ def test_lonely_files(tmp_path):
     with pytest.raises(ValueError, match="without their counterpart"):
         lapa(tmp_path, strict=True)
     (tmp_path / "test" / "images" / "a.jpg").unlink()
-    with pytest.raises(ValueError, match="no image in .* has a file of points"):
+    with pytest.raises(ValueError, match=r"no image in .* has a file of points"):
         lapa(tmp_path)
 
 
@@ -64,7 +64,7 @@ def test_jd106_elsewhere(tmp_path):
     with pytest.raises(FileNotFoundError, match="Training_data/AFW/picture"):
         jd106(tmp_path)
     pair(tmp_path / "faces" / "picture", tmp_path / "faces" / "landmark", "a", POINTS[0])
-    with pytest.raises(ValueError, match="no folder on the way .* begins with train, val or test"):
+    with pytest.raises(ValueError, match=r"no folder on the way .* begins with train, val or test"):
         jd106(tmp_path)
 
 

@@ -4,9 +4,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from kfacealign.data.readers.pts import pts
-from kfacealign.data.readers.pts import read_pts
-from kfacealign.data.readers.pts import write_points
+from kfacealign.data.readers.pts import pts, read_pts, write_points
 
 LANDMARKS = np.random.default_rng(0).uniform(5, 200, (68, 2)).astype("float32")
 
@@ -118,9 +116,9 @@ def test_lonely_files_are_listed(tmp_path):
 
 
 def test_nothing_to_read(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no image with a .pts file beside it .0 images, 0 .pts files"):
+    with pytest.raises(FileNotFoundError, match=r"no image with a .pts file beside it .0 images, 0 .pts files"):
         pts(tmp_path)
-    with pytest.raises(FileNotFoundError, match="is no directory. Expected a folder of images.*synthetic"):
+    with pytest.raises(FileNotFoundError, match=r"is no directory. Expected a folder of images.*synthetic"):
         pts(tmp_path / "nowhere")
 
 

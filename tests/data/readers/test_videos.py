@@ -224,7 +224,7 @@ def test_what_is_not_300vw_is_told(tmp_path):
     write_video(tmp_path / "001" / "vid.avi", 2)
     annotate(tmp_path / "001" / "annot", [1])
     (tmp_path / "001" / "annot" / "000002.pts").write_text("version: 1\nn_points: 68\n{\n1 2\n}\n")
-    with pytest.raises(ValueError, match="000002.pts"):
+    with pytest.raises(ValueError, match=r"000002.pts"):
         w300vw(tmp_path)
 
 

@@ -65,7 +65,7 @@ def test_wrong_level(root):
         w300(root.parent)
     with pytest.raises(FileNotFoundError, match=rf"The directory level is wrong: {root} holds them"):
         w300(root / "afw")
-    with pytest.raises(FileNotFoundError, match="is no directory.*Expected below.*ibug.*comes from"):
+    with pytest.raises(FileNotFoundError, match=r"is no directory.*Expected below.*ibug.*comes from"):
         w300(root / "nowhere")
 
 

@@ -4,8 +4,7 @@ import warnings
 import numpy as np
 import pytest
 
-from kfacealign.data.readers.wflw import SUBSETS
-from kfacealign.data.readers.wflw import wflw
+from kfacealign.data.readers.wflw import SUBSETS, wflw
 
 LISTS = "WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_{}.txt"
 SUBSET_LISTS = "WFLW_annotations/list_98pt_test/list_98pt_test_{}.txt"
@@ -35,7 +34,7 @@ class Copy:
 
     def lines(self, part):
         boxes = [np.r_[points.min(0), points.max(0)].astype(int) for points in self.landmarks[part]]
-        rows = zip(self.landmarks[part], boxes, self.flags[part], self.paths[part])
+        rows = zip(self.landmarks[part], boxes, self.flags[part], self.paths[part], strict=True)
         return [f"{numbers(p)} {' '.join(map(str, b))} {' '.join(map(str, f))} {name}" for p, b, f, name in rows]
 
     def write(self, path, lines):
@@ -78,7 +77,7 @@ def test_reads_what_was_written(copy):
 def test_faces_of_one_photograph_are_told_apart(copy):
     copy.flags["test"][6:, :] = [[1, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0]]
     copy.write(LISTS.format("test"), copy.lines("test"))
-    for i, (name, rows) in enumerate(zip(SUBSETS.values(), ([6], [7], [], [], [], []))):
+    for i, (name, rows) in enumerate(zip(SUBSETS.values(), ([6], [7], [], [], [], []), strict=True)):
         copy.write_subset(name, [*np.flatnonzero(copy.flags["test"][:6, i]), *rows])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -110,10 +109,10 @@ def test_subset_face_not_in_the_test_list(copy):
     "change, message",
     [
         (lambda row: row[1:], r"expected 207 fields .*, found 206"),
-        (lambda row: row + ["again.jpg"], r"expected 207 fields .*, found 208"),
-        (lambda row: row[:5] + ["nan"] + row[6:], r"field 6 is 'nan', expected a finite number"),
-        (lambda row: row[:5] + ["1.2.3"] + row[6:], r"field 6 is '1\.2\.3', expected a finite number"),
-        (lambda row: row[:202] + ["2"] + row[203:], r"fields 201 to 206 are flags of 0 or 1"),
+        (lambda row: [*row, "again.jpg"], r"expected 207 fields .*, found 208"),
+        (lambda row: [*row[:5], "nan", *row[6:]], r"field 6 is 'nan', expected a finite number"),
+        (lambda row: [*row[:5], "1.2.3", *row[6:]], r"field 6 is '1\.2\.3', expected a finite number"),
+        (lambda row: [*row[:202], "2", *row[203:]], r"fields 201 to 206 are flags of 0 or 1"),
         (lambda row: row[:198] + row[196:198] + row[200:], r"the face has no size: its box"),
         (lambda row: row[:2] * 98 + row[196:], r"the face has no size"),
     ],
@@ -131,7 +130,7 @@ def test_empty_list(copy):
 
 
 def test_missing_directories_say_what_is_expected(tmp_path):
-    with pytest.raises(FileNotFoundError, match="is no directory.*WFLW_images.*project page.*synthetic"):
+    with pytest.raises(FileNotFoundError, match=r"is no directory.*WFLW_images.*project page.*synthetic"):
         wflw(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match="holds nothing"):
         wflw(tmp_path)
@@ -139,5 +138,5 @@ def test_missing_directories_say_what_is_expected(tmp_path):
     with pytest.raises(FileNotFoundError, match="holds WFLW"):
         wflw(tmp_path)
     (tmp_path / "WFLW_images").mkdir()
-    with pytest.raises(FileNotFoundError, match="list_98pt_rect_attr_train.txt is missing"):
+    with pytest.raises(FileNotFoundError, match=r"list_98pt_rect_attr_train.txt is missing"):
         wflw(tmp_path)

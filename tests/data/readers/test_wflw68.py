@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from kfacealign.conversions import convert
-from kfacealign.data import write_wflw
-from kfacealign.data import wflw, wflw68
+from kfacealign.data import wflw, wflw68, write_wflw
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +21,7 @@ def test_converted_and_lowered(root):
 
 
 def test_errors(root):
-    with pytest.raises(ValueError, match="lowered is 1.5"):
+    with pytest.raises(ValueError, match=r"lowered is 1.5"):
         wflw68(root, lowered=1.5)
     with pytest.raises(ValueError, match="train 2, expected 7,500"):
         wflw68(root, strict=True)

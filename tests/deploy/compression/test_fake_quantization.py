@@ -9,12 +9,12 @@ from tiny_networks import SIZE, crops, eagerly, randomized, tiny_backbone
 
 pytest.importorskip("tf_keras", reason="quantisation-aware training is an extra")
 
-from kfacealign import models  # noqa: E402
-from kfacealign.deploy import flatbuffer  # noqa: E402
-from kfacealign.deploy.compression import qat, fake_quantization  # noqa: E402
-from kfacealign.deploy.compression.fake_quantization import Range, around_zero  # noqa: E402
-from kfacealign.deploy.runtime.litert import interpreter_class  # noqa: E402
-from kfacealign.deploy.compression.tf_keras_twin import plain, tf_keras  # noqa: E402
+from kfacealign import models
+from kfacealign.deploy import flatbuffer
+from kfacealign.deploy.compression import fake_quantization, qat
+from kfacealign.deploy.compression.fake_quantization import Range, around_zero
+from kfacealign.deploy.compression.tf_keras_twin import plain, tf_keras
+from kfacealign.deploy.runtime.litert import interpreter_class
 
 MODELS = {
     "coordnet": functools.partial(models.CoordNet, "aflw19", backbone="mobilenet_v2", input_size=SIZE),

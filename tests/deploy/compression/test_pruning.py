@@ -12,8 +12,8 @@ from tiny_networks import SIZE, crops, eagerly, labels, tiny_pipnet
 
 pytest.importorskip("tf_keras", reason="quantisation-aware training is an extra")
 
-import kfacealign as kfa  # noqa: E402
-from kfacealign.deploy.compression import pruning, tuning  # noqa: E402
+import kfacealign as kfa
+from kfacealign.deploy.compression import pruning, tuning
 
 KEPT = {"first": (3, 3, 3, 16), "depthwise": (3, 3, 16, 1)}
 
@@ -57,7 +57,7 @@ def test_the_sparsity_is_reached_in_every_kernel_but_the_kept_ones(pruned):
 
 
 def test_an_unpruned_twin_gives_its_weights_back(pruned):
-    for before, after in zip(pruned.source.network.get_weights(), pruned.untouched.network.get_weights()):
+    for before, after in zip(pruned.source.network.get_weights(), pruned.untouched.network.get_weights(), strict=True):
         np.testing.assert_array_equal(after, before)
 
 
@@ -154,5 +154,5 @@ def test_faces_of_another_scheme_are_refused(pruned, tmp_path, monkeypatch):
     tiny_pipnet(monkeypatch)
     pruned.source.save(tmp_path / "source.keras")
     other = argparse.Namespace(scheme=kfa.schemes.get("ibug68"), name="pts")
-    with pytest.raises(ValueError, match="source.keras predicts aflw19, the faces of pts have ibug68"):
+    with pytest.raises(ValueError, match=r"source.keras predicts aflw19, the faces of pts have ibug68"):
         tuning.tune(settings_of(tmp_path), other, None)

@@ -10,10 +10,10 @@ from tiny_networks import crops, eagerly, labels, tiny_pipnet
 
 pytest.importorskip("tf_keras", reason="quantisation-aware training is an extra")
 
-from kfacealign import deploy  # noqa: E402
-from kfacealign.deploy import flatbuffer  # noqa: E402
-from kfacealign.deploy.compression.qat import QuantizedAligner  # noqa: E402
-from kfacealign.deploy.compression.tf_keras_twin import plain, tf_keras  # noqa: E402
+from kfacealign import deploy
+from kfacealign.deploy import flatbuffer
+from kfacealign.deploy.compression.qat import QuantizedAligner
+from kfacealign.deploy.compression.tf_keras_twin import plain, tf_keras
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_batch_normalisations_keep_their_statistics(trained):
 
 
 def test_the_source_stays_and_its_weights_come_back(trained):
-    for before, after in zip(trained.source.network.get_weights(), trained.untrained.network.get_weights()):
+    for before, after in zip(trained.source.network.get_weights(), trained.untrained.network.get_weights(), strict=True):
         np.testing.assert_array_equal(after, before)
     assert len(trained.untrained.trainable_variables) == len(trained.source.trainable_variables)
     # Rounding aside, the model of the trained weights is the one that was trained.
@@ -126,7 +126,7 @@ def test_a_saved_twin_goes_on_where_it_was(trained, monkeypatch):
     assert loaded.optimizer.iterations == 12
     with eagerly():
         again = loaded.align(crops(8, 2), verbose=0)
-    for found, wanted in zip(again, trained.rounded):
+    for found, wanted in zip(again, trained.rounded, strict=True):
         np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
@@ -172,5 +172,5 @@ def test_the_file_says_how_it_was_made(trained):
 
 
 def test_only_tflite_files_are_written(trained, tmp_path):
-    with pytest.raises(ValueError, match="is a folder; a .tflite model is a file"):
+    with pytest.raises(ValueError, match=r"is a folder; a .tflite model is a file"):
         trained.model.export(tmp_path)

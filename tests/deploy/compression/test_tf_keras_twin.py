@@ -10,10 +10,10 @@ from tiny_networks import SIZE, crops, randomized, tiny_pipnet
 
 pytest.importorskip("tf_keras", reason="quantisation-aware training is an extra")
 
-from kfacealign.deploy.exporting import graphs  # noqa: E402
-from kfacealign.deploy.compression.tf_keras_layers import Columns  # noqa: E402
-from kfacealign.deploy.compression.tf_keras_twin import tf_keras, twin  # noqa: E402
-from kfacealign.models.backbones import backbone  # noqa: E402
+from kfacealign.deploy.compression.tf_keras_layers import Columns
+from kfacealign.deploy.compression.tf_keras_twin import tf_keras, twin
+from kfacealign.deploy.exporting import graphs
+from kfacealign.models.backbones import backbone
 
 
 def assert_equal(found, wanted):
@@ -68,7 +68,7 @@ def test_the_offsets_kernels_go_there_and_back(monkeypatch):
     np.testing.assert_array_equal(kernel[..., 24:27], head.neighbor_x.kernel[..., 12:15])
     np.testing.assert_array_equal(kernel[..., 27:30], head.neighbor_y.kernel[..., 12:15])
     columns.set_weights([2 * kernel, 2 * bias])
-    for before, after in zip((kernel, bias), columns.get_weights()):
+    for before, after in zip((kernel, bias), columns.get_weights(), strict=True):
         np.testing.assert_array_equal(after, 2 * before)
 
 

@@ -218,10 +218,8 @@ def test_a_mobile_app_needs_only_the_metadata(exported):
 def test_the_detector_rule_makes_the_crop(box, detector):
     rule = metadata.detector_rule(detector, enlarge=1.3)
     found = metadata.detector_crop(rule, box)
-    if detector == "haar":  # as `kfacealign align` makes it
-        expected = geometry.square_box(detect.face_box(box), 1.3)
-    else:  # side 1.2 x 50 around (30 + 5, 45 - 2.5)
-        expected = [5.0, 12.5, 65.0, 72.5]
+    # As `kfacealign align` makes it, or of side 1.2 x 50 around (30 + 5, 45 - 2.5).
+    expected = geometry.square_box(detect.face_box(box), 1.3) if detector == "haar" else [5.0, 12.5, 65.0, 72.5]
     np.testing.assert_allclose(found, expected, atol=0.02)
     assert "scale * L" in rule["rule"] and set(rule) == {"detector", "scale", "shift", "rule"}
 
@@ -240,7 +238,7 @@ def test_a_resizable_graph_takes_any_number_of_crops(tmp_path, name, flip):
     crops = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), "uint8")
     expected = model.align(crops, verbose=0, flip=flip)
     for batch_size in (1, 3, 5):
-        for found, wanted in zip(aligner.align(crops, batch_size=batch_size), expected):
+        for found, wanted in zip(aligner.align(crops, batch_size=batch_size), expected, strict=True):
             np.testing.assert_allclose(found, wanted, atol=1e-4)
     if name == "m.tflite":  # as an app resizes it
         interpreter = interpreter_class()(model_path=aligner.path)
@@ -265,7 +263,7 @@ def test_a_codec_that_passes_outputs_through(tmp_path):
     for precision, tolerance in (("float32", 1e-5), ("int8", 0.05)):
         aligner = deploy.load(deploy.export(model, tmp_path / "m.tflite", precision=precision, calibration=blobs(8, 1)))
         assert aligner.enlarge == 1.5
-        for found, wanted in zip(aligner.align(crops), expected):
+        for found, wanted in zip(aligner.align(crops), expected, strict=True):
             np.testing.assert_allclose(found, wanted, atol=tolerance)
 
 
@@ -337,7 +335,7 @@ def test_arguments_that_do_not_fit(exported, tmp_path, name, arguments, message)
 
 def test_other_backends_are_sent_to_tensorflow(exported, tmp_path, monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    with pytest.raises(ValueError, match="needs the TensorFlow backend, not jax: save the model as .keras"):
+    with pytest.raises(ValueError, match=r"needs the TensorFlow backend, not jax: save the model as .keras"):
         deploy.export(exported.model, tmp_path / "m.tflite")
 
 

@@ -37,7 +37,7 @@ def exported(tmp_path_factory):
 def test_onnx_runtime_finds_what_keras_finds(exported):
     for path in (exported.one, exported.any):
         for batch_size in (1, 3):
-            for found, wanted in zip(deploy.load(path).align(exported.crops, batch_size=batch_size), exported.expected):
+            for found, wanted in zip(deploy.load(path).align(exported.crops, batch_size=batch_size), exported.expected, strict=True):
                 np.testing.assert_allclose(found, wanted, atol=1e-4)
 
 
@@ -73,7 +73,7 @@ class Spectrum(keras.layers.Layer):
 
 
 def test_an_operation_without_counterpart_is_told_and_nothing_is_written(tmp_path):
-    with pytest.raises(ValueError, match="inference .*NextAfter"):
+    with pytest.raises(ValueError, match=r"inference .*NextAfter"):
         deploy.export(small(Spectrum()), tmp_path / "m.onnx")
     assert not list(tmp_path.iterdir())
 
@@ -84,5 +84,5 @@ def test_a_foreign_file_is_refused(tmp_path):
     graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "g", [value], [out])
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, str(tmp_path / "m.onnx"))
-    with pytest.raises(ValueError, match="m.onnx was not exported by kfacealign"):
+    with pytest.raises(ValueError, match=r"m.onnx was not exported by kfacealign"):
         deploy.load(tmp_path / "m.onnx")

@@ -85,7 +85,7 @@ def test_what_the_file_says(exported):
 def test_align_takes_every_crop_for_a_clip(exported):
     runtime = deploy.StreamingRuntime(exported.paths["float32"])
     runtime.step(exported.clips[1, 0])
-    landmarks, scores = runtime.align(exported.clips[:, 1])
+    landmarks, _ = runtime.align(exported.clips[:, 1])
     expected = exported.tracker.align(exported.clips[:, 1])
     np.testing.assert_allclose(landmarks, expected[0], atol=1e-4)
     np.testing.assert_allclose(runtime.step(exported.clips[1, 1])[1], exported.scores[1, 1], atol=1e-4, rtol=1e-4)

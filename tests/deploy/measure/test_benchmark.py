@@ -55,7 +55,7 @@ def test_statistics_of_the_times(monkeypatch, tmp_path):
         lambda task, advance: times[task["threads"]] if task["measure"] == "latency" else {"before": 5, "peak": 9},
     )
     paths = [tmp_path / "a.keras", tmp_path / "b.onnx"]
-    for path, size in zip(paths, (3, 4)):
+    for path, size in zip(paths, (3, 4), strict=True):
         path.write_bytes(bytes(size))
     costs = benchmark.bench(paths, threads=(1, 2), runs=11)
     assert [(cost.threads, cost.median, cost.p90, cost.ratio) for cost in costs] == [
@@ -68,7 +68,7 @@ def test_statistics_of_the_times(monkeypatch, tmp_path):
 
 
 def test_what_is_no_model_of_ours_is_refused_without_a_process(tmp_path):
-    with pytest.raises(FileNotFoundError, match="missing.tflite: no such model"):
+    with pytest.raises(FileNotFoundError, match=r"missing.tflite: no such model"):
         benchmark.bench([tmp_path / "missing.tflite"])
     (tmp_path / "other.tflite").write_bytes(b"PK\3\4 zip file")
     (tmp_path / "m.h5").touch()

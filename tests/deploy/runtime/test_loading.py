@@ -8,8 +8,8 @@ import pytest
 
 from kfacealign import deploy, models
 from kfacealign.codecs.codec import Codec
-from kfacealign.deploy.exporting import conversion, graphs
 from kfacealign.deploy import flatbuffer
+from kfacealign.deploy.exporting import conversion, graphs
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -65,9 +65,9 @@ def test_a_path_that_is_no_model(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such model"):
         deploy.load(tmp_path / "missing.keras")
     (tmp_path / "m.h5").touch()
-    with pytest.raises(ValueError, match="a .keras file, a .tflite file, an .onnx file or a SavedModel folder"):
+    with pytest.raises(ValueError, match=r"a .keras file, a .tflite file, an .onnx file or a SavedModel folder"):
         deploy.load(tmp_path / "m.h5")
-    with pytest.raises(ValueError, match="a .keras file, a .tflite file, an .onnx file or a SavedModel folder"):
+    with pytest.raises(ValueError, match=r"a .keras file, a .tflite file, an .onnx file or a SavedModel folder"):
         deploy.load(tmp_path)
 
 
@@ -82,19 +82,19 @@ def test_damaged_files(folder, tmp_path):
         with pytest.raises(ValueError, match=f"{name}: not an ONNX model|{name} was not exported by kfacealign"):
             deploy.load(tmp_path / name)
     (tmp_path / "cut.keras").write_bytes((folder / "m.keras").read_bytes()[:500])
-    with pytest.raises(ValueError, match="cut.keras cannot be loaded"):
+    with pytest.raises(ValueError, match=r"cut.keras cannot be loaded"):
         deploy.load(tmp_path / "cut.keras")
 
 
 def test_models_of_other_origin(model, tmp_path):
     (tmp_path / "foreign.tflite").write_bytes(conversion.convert(deploy.inference_model(model)))
-    with pytest.raises(ValueError, match="foreign.tflite was not exported by kfacealign"):
+    with pytest.raises(ValueError, match=r"foreign.tflite was not exported by kfacealign"):
         deploy.load(tmp_path / "foreign.tflite")
     graphs.write_saved_model(deploy.inference_model(model), tmp_path / "foreign")
     with pytest.raises(ValueError, match="foreign was not exported by kfacealign"):
         deploy.load(tmp_path / "foreign")
     model.network.save(tmp_path / "network.keras")
-    with pytest.raises(ValueError, match="network.keras holds a Functional, not a kfacealign model"):
+    with pytest.raises(ValueError, match=r"network.keras holds a Functional, not a kfacealign model"):
         deploy.load(tmp_path / "network.keras")
 
 
