@@ -110,7 +110,9 @@ def against_loops(arguments):
     functions = {name: lambda function=function: function(tensor) for name, function in fast.items()}
     functions |= {"local loop": lambda: local_loop(maps), "dark loop": lambda: dark_loop(maps)}
     seconds = take_turns(functions, arguments.turns)
-    table = Table("decoder", "ms", "NumPy loop, ms", "times as fast", "median difference, cells", title="batch of maps to landmarks")
+    table = Table(
+        "decoder", "ms", "NumPy loop, ms", "times as fast", "median difference, cells", title="batch of maps to landmarks"
+    )
     for name, loop in (("local", local_loop), ("dark", dark_loop)):
         difference = np.median(np.abs(np.asarray(fast[name](tensor)) - loop(maps))) * arguments.size
         ours, theirs = seconds[name], seconds[f"{name} loop"]
@@ -121,14 +123,21 @@ def against_loops(arguments):
 def share_of_network(arguments):
     model = kfa.models.FAN("wflw98", stacks=arguments.stacks, width=arguments.width, input_size=4 * arguments.size)
     generator = np.random.default_rng(0)
-    images = keras.ops.convert_to_tensor(generator.uniform(0, 255, (arguments.images, *model.network.input_shape[1:])).astype("float32"))
+    images = keras.ops.convert_to_tensor(
+        generator.uniform(0, 255, (arguments.images, *model.network.input_shape[1:])).astype("float32")
+    )
     last = f"heatmap_{arguments.stacks}"
     network = compiled(lambda batch: model.network(batch, training=False)[last])
     maps = keras.ops.convert_to_tensor(peaked_maps(arguments.images, arguments.size, 98))
     local, dark = decoder("local"), decoder("dark")
     functions = {"network": lambda: network(images), "local": lambda: local(maps), "dark": lambda: dark(maps)}
     seconds = take_turns(functions, arguments.turns)
-    table = Table("step", "ms", "% of the network", title=f"{arguments.images} crops, FAN of {arguments.stacks} stacks, width {arguments.width}")
+    table = Table(
+        "step",
+        "ms",
+        "% of the network",
+        title=f"{arguments.images} crops, FAN of {arguments.stacks} stacks, width {arguments.width}",
+    )
     for name, taken in seconds.items():
         table.add_row(name, f"{1e3 * taken:.1f}", f"{100 * taken / seconds['network']:.2f}")
     return table

@@ -75,7 +75,9 @@ def methods(arguments, faces, unlabelled, seed):
     for name, tasks in CURRICULUM.items():
         if name == "curriculum":
             copy_round(root / "self-training" / "round_0", root / name / "round_0")
-        _, rounds = kfa.training.self_train(build, faces, unlabelled, views, settings_of(arguments, root / name, seed, tasks=tasks))
+        _, rounds = kfa.training.self_train(
+            build, faces, unlabelled, views, settings_of(arguments, root / name, seed, tasks=tasks)
+        )
         if name == "self-training":
             yield "supervised", rounds[0]
         for row in rounds[1:]:

@@ -58,7 +58,9 @@ def tests(videos, arguments):
         "rendered clips": rendered,
         "rendered clips, occluded": kfa.data.occluded(rendered, seed=1),
         "moving stills": kfa.data.moving_stills(stills, LONG, seed=1, shift=0.02, scale=0.02, rotation=3.0),
-        "moving stills, occluded": kfa.data.moving_stills(stills, LONG, seed=1, shift=0.02, scale=0.02, rotation=3.0, occlusion=1.0),
+        "moving stills, occluded": kfa.data.moving_stills(
+            stills, LONG, seed=1, shift=0.02, scale=0.02, rotation=3.0, occlusion=1.0
+        ),
     }
 
 

@@ -48,7 +48,9 @@ def pretrained_backbone(arguments, scheme):
     backbone = kfa.models.lotr.VARIANTS[arguments.variant][0]
     out = Path(arguments.out) / "backbone"
     if not (out / "model.keras").exists():
-        faces = kfa.data.pts(kfa.data.write_pts(arguments.rendered, scheme=scheme.name, **kfa.training.settings.SYNTHETIC), scheme=scheme)
+        faces = kfa.data.pts(
+            kfa.data.write_pts(arguments.rendered, scheme=scheme.name, **kfa.training.settings.SYNTHETIC), scheme=scheme
+        )
         build = functools.partial(
             kfa.models.PIPNet, scheme, backbone=backbone, stride=16, offset_weight=0.1, input_size=arguments.input_size
         )
@@ -103,7 +105,9 @@ def parse():
     parser.add_argument("--scheme", default="ibug68")
     parser.add_argument("--only", nargs="+", choices=(*LOSSES, BASELINE), help="some of the rows")
     parser.add_argument("--variant", choices=("m", "m+", "r+"), default="m")
-    parser.add_argument("--backbone-weights", help="imagenet, none, or MODEL.keras; by default a PIPNet's trained on rendered faces")
+    parser.add_argument(
+        "--backbone-weights", help="imagenet, none, or MODEL.keras; by default a PIPNet's trained on rendered faces"
+    )
     parser.add_argument("--rendered", default="data/synthetic68", help="where the rendered faces are written")
     parser.add_argument("--input-size", type=int, default=128)
     parser.add_argument("--align", choices=("box", "five_points"), default="box")

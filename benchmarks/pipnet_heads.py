@@ -19,7 +19,9 @@ from kfacealign.evaluation.reports import heading, shown
 
 ENLARGE = 1.1
 # Few epochs cannot overfit: gentler views let short runs get further.
-GENTLE = functools.partial(kfa.data.RandomView, translation=8 / 256, rotation=10.0, occlusion_probability=0.1, blur_probability=0.0)
+GENTLE = functools.partial(
+    kfa.data.RandomView, translation=8 / 256, rotation=10.0, occlusion_probability=0.1, blur_probability=0.0
+)
 
 
 def heads(scheme, size, width):

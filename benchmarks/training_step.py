@@ -60,7 +60,9 @@ def main():
     print(f"HIH {args.variant}, {args.input_size} px, batch {args.batch_size}, medians of {args.rounds - 2} rounds")
     print(f"training step        {1e3 * step:9.1f} ms  {args.batch_size / step:8.1f} images/s")
     print(f"target encoding      {1e3 * encoding:9.1f} ms  {100 * encoding / step:8.2f} % of the step")
-    print(f"input pipeline       {1e3 * load:9.1f} ms  {args.batch_size / load:8.1f} images/s, {step / load:.2f} times the step's")
+    print(
+        f"input pipeline       {1e3 * load:9.1f} ms  {args.batch_size / load:8.1f} images/s, {step / load:.2f} times the step's"
+    )
 
 
 if __name__ == "__main__":

@@ -84,7 +84,9 @@ class Scheme:
         seen = {}
         for point, other in enumerate(self.mirror):
             if other in seen:
-                raise ValueError(f"scheme {self.name!r}: mirror is no permutation, points {seen[other]} and {point} both become {other}")
+                raise ValueError(
+                    f"scheme {self.name!r}: mirror is no permutation, points {seen[other]} and {point} both become {other}"
+                )
             seen[other] = point
         for point, other in enumerate(self.mirror):
             if self.mirror[other] != point:

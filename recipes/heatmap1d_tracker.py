@@ -57,7 +57,9 @@ def load_videos(settings):
         if settings.data_dir is None:
             raise FileNotFoundError("300VW needs --data-dir, the folder of its videos; --scale quick renders clips")
         return kfa.data.w300vw(settings.data_dir, every=settings.every)
-    clips = kfa.data.frame_folders(kfa.data.write_clips(Path(settings.data_dir or "data/synthetic_clips"), clips=CLIPS, frames=settings.frames))
+    clips = kfa.data.frame_folders(
+        kfa.data.write_clips(Path(settings.data_dir or "data/synthetic_clips"), clips=CLIPS, frames=settings.frames)
+    )
     count = len(clips) * 5 // 6
     return kfa.data.ClipsDataset("synthetic_clips", clips.scheme, clips[:count], clips[count:], {}, 1.25, "inter_ocular")
 

@@ -1,10 +1,10 @@
 """PIPNet: Jin et al., "Pixel-in-Pixel Net: Towards Efficient Facial Landmark Detection in the Wild", Sec. 4.1.2.
 
-    python recipes/pipnet.py --data-dir WFLW                                  # the paper's settings, for a GPU
-    python recipes/pipnet.py --dataset 300w --data-dir 300W --backbone resnet101
-    python recipes/pipnet.py --dataset cofw --data-dir COFW --backbone mobilenet_v3_large
-    python recipes/pipnet.py --scale quick                                    # minutes on a CPU, no download
-    python recipes/pipnet.py --dataset pts --data-dir FOLDER                  # your own images with .pts files
+python recipes/pipnet.py --data-dir WFLW                                  # the paper's settings, for a GPU
+python recipes/pipnet.py --dataset 300w --data-dir 300W --backbone resnet101
+python recipes/pipnet.py --dataset cofw --data-dir COFW --backbone mobilenet_v3_large
+python recipes/pipnet.py --scale quick                                    # minutes on a CPU, no download
+python recipes/pipnet.py --dataset pts --data-dir FOLDER                  # your own images with .pts files
 """
 
 import kfacealign as kfa

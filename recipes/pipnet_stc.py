@@ -1,10 +1,10 @@
 """PIPNet across domains: 300W labelled, other faces without labels (Jin et al., Sec. 3.3, 4.1.2 "Cross-Domain Setting", 4.5).
 
-    python recipes/pipnet_stc.py --data-dir 300W --unlabelled CELEBA               # GSSL by self-training with curriculum
-    python recipes/pipnet_stc.py --data-dir 300W --paradigm uda --unlabelled WFLW --unlabelled-dataset wflw
-    python recipes/pipnet_stc.py --data-dir 300W --unlabelled CELEBA --method dann   # or self-training: the baselines
-    python recipes/pipnet_stc.py --data-dir 300W --paradigm gsl                    # no unlabelled faces
-    python recipes/pipnet_stc.py --scale quick                                    # on a CPU, no download
+python recipes/pipnet_stc.py --data-dir 300W --unlabelled CELEBA               # GSSL by self-training with curriculum
+python recipes/pipnet_stc.py --data-dir 300W --paradigm uda --unlabelled WFLW --unlabelled-dataset wflw
+python recipes/pipnet_stc.py --data-dir 300W --unlabelled CELEBA --method dann   # or self-training: the baselines
+python recipes/pipnet_stc.py --data-dir 300W --paradigm gsl                    # no unlabelled faces
+python recipes/pipnet_stc.py --scale quick                                    # on a CPU, no download
 """
 
 import kfacealign as kfa

@@ -1,8 +1,8 @@
 """HIH on WFLW: Lan et al., "HIH: Towards More Accurate Face Alignment via Heatmap in Heatmap", Sec. IV-A.3.
 
-    python recipes/wflw_hih.py --data-dir WFLW                       # the paper's settings, for a GPU
-    python recipes/wflw_hih.py --dataset synthetic --scale quick     # minutes on a CPU, no download
-    python recipes/wflw_hih.py --dataset pts --data-dir FOLDER       # your own images with .pts files
+python recipes/wflw_hih.py --data-dir WFLW                       # the paper's settings, for a GPU
+python recipes/wflw_hih.py --dataset synthetic --scale quick     # minutes on a CPU, no download
+python recipes/wflw_hih.py --dataset pts --data-dir FOLDER       # your own images with .pts files
 """
 
 import functools

@@ -10,7 +10,15 @@ import keras
 import pytest
 
 TESTS = Path(__file__).parent
-FILES = ("layers", "losses", "codecs", "models/test_training_step.py", "evaluation/test_metrics.py", "evaluation/test_point_variance.py", "data/test_views.py")
+FILES = (
+    "layers",
+    "losses",
+    "codecs",
+    "models/test_training_step.py",
+    "evaluation/test_metrics.py",
+    "evaluation/test_point_variance.py",
+    "data/test_views.py",
+)
 
 
 @pytest.mark.parametrize("backend", ["jax", "tensorflow"])

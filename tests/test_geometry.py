@@ -73,9 +73,7 @@ def test_apply_and_invert_affine():
     matrices, points = rng.normal(size=(4, 2, 3)), rng.normal(size=(4, 5, 2))
     inverse = geometry.invert_affine(matrices)
     np.testing.assert_allclose(geometry.apply_affine(inverse, geometry.apply_affine(matrices, points)), points)
-    np.testing.assert_allclose(
-        geometry.apply_affine(matrices[2], points[2]), geometry.apply_affine(matrices, points)[2]
-    )
+    np.testing.assert_allclose(geometry.apply_affine(matrices[2], points[2]), geometry.apply_affine(matrices, points)[2])
     assert geometry.apply_affine(matrices[0], points[0].astype(np.float32)).dtype == np.float32
 
 

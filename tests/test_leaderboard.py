@@ -98,7 +98,11 @@ def test_the_table(board, tmp_path, monkeypatch):
     first, second = zip(*(column.cells for column in table.columns), strict=True)
     assert first[:2] == ("LOTR-M", "0")
     assert [cell.split(" (")[0] for cell in first[2:5]] == ["7.50", "25.00", "0.300"]
-    assert second[5:8] == ("0.25", "1.08", "1.50") and "warm-up of 5 epochs" in second[8] and first[8] == "random weights; no dropout"
+    assert (
+        second[5:8] == ("0.25", "1.08", "1.50")
+        and "warm-up of 5 epochs" in second[8]
+        and first[8] == "random weights; no dropout"
+    )
     assert "3 training and 4 test faces" in table.title
     with pytest.raises(SystemExit, match="no row is named so; there are HIH, "):
         board.leaderboard(board.parse([*command, "x"]))

@@ -68,7 +68,9 @@ def test_runs_from_top_to_bottom(name, execute):
 def test_a_cell_that_fails_is_not_passed_over(execute, tmp_path):
     from nbclient.exceptions import CellExecutionError
 
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import os\n1 / int(os.environ['KFACEALIGN_QUICK'] == '0')")])
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell("import os\n1 / int(os.environ['KFACEALIGN_QUICK'] == '0')")]
+    )
     nbformat.write(notebook, tmp_path / "fails.ipynb")
     with pytest.raises(CellExecutionError, match="ZeroDivisionError"):
         execute.execute(tmp_path / "fails.ipynb", quick=True)
@@ -99,7 +101,9 @@ def test_names_no_place_of_a_machine(name):
         shown = printed(cell) if cell.cell_type == "code" else ""
         found = re.search(r"/work/|/tmp/|/root|/home/|/Users/|/var/|site-packages|[A-Z]:\\", cell.source + "\n" + shown)
         assert found is None, f"{found[0]} in {cell.id}"
-        host = re.search(rf"(?<![\w.-])(?:{re.escape(platform.node() or 'localhost')}|localhost|\d+\.\d+\.\d+\.\d+)(?![\w-])", shown)
+        host = re.search(
+            rf"(?<![\w.-])(?:{re.escape(platform.node() or 'localhost')}|localhost|\d+\.\d+\.\d+\.\d+)(?![\w-])", shown
+        )
         assert host is None, f"{host[0]} in {cell.id}"
 
 

@@ -354,7 +354,9 @@ def test_facts_name_no_place_of_this_machine(tmp_path):
     settings = kfa.training.parse_settings("", {"epochs": 4}, {}, argv=["--out", str(tmp_path)])
     views = kfa.data.RandomView.paper("ibug68", scale=(0.9, 1.1))
     argv = ["/a/b/recipes/preset_x.py", "--data-dir", "/somewhere/else/ytf68", "--out", "runs/x", "--resume"]
-    path = rendered_and_real.write_facts(settings, [rendered_and_real.source(rendered_and_real.known("ytf68"), 5)], views, argv, epochs="4 and more")
+    path = rendered_and_real.write_facts(
+        settings, [rendered_and_real.source(rendered_and_real.known("ytf68"), 5)], views, argv, epochs="4 and more"
+    )
     facts = bundling.read_facts(path)
     assert facts["command"] == "python recipes/preset_x.py --data-dir ytf68 --out runs/x"
     assert facts["epochs"] == "4 and more" and facts["seed"] == 0 and facts["augmentation"]["scale"] == [0.9, 1.1]

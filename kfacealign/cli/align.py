@@ -24,8 +24,8 @@ COORDINATES = (
 
 DESCRIPTION = (
     "Finds the faces of each photograph (OpenCV's Haar cascades) and their landmarks. Writes "
-        "PHOTO_landmarks.png (the photograph with the landmarks drawn), PHOTO.json (landmarks in image coordinates, scores, "
-        "boxes) and one .pts file for each face. A photograph that fails is named and skipped; the exit status is then 1."
+    "PHOTO_landmarks.png (the photograph with the landmarks drawn), PHOTO.json (landmarks in image coordinates, scores, "
+    "boxes) and one .pts file for each face. A photograph that fails is named and skipped; the exit status is then 1."
 )
 
 
@@ -141,7 +141,9 @@ def write_results(model, description, image, faces, stem):
                 "scores": np.round(scores, 4).tolist(),
                 "pts": path.name,
             }
-            for square, landmarks, scores, path in zip(faces.squares, faces.landmarks.astype(float), faces.scores.astype(float), points, strict=True)
+            for square, landmarks, scores, path in zip(
+                faces.squares, faces.landmarks.astype(float), faces.scores.astype(float), points, strict=True
+            )
         ],
     }
     picture, text = stem.with_name(f"{stem.name}_landmarks.png"), stem.with_name(f"{stem.name}.json")

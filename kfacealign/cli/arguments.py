@@ -6,7 +6,9 @@ import math
 from kfacealign import schemes
 
 SCHEMES = tuple(schemes.SCHEMES)
-MODEL_HELP = "a trained model (.keras), an exported one (.tflite, .onnx or a SavedModel folder), or a bundled one (kfacealign presets)"
+MODEL_HELP = (
+    "a trained model (.keras), an exported one (.tflite, .onnx or a SavedModel folder), or a bundled one (kfacealign presets)"
+)
 FLIP_HELP = "average with the answer on the mirrored crop (.keras models; exported ones by export --flip)"
 
 
@@ -41,9 +43,7 @@ def add_dataset(parser: argparse.ArgumentParser, **options) -> None:
     from kfacealign.data import catalogue
 
     parser.add_argument("--dataset", choices=catalogue.DATASETS, **options)
-    parser.add_argument(
-        "--data-dir", metavar="DIR", help="the dataset's directory; synthetic faces are written to it if need be"
-    )
+    parser.add_argument("--data-dir", metavar="DIR", help="the dataset's directory; synthetic faces are written to it if need be")
 
 
 def align_options(arguments: argparse.Namespace) -> dict:

@@ -76,7 +76,10 @@ def run(arguments):
 def compared(first, second, subsets, options):
     """Dict of subset -> `Comparison` or None, all faces first."""
     made = {"full": evaluation.comparison.compare(first, second, *options)}
-    return {**made, **{name: evaluation.comparison.compare(first[where], second[where], *options) for name, where in subsets.items()}}
+    return {
+        **made,
+        **{name: evaluation.comparison.compare(first[where], second[where], *options) for name, where in subsets.items()},
+    }
 
 
 def table(rows, first, second, confidence):

@@ -17,11 +17,16 @@ def add_arguments(parser):
     add_dataset(parser, required=True)
     parser.add_argument("--scheme", choices=SCHEMES, help="landmark scheme of --dataset pts and csv (default: the model's)")
     parser.add_argument(
-        "--protocol", choices=protocols.PROTOCOLS, help="measure as papers do and write their tables: table.md, table.tex, table.json"
+        "--protocol",
+        choices=protocols.PROTOCOLS,
+        help="measure as papers do and write their tables: table.md, table.tex, table.json",
     )
     parser.add_argument("--normalizer", help="what errors are divided by: inter_ocular, inter_pupil, box, diagonal or image")
     parser.add_argument(
-        "--align", choices=("box", "five_points"), default="box", help="how faces are cropped; as in training (default %(default)s)"
+        "--align",
+        choices=("box", "five_points"),
+        default="box",
+        help="how faces are cropped; as in training (default %(default)s)",
     )
     parser.add_argument("--flip", action="store_true", help=FLIP_HELP)
     parser.add_argument(
@@ -41,7 +46,9 @@ def run(arguments):
         from kfacealign.codecs.decoders import with_decoder
 
         if not arguments.model.endswith(".keras"):
-            raise ValueError(f"{arguments.model}: an exported model has its decoder in the graph; --decoder needs the .keras file")
+            raise ValueError(
+                f"{arguments.model}: an exported model has its decoder in the graph; --decoder needs the .keras file"
+            )
         model.codec = with_decoder(model.codec, arguments.decoder)
     arguments.scheme = arguments.scheme or model.scheme.name
     protocol = protocols.get(arguments.protocol, model.scheme.name) if arguments.protocol else None

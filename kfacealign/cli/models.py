@@ -106,7 +106,7 @@ HEATMAP_ROWS = (
 
 DESCRIPTION = (
     "Builds the models with random weights and prints their parameters, and multiply-adds or megabytes, beside the numbers "
-        "that the papers give."
+    "that the papers give."
 )
 
 

@@ -77,7 +77,9 @@ def run(arguments):
     console.print(regions(reports))
     hidden = None
     if truth.occlusion is not None and predicted.occlusion is not None:
-        hidden = evaluation.landmark_files.occlusion_scores(truth.occlusion, predicted.occlusion[order], arguments.occlusion_threshold)
+        hidden = evaluation.landmark_files.occlusion_scores(
+            truth.occlusion, predicted.occlusion[order], arguments.occlusion_threshold
+        )
         console.print(occlusion_line(hidden, arguments.occlusion_threshold))
     main = reports[normalizers[0]]
     placed = protocols.place(protocol.name, main, Path(arguments.predictions).stem) if protocol else None
@@ -94,9 +96,15 @@ def run(arguments):
 def figures(reports, title):
     """A `rich` table, a line for every normaliser."""
     columns = list(next(iter(reports.values())).summary())
-    table = Table(Column("normaliser", no_wrap=True), *(Column(evaluation.reports.heading(name), justify="right") for name in columns), title=title)
+    table = Table(
+        Column("normaliser", no_wrap=True),
+        *(Column(evaluation.reports.heading(name), justify="right") for name in columns),
+        title=title,
+    )
     for name, made in reports.items():
-        table.add_row(name.replace("_", "-"), *(evaluation.reports.shown(column, value) for column, value in made.summary().items()))
+        table.add_row(
+            name.replace("_", "-"), *(evaluation.reports.shown(column, value) for column, value in made.summary().items())
+        )
     return table
 
 

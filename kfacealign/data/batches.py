@@ -129,7 +129,11 @@ class FaceBatches(keras.utils.PyDataset):
         if self.views is not None:
             seen = apply_views(self.views, self.crops.faces.scheme, images, landmarks, weights, draws[rows])
             images, landmarks, weights = (keras.ops.convert_to_numpy(value) for value in seen)
-        return images, {"landmarks": landmarks, "weights": weights, **dict(zip(self.labels, self.extras(order[rows]), strict=True))}
+        return images, {
+            "landmarks": landmarks,
+            "weights": weights,
+            **dict(zip(self.labels, self.extras(order[rows]), strict=True)),
+        }
 
     def extras(self, indices):
         """The further labels of some faces, each (B,) float32."""

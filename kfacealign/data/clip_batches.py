@@ -148,9 +148,7 @@ class ClipBatches(FaceBatches):
         crops = clips if isinstance(clips, ClipCrops) else ClipCrops(clips, size, enlarge, cache, strict)
         self.length = crops.clips.length
         rows = int(batch_size) * self.length
-        super().__init__(
-            crops, size, rows, views, shuffle, seed, epoch=epoch, drop_remainder=drop_remainder, **kwargs
-        )
+        super().__init__(crops, size, rows, views, shuffle, seed, epoch=epoch, drop_remainder=drop_remainder, **kwargs)
 
     def __getitem__(self, number):
         images, labels = super().__getitem__(number)

@@ -9,10 +9,51 @@ from kfacealign.data import image_ops
 # What one sample's uniform numbers decide, in order. "..._chosen" is compared with the probability, the rest is
 # mapped to the range. The order is part of the interface: the same numbers always give the same view.
 DRAWS = (
-    ("translation_chosen", "translation_x", "translation_y", "rotation_chosen", "rotation", "scale_chosen", "scale", "flip_chosen", "color_chosen", "color_red", "color_green", "color_blue", "brightness_chosen", "brightness", "gray_chosen", "blur_chosen", "blur", "occlusion_chosen", "occlusion_width", "occlusion_height", "occlusion_x", "occlusion_y", "occlusion_red", "occlusion_green", "occlusion_blue")
+    "translation_chosen",
+    "translation_x",
+    "translation_y",
+    "rotation_chosen",
+    "rotation",
+    "scale_chosen",
+    "scale",
+    "flip_chosen",
+    "color_chosen",
+    "color_red",
+    "color_green",
+    "color_blue",
+    "brightness_chosen",
+    "brightness",
+    "gray_chosen",
+    "blur_chosen",
+    "blur",
+    "occlusion_chosen",
+    "occlusion_width",
+    "occlusion_height",
+    "occlusion_x",
+    "occlusion_y",
+    "occlusion_red",
+    "occlusion_green",
+    "occlusion_blue",
 )
 _CONFIG = (
-    ("translation", "rotation", "scale", "flip", "color", "brightness", "gray", "blur", "occlusion", "translation_probability", "rotation_probability", "scale_probability", "color_probability", "brightness_probability", "blur_probability", "occlusion_probability", "scheme", "seed")
+    "translation",
+    "rotation",
+    "scale",
+    "flip",
+    "color",
+    "brightness",
+    "gray",
+    "blur",
+    "occlusion",
+    "translation_probability",
+    "rotation_probability",
+    "scale_probability",
+    "color_probability",
+    "brightness_probability",
+    "blur_probability",
+    "occlusion_probability",
+    "scheme",
+    "seed",
 )
 _WITH_PROBABILITY = ("translation", "rotation", "scale", "color", "brightness", "blur", "occlusion")
 
@@ -187,9 +228,7 @@ class RandomView(keras.layers.Layer):
             return scheme.mirror
         fitting = [scheme for scheme in schemes.SCHEMES.values() if scheme.num_points == num_landmarks]
         if len(fitting) != 1:
-            raise ValueError(
-                f"no scheme is known by its {num_landmarks} landmarks: pass scheme= to RandomView, or flip=0"
-            )
+            raise ValueError(f"no scheme is known by its {num_landmarks} landmarks: pass scheme= to RandomView, or flip=0")
         return fitting[0].mirror
 
     def _similarity(self, draw):

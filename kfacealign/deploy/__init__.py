@@ -1,9 +1,9 @@
 """Exporting aligners, running what was exported, measuring it, and making it small.
 
-    exporting/      what writes SavedModels, TFLite and ONNX files
-    runtime/        what runs them; it needs neither Keras nor TensorFlow for a `.tflite` or `.onnx` file
-    measure/        parity, inspection, benchmark, error by layer
-    compression/    quantisation-aware training and pruning through tf-keras twins
+exporting/      what writes SavedModels, TFLite and ONNX files
+runtime/        what runs them; it needs neither Keras nor TensorFlow for a `.tflite` or `.onnx` file
+measure/        parity, inspection, benchmark, error by layer
+compression/    quantisation-aware training and pruning through tf-keras twins
 """
 
 import lazy_loader

@@ -20,7 +20,6 @@ Truth and prediction share one coordinate system with equal units along x and y.
 face whose normaliser needs such a point has none (length 0).
 """
 
-
 from kfacealign import schemes
 from kfacealign.backend import keras, ops
 

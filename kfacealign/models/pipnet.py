@@ -105,7 +105,9 @@ class PIPNet(FaceAligner):
         if value not in (1, 2, 3):
             raise ValueError(f"task is 1, 2 or 3, not {value!r}")
         if value < 3 and self.codec.size % 4:
-            raise ValueError(f"tasks 1 and 2 halve the score map twice, but its side is {self.codec.size} cells: use larger crops")
+            raise ValueError(
+                f"tasks 1 and 2 halve the score map twice, but its side is {self.codec.size} cells: use larger crops"
+            )
         if value != self._task:
             self._task = value
             self.train_function = self.test_function = None
@@ -182,14 +184,18 @@ def neighbor_table(scheme, neighbors, mean_shape=None):
     if np.ndim(neighbors):
         table = np.asarray(neighbors, "int64").reshape(len(neighbors), -1)
         if len(table) != points or (table.size and not ((table >= 0) & (table < points)).all()):
-            raise ValueError(f"neighbors of {scheme.name} is a ({points}, C) table of indices below {points}, got shape {table.shape}")
+            raise ValueError(
+                f"neighbors of {scheme.name} is a ({points}, C) table of indices below {points}, got shape {table.shape}"
+            )
         return table
     if not neighbors:
         return np.zeros((points, 0), "int64")
     if mean_shape is None:
         mean_shape = scheme.mean_shape
     if mean_shape is None or np.shape(mean_shape) != (points, 2):
-        raise ValueError(f"{scheme.name} has no mean shape of {points} points to find neighbours in: pass mean_shape or neighbors=0")
+        raise ValueError(
+            f"{scheme.name} has no mean shape of {points} points to find neighbours in: pass mean_shape or neighbors=0"
+        )
     return nearest_neighbors(mean_shape, neighbors)
 
 

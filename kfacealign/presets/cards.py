@@ -1,13 +1,13 @@
 """The card of a preset: a JSON file with all that is known of it, and the text made of it.
 
-    name, class, scheme, input_size, enlarge, parameters
-    files       format ("keras", "tflite") -> bytes, sha256, precision
-    data        list of name, faces, licence
-    splits, augmentation, command, seed, epochs, hardware      how it was trained
-    figures     set, faces, normalizer, and format -> nme, fr@10 (percent), auc@10; of trackers also clips
-    latency     ms (median of one crop, batch 1), threads, runtime, machine
-    weak_spots  rows of benchmarks/weak_spots.py, where it was run
-    limits      list of sentences
+name, class, scheme, input_size, enlarge, parameters
+files       format ("keras", "tflite") -> bytes, sha256, precision
+data        list of name, faces, licence
+splits, augmentation, command, seed, epochs, hardware      how it was trained
+figures     set, faces, normalizer, and format -> nme, fr@10 (percent), auc@10; of trackers also clips
+latency     ms (median of one crop, batch 1), threads, runtime, machine
+weak_spots  rows of benchmarks/weak_spots.py, where it was run
+limits      list of sentences
 """
 
 import json

@@ -59,7 +59,9 @@ def cut(clips, frames):
     if clips.effects is None:
         return data.windows(clips, frames)
     if clips.length != frames:
-        raise ValueError(f"clips with effects are not cut: they have {clips.length or 'different numbers of'} frames, not {frames}")
+        raise ValueError(
+            f"clips with effects are not cut: they have {clips.length or 'different numbers of'} frames, not {frames}"
+        )
     return clips
 
 

@@ -40,8 +40,13 @@ def differences(trained, model):
     if kinds[0] != kinds[1]:
         return f"it is {kinds[0]}, this is {kinds[1]}"
     there, here = trained.get_config(), model.get_config()
-    changed = [name for name, value in here.items() if name != "name" and not isinstance(value, dict) and there.get(name) != value]
-    return "; ".join(f"{name} is {brief(there.get(name))} there and {brief(here[name])} here" for name in changed) or "its layers differ"
+    changed = [
+        name for name, value in here.items() if name != "name" and not isinstance(value, dict) and there.get(name) != value
+    ]
+    return (
+        "; ".join(f"{name} is {brief(there.get(name))} there and {brief(here[name])} here" for name in changed)
+        or "its layers differ"
+    )
 
 
 def brief(value):

@@ -154,7 +154,9 @@ def announce(console, model, faces, history, settings):
         console.print(f"begun with the weights of {settings.begin_with}")
     if history:
         console.print(f"resumed after epoch {len(history)}")
-    console.print(f"writing to {settings.out}: a checkpoint and history.csv every epoch; --resume goes on after an interruption\n")
+    console.print(
+        f"writing to {settings.out}: a checkpoint and history.csv every epoch; --resume goes on after an interruption\n"
+    )
 
 
 def fit(model, train, test, views, history, settings, description, callbacks=(), pipeline=data.pipeline, **options):

@@ -17,7 +17,16 @@ from kfacealign.models.aligner import FaceAligner
 # What does not change what an epoch does: where files are (the faces themselves are compared), and how far to go.
 NOT_COMPARED = ("out", "resume", "data_dir", "unlabelled", "cache", "epochs")
 # Of serialised Keras objects: names that Keras numbers anew, and what follows from the rest.
-NAMES = ("name", "registered_name", "module", "build_config", "inbound_nodes", "input_layers", "output_layers", "shared_object_id")
+NAMES = (
+    "name",
+    "registered_name",
+    "module",
+    "build_config",
+    "inbound_nodes",
+    "input_layers",
+    "output_layers",
+    "shared_object_id",
+)
 LONG = 60  # characters of a value that a message shows
 
 
@@ -52,9 +61,7 @@ def check_same(before: dict, now: dict, directory: Any) -> None:
     """
     before, now = flattened(before), flattened(now)
     changed = [
-        f"{name} was {shown(before.get(name))} and is {shown(value)}"
-        for name, value in now.items()
-        if before.get(name) != value
+        f"{name} was {shown(before.get(name))} and is {shown(value)}" for name, value in now.items() if before.get(name) != value
     ]
     if changed:
         raise ValueError(f"{directory} cannot be resumed with other settings: {'; '.join(changed)}")

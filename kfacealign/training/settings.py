@@ -28,7 +28,10 @@ SCALES = ("paper", "quick")
 DEFAULTS = {"dataset": "wflw", "scheme": "ibug68", "align": "box", "warmup_epochs": 0, "drops": ()}
 # What `--help` says of a key that recipes share, and what its flag accepts; of other keys it is told by the value.
 FLAGS = {
-    "dataset": {"choices": catalogue.DATASETS, "help": "kfacealign datasets explains them; those called synthetic are rendered here"},
+    "dataset": {
+        "choices": catalogue.DATASETS,
+        "help": "kfacealign datasets explains them; those called synthetic are rendered here",
+    },
     "scheme": {"choices": sorted(schemes.SCHEMES), "help": "landmark scheme of --dataset pts and csv"},
     "align": {"choices": ALIGN, "help": "crop by the landmarks' box, or turned upright by eyes, nose and mouth"},
     "input_size": {"type": int, "help": "side of the crops in pixels"},

@@ -109,7 +109,17 @@ def test_align_writes_picture_points_and_json(folder, tmp_path, capsys, model):
 
 
 def test_align_a_second_time_by_five_points(folder, tmp_path):
-    arguments = ["align", folder / "photo.png", "--model", folder / "m.tflite", "--box", "10,20,50,60", "--five-points", "--out", tmp_path]
+    arguments = [
+        "align",
+        folder / "photo.png",
+        "--model",
+        folder / "m.tflite",
+        "--box",
+        "10,20,50,60",
+        "--five-points",
+        "--out",
+        tmp_path,
+    ]
     assert main([str(argument) for argument in arguments]) == 0
     result = json.loads((tmp_path / "photo.json").read_text())
     first = np.array([5.0, 15.0]) + CELLS / 8 * 50
@@ -205,7 +215,9 @@ def test_evaluate_aligns_by_five_points(folder, tmp_path):
     matrix = geometry.invert_affine(five_points.crop_matrices(truth, "aflw19", 16, 1.25))
     errors = np.linalg.norm(geometry.apply_affine(matrix, CELLS / 8 * 16) - truth, axis=-1)
     assert report["align"] == "five_points"
-    np.testing.assert_allclose(report["subsets"]["full"]["nme"], 100 * errors.mean() / np.sqrt(np.ptp(truth, axis=0).prod()), rtol=1e-3)
+    np.testing.assert_allclose(
+        report["subsets"]["full"]["nme"], 100 * errors.mean() / np.sqrt(np.ptp(truth, axis=0).prod()), rtol=1e-3
+    )
 
 
 def test_evaluate_needs_a_dataset_of_the_models_scheme(folder, tmp_path, capsys):
@@ -220,7 +232,11 @@ def test_evaluate_needs_a_dataset_of_the_models_scheme(folder, tmp_path, capsys)
 
 def test_export_writes_a_model_that_works(folder, tmp_path, capsys):
     np.save(tmp_path / "crops.npy", np.zeros((2, 16, 16, 3), "uint8"))
-    for extra in ([], ["--precision", "int8", "--calibration", str(tmp_path / "crops.npy")], ["--precision", "int8", "--calibration", str(folder)]):
+    for extra in (
+        [],
+        ["--precision", "int8", "--calibration", str(tmp_path / "crops.npy")],
+        ["--precision", "int8", "--calibration", str(folder)],
+    ):
         out = tmp_path / "exported.tflite"
         assert main(["export", "--model", str(folder / "m.keras"), "--out", str(out), *extra]) == 0
         assert "written:" in capsys.readouterr().out
@@ -234,7 +250,10 @@ def test_export_writes_a_model_that_works(folder, tmp_path, capsys):
         (["--model", "{folder}/m.tflite", "--out", "x"], "a model is exported from its .keras file"),
         (["--model", "{folder}/none.keras", "--out", "x"], "no such model"),
         (["--model", "{folder}/m.keras", "--out", "{tmp}/x.tflite", "--precision", "int8"], "--precision int8 and --calibration"),
-        (["--model", "{folder}/m.keras", "--out", "{tmp}/x.tflite", "--calibration", "{tmp}"], "--precision int8 and --calibration"),
+        (
+            ["--model", "{folder}/m.keras", "--out", "{tmp}/x.tflite", "--calibration", "{tmp}"],
+            "--precision int8 and --calibration",
+        ),
         (
             ["--model", "{folder}/m.keras", "--out", "{tmp}/x.tflite", "--precision", "int8", "--calibration", "{tmp}"],
             "holds no image",

@@ -52,7 +52,9 @@ def to_the_last_digit(number, published):
 
 
 def test_parameters_are_the_papers_to_the_last_digit(sizes):
-    wrong = {(row.model, row.network): size for row, (size, _) in sizes.items() if not to_the_last_digit(size / 1e6, row.parameters)}
+    wrong = {
+        (row.model, row.network): size for row, (size, _) in sizes.items() if not to_the_last_digit(size / 1e6, row.parameters)
+    }
     assert wrong == {}
 
 
@@ -108,5 +110,7 @@ def test_the_command_prints_the_table(capsys, monkeypatch):
     assert "PIPNet" not in shown and "LOTR" not in shown
     assert main(["models"]) == 0
     shown = capsys.readouterr().out
-    assert all(name in shown for name in ("PIPNet", "CoordNet", "MapNet", "HIH", "LOTR-R+", "leave out the transposed convolutions"))
+    assert all(
+        name in shown for name in ("PIPNet", "CoordNet", "MapNet", "HIH", "LOTR-R+", "leave out the transposed convolutions")
+    )
     assert shown.count("ResNet-101") == 3

@@ -46,7 +46,8 @@ def test_a_peak_between_cells_is_met_within_a_quarter():
     x, y = (np.exp(-((cells[None, :, None] - position[:, None, :, axis]) ** 2) / 8) for axis in (0, 1))
     maps = (y[:, :, None] * x[:, None]).astype("float32")
     argmax, shift = (
-        np.abs(16 * np.asarray(Heatmap(16, decoder=name).decode({"heatmap_1": maps})[0]) - position) for name in ("argmax", "shift")
+        np.abs(16 * np.asarray(Heatmap(16, decoder=name).decode({"heatmap_1": maps})[0]) - position)
+        for name in ("argmax", "shift")
     )
     assert shift.max() <= 0.2501 < 0.45 < argmax.max()
 

@@ -26,8 +26,7 @@ def test_sampling_is_bilinear_with_a_black_border():
     for i in range(count):
         source = matrices[i, :, :2] @ centred + matrices[i, :, 2:] + [[width / 2 - 0.5], [height / 2 - 0.5]]
         reference = [
-            ndimage.map_coordinates(images[i, ..., channel], source[::-1], order=1, mode="grid-constant")
-            for channel in range(3)
+            ndimage.map_coordinates(images[i, ..., channel], source[::-1], order=1, mode="grid-constant") for channel in range(3)
         ]
         np.testing.assert_allclose(seen[i].reshape(-1, 3), np.transpose(reference), atol=0.03)
 

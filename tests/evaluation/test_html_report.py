@@ -113,7 +113,11 @@ def test_curves_go_where_the_errors_are():
     text = html_charts.curves([("one", np.array([2.0, 4.0]), np.array([0.5, 1.0]))], 8, "error", "faces")
     line = re.search(r' d="([^"]+)" stroke', text)[1]
     points = np.array([[float(value) for value in point.split()] for point in re.split("[ML]", line)[1:]])
-    assert (np.diff(points[:, 0]) > 0).all() and points[0, 0] == html_charts.LEFT and points[-1, 0] == html_charts.WIDTH - html_charts.RIGHT
+    assert (
+        (np.diff(points[:, 0]) > 0).all()
+        and points[0, 0] == html_charts.LEFT
+        and points[-1, 0] == html_charts.WIDTH - html_charts.RIGHT
+    )
     down = html_charts.HEIGHT - html_charts.TOP - html_charts.BOTTOM
     shares = 1 - (points[:, 1] - html_charts.TOP) / down
     place = (points[:, 0] - html_charts.LEFT) / (html_charts.WIDTH - html_charts.LEFT - html_charts.RIGHT) * 8

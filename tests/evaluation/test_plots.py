@@ -100,7 +100,9 @@ def test_landmarks_of_one_face(tmp_path):
     made, _ = run_of(tmp_path, 3)
     made.weights[2, 0] = 0
     axes = plots.landmark_figure(made, 2).axes[0]
-    heights = dict(zip([label.get_text() for label in axes.get_xticklabels()], [bar.get_height() for bar in axes.patches], strict=True))
+    heights = dict(
+        zip([label.get_text() for label in axes.get_xticklabels()], [bar.get_height() for bar in axes.patches], strict=True)
+    )
     assert heights.pop("0") == 0
     np.testing.assert_allclose(list(heights.values()), made.face_errors[2], rtol=1e-4)
 

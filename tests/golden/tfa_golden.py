@@ -74,9 +74,7 @@ def main():
     options = {"interpolation": "bilinear", "fill_mode": "constant", "fill_value": 0.0}
     rotated = [tfa.image.rotate(pixels, np.deg2rad(angle), **options).numpy() for angle in ANGLES]
     shifted = [tfa.image.translate(pixels, shift, **options).numpy() for shift in SHIFTS]
-    np.savez_compressed(
-        folder / "tfa_image.npz", image=pixels, angles=ANGLES, rotated=rotated, shifts=SHIFTS, shifted=shifted
-    )
+    np.savez_compressed(folder / "tfa_image.npz", image=pixels, angles=ANGLES, rotated=rotated, shifts=SHIFTS, shifted=shifted)
 
 
 if __name__ == "__main__":

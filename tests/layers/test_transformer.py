@@ -28,8 +28,10 @@ def normalized(x):
 
 
 def attend(w, query, key, value):
-    q, k, v = (np.einsum("td,dhe->hte", x, w[f"{n}/kernel"]) + w[f"{n}/bias"][:, None] for n, x in
-               (("query", query), ("key", key), ("value", value)))
+    q, k, v = (
+        np.einsum("td,dhe->hte", x, w[f"{n}/kernel"]) + w[f"{n}/bias"][:, None]
+        for n, x in (("query", query), ("key", key), ("value", value))
+    )
     logits = q @ k.transpose(0, 2, 1) / np.sqrt(q.shape[-1])
     mixed = np.exp(logits - logits.max(-1, keepdims=True))
     mixed = mixed / mixed.sum(-1, keepdims=True) @ v

@@ -44,7 +44,13 @@ def test_a_fully_connected_layer():
 
 @pytest.mark.parametrize(
     ("layer", "per_value"),
-    [(L.BatchNormalization, 2), (L.ReLU, 1), (lambda: L.Activation("relu"), 1), (lambda: L.MaxPooling2D(2), 1), (L.GlobalAveragePooling2D, 1)],
+    [
+        (L.BatchNormalization, 2),
+        (L.ReLU, 1),
+        (lambda: L.Activation("relu"), 1),
+        (lambda: L.MaxPooling2D(2), 1),
+        (L.GlobalAveragePooling2D, 1),
+    ],
 )
 def test_what_comes_besides(layer, per_value):
     model = model_of(layer())

@@ -121,7 +121,9 @@ def test_saves_and_loads_with_its_optimiser(batch, tmp_path):
     for one in (model, loaded):
         keras.utils.set_random_seed(1)
         one.fit(images, labels, batch_size=4, epochs=2, verbose=0)
-    np.testing.assert_allclose(loaded.predict(images, verbose=0)["decimal"], model.predict(images, verbose=0)["decimal"], atol=1e-5)
+    np.testing.assert_allclose(
+        loaded.predict(images, verbose=0)["decimal"], model.predict(images, verbose=0)["decimal"], atol=1e-5
+    )
 
 
 def test_mixed_precision_ends_in_float32(batch):

@@ -16,7 +16,9 @@ WARMUP_LOSS = 0.0817433
 def model_and_batch():
     rng = np.random.default_rng(0)
     model = HIH("ibug68", input_size=64, width=8, decimal_size=4, decimal_width=8)
-    model.network.set_weights([0.1 * rng.normal(size=w.shape) + (1.0 if "variance" in w.path else 0.0) for w in model.network.weights])
+    model.network.set_weights(
+        [0.1 * rng.normal(size=w.shape) + (1.0 if "variance" in w.path else 0.0) for w in model.network.weights]
+    )
     for weight in model.network.weights:
         if "variance" in weight.path:
             weight.assign(np.ones(weight.shape))
@@ -60,7 +62,9 @@ def test_a_step_of_pipnet_with_unlabelled_samples(monkeypatch):
     before = [keras.ops.convert_to_numpy(weight) for weight in model.trainable_weights]
     losses = [model.train_on_batch(images, labels, return_dict=True)["loss"] for _ in range(5)]
     assert losses[-1] < losses[0]
-    moved = [(keras.ops.convert_to_numpy(weight) != old).any() for weight, old in zip(model.trainable_weights, before, strict=True)]
+    moved = [
+        (keras.ops.convert_to_numpy(weight) != old).any() for weight, old in zip(model.trainable_weights, before, strict=True)
+    ]
     assert all(moved) and len(moved) == 12
 
 

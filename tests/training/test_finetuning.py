@@ -15,7 +15,9 @@ SETTINGS = {"variant": "pipnet", "input_size": 64, "batch_size": 4, "learning_ra
 
 
 def pipnet(scheme="ibug68", **kwargs):
-    return kfa.models.PIPNet(scheme, **{"backbone": "mobilenet_v2", "backbone_width": 0.35, "input_size": 64, "neighbors": 2, **kwargs})
+    return kfa.models.PIPNet(
+        scheme, **{"backbone": "mobilenet_v2", "backbone_width": 0.35, "input_size": 64, "neighbors": 2, **kwargs}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +55,15 @@ def test_a_preset_begins_a_training_by_its_name():
 @pytest.mark.parametrize(
     "build, message",
     [
-        (lambda: pipnet("wflw98"), "scheme is ibug68 there and wflw98 here; neighbors is a table of 68 x 2 there and a table of 98 x 2 here"),
+        (
+            lambda: pipnet("wflw98"),
+            "scheme is ibug68 there and wflw98 here; neighbors is a table of 68 x 2 there and a table of 98 x 2 here",
+        ),
         (lambda: pipnet(neighbors=5), "neighbors is a table of 68 x 2 there and a table of 68 x 5 here"),
-        (lambda: kfa.models.CoordNet("ibug68", backbone="resnet18", backbone_width=0.125, input_size=64), "it is PIPNet, this is CoordNet"),
+        (
+            lambda: kfa.models.CoordNet("ibug68", backbone="resnet18", backbone_width=0.125, input_size=64),
+            "it is PIPNet, this is CoordNet",
+        ),
     ],
 )
 def test_another_network_is_refused(trained, build, message):
@@ -86,7 +94,9 @@ def test_a_run_begins_with_it_and_is_resumed_only_with_the_same(trained, tmp_pat
     shape = kfa.schemes.get("ibug68").mean_shape
     some = kfa.data.Faces("ibug68", ["a.png"] * 4, np.tile(100 * shape, (4, 1, 1)))
     faces = kfa.data.Dataset("faces", some.scheme, some, some[:2], {}, 1.25, "inter_ocular")
-    settings = argparse.Namespace(**SETTINGS, seed=0, mixed_precision=False, out=str(tmp_path), resume=False, begin_with=str(trained[1]))
+    settings = argparse.Namespace(
+        **SETTINGS, seed=0, mixed_precision=False, out=str(tmp_path), resume=False, begin_with=str(trained[1])
+    )
     model, history = start_or_resume(pipnet, settings, describe(faces, settings), adam)
     assert history == [] and model.compiled
     for ours, theirs in zip(model.get_weights(), trained[0].get_weights(), strict=True):

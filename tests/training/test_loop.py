@@ -143,14 +143,21 @@ def test_crops_are_cut_as_the_settings_say(folder, tmp_path, monkeypatch, capsys
     assert "kfacealign align --five-points" in " ".join(capsys.readouterr().out.split())
 
 
-
 def test_step_decay():
     rates = [kfa.training.step_decay(5e-6, (30, 50))(epoch, None) for epoch in (0, 29, 30, 49, 50, 59)]
     assert rates == pytest.approx([5e-6, 5e-6, 5e-7, 5e-7, 5e-8, 5e-8])
 
 
 def test_scales_give_defaults_and_flags_go_before_them():
-    values = {"variant": "tiny", "input_size": 256, "epochs": 60, "warmup_epochs": 0, "batch_size": 16, "learning_rate": 5e-6, "drops": (30, 50)}
+    values = {
+        "variant": "tiny",
+        "input_size": 256,
+        "epochs": 60,
+        "warmup_epochs": 0,
+        "batch_size": 16,
+        "learning_rate": 5e-6,
+        "drops": (30, 50),
+    }
 
     def parse(*argv):
         return kfa.training.parse_settings("", values, {"epochs": 5}, variants=("tiny",), argv=argv)

@@ -162,7 +162,11 @@ def test_resume_trains_only_what_is_missing(trained, faces, unlabelled, tmp_path
     with pytest.warns(UserWarning, match="3_2"):
         _, rows = train(faces, unlabelled, out, build, resume=True)
     assert [model.task for model in build.models] == [3] and len(rows) == 3
-    assert [before[number] == (out / f"round_{number}" / "model.keras").read_bytes() for number in range(3)] == [True, True, False]
+    assert [before[number] == (out / f"round_{number}" / "model.keras").read_bytes() for number in range(3)] == [
+        True,
+        True,
+        False,
+    ]
     printed = capsys.readouterr().out
     assert "round 2: task 3" in printed and "round 1" not in printed and "NME" in printed
 

@@ -170,7 +170,9 @@ def test_pipnet_recipe_reads_the_dataset_that_is_named(monkeypatch):
     seen = {}
     faces = argparse.Namespace(scheme=schemes.get("cofw29"))
     monkeypatch.setattr(kfa.data, "load_dataset", lambda name, root, scheme: seen.update(dataset=name, data_dir=root) or faces)
-    monkeypatch.setattr(kfa.training, "run", lambda build, faces, views, settings, **ends: seen.update(model=build(), views=views))
+    monkeypatch.setattr(
+        kfa.training, "run", lambda build, faces, views, settings, **ends: seen.update(model=build(), views=views)
+    )
     monkeypatch.setattr(sys, "argv", ["pipnet.py", "--scale", "quick", "--dataset", "cofw", "--data-dir", "COFW"])
     recipe()
     assert (seen["dataset"], seen["data_dir"]) == ("cofw", "COFW")

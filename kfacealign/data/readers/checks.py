@@ -77,7 +77,7 @@ def require(name, root, paths, source):
 
 
 def level_hint(root, paths):
-    """" Did you mean DIR?" for the directory near `root` that holds the paths, or ""."""
+    """ " Did you mean DIR?" for the directory near `root` that holds the paths, or ""."""
     if not os.path.isdir(root):
         return ""
     below = _entries(root)

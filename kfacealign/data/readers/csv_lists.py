@@ -145,7 +145,9 @@ def _rows(path, scheme):
 
 def _match(subset, faces):
     """Positions in `faces` of the faces of a subset list, by image and landmarks."""
-    places = {(name, points.tobytes()): place for place, (name, points) in enumerate(zip(faces.names, faces.landmarks, strict=True))}
+    places = {
+        (name, points.tobytes()): place for place, (name, points) in enumerate(zip(faces.names, faces.landmarks, strict=True))
+    }
     found = []
     for name, points, origin in zip(subset.names, subset.landmarks, subset.origins, strict=True):
         if (name, points.tobytes()) not in places:

@@ -45,7 +45,7 @@ def load(path, names):
 
 
 def version(path):
-    """"7.3" or "5", by the file's first bytes.
+    """ "7.3" or "5", by the file's first bytes.
 
     Raises:
         FileNotFoundError: there is no such file. ValueError: it is neither.

@@ -33,9 +33,7 @@ def by_stem(root, files):
     """Stem -> path of the files that `files(folder)` names in `root` and all folders below it."""
     if not os.path.isdir(root):
         raise FileNotFoundError(f"{root} is no directory")
-    return {
-        os.path.splitext(name)[0]: os.path.join(folder, name) for folder, _, _ in os.walk(root) for name in files(folder)
-    }
+    return {os.path.splitext(name)[0]: os.path.join(folder, name) for folder, _, _ in os.walk(root) for name in files(folder)}
 
 
 def warn_of_others(root, images, points, both):

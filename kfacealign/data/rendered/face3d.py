@@ -117,7 +117,9 @@ class Face:
         x, y = np.asarray(x, float), np.asarray(y, float)
         width = np.maximum(self.half_width(y), 1e-3)
         across = np.clip(1 - (x / width) ** 2, 0, 1)
-        middle = np.interp(y, (-1.3, -0.7, -0.25, 0.05, 0.6, 1.0, 1.35, self.chin_y + 0.05), (0.45, 0.74, 0.82, 0.78, 0.82, 0.84, 0.74, 0.6))
+        middle = np.interp(
+            y, (-1.3, -0.7, -0.25, 0.05, 0.6, 1.0, 1.35, self.chin_y + 0.05), (0.45, 0.74, 0.82, 0.78, 0.82, 0.84, 0.74, 0.6)
+        )
         z = self.rim_depth(y) + (middle - self.rim_depth(y)) * across**0.62
         z = z - 0.09 * self._bump(np.abs(x) - self.eye_x, y, 0.2, 0.13)
         z = z + 0.05 * self._bump(x, y - self.mouth_y, 0.3, 0.2)
@@ -332,21 +334,78 @@ def _jd106(face):
     side = [0.0, 0.78, 1.0]
     nose = [face.nose_side(-1, side), face.nose_base(np.linspace(-0.66, 0.66, 5)), face.nose_side(1, side[::-1])]
     return np.concatenate(
-        [_jaw33(face), *_brows9(face), face.bridge(_FOUR), *nose, left_eye, face.eye_centre(-1), right_eye, face.eye_centre(1), *_mouth(face), face.pupil(-1), face.pupil(1)]
+        [
+            _jaw33(face),
+            *_brows9(face),
+            face.bridge(_FOUR),
+            *nose,
+            left_eye,
+            face.eye_centre(-1),
+            right_eye,
+            face.eye_centre(1),
+            *_mouth(face),
+            face.pupil(-1),
+            face.pupil(1),
+        ]
     )
 
 
 def _cofw29(face):
     brow, lid = face.brow, face.lid
     return np.concatenate(
-        [brow(-1, [0], 0), brow(1, [0], 0), brow(-1, [1], 0), brow(1, [1], 0), brow(-1, [0.5], -1), brow(-1, [0.5], 1), brow(1, [0.5], -1), brow(1, [0.5], 1), lid(-1, [0], 1), lid(1, [0], 1), lid(-1, [1], 1), lid(1, [1], 1), lid(-1, [0.5], -1), lid(-1, [0.5], 1), lid(1, [0.5], -1), lid(1, [0.5], 1), face.pupil(-1), face.pupil(1), face.nose_base([-1]), face.nose_base([1]), face.bridge([1]), face.nose_base([0]), face.outer_lip([-1, 1], -1), face.outer_lip([0], -1), face.inner_lip([0], -1), face.inner_lip([0], 1), face.outer_lip([0], 1), face.jaw_line([0])]
+        [
+            brow(-1, [0], 0),
+            brow(1, [0], 0),
+            brow(-1, [1], 0),
+            brow(1, [1], 0),
+            brow(-1, [0.5], -1),
+            brow(-1, [0.5], 1),
+            brow(1, [0.5], -1),
+            brow(1, [0.5], 1),
+            lid(-1, [0], 1),
+            lid(1, [0], 1),
+            lid(-1, [1], 1),
+            lid(1, [1], 1),
+            lid(-1, [0.5], -1),
+            lid(-1, [0.5], 1),
+            lid(1, [0.5], -1),
+            lid(1, [0.5], 1),
+            face.pupil(-1),
+            face.pupil(1),
+            face.nose_base([-1]),
+            face.nose_base([1]),
+            face.bridge([1]),
+            face.nose_base([0]),
+            face.outer_lip([-1, 1], -1),
+            face.outer_lip([0], -1),
+            face.inner_lip([0], -1),
+            face.inner_lip([0], 1),
+            face.outer_lip([0], 1),
+            face.jaw_line([0]),
+        ]
     )
 
 
 def _aflw19(face):
     t = np.array([0, 0.5, 1])
     return np.concatenate(
-        [face.brow(-1, t, 0), face.brow(1, t[::-1], 0), face.lid(-1, [0], 1), face.eye_centre(-1), face.lid(-1, [1], 1), face.lid(1, [1], 1), face.eye_centre(1), face.lid(1, [0], 1), face.nose_base([-1]), face.bridge([1]), face.nose_base([1]), face.outer_lip([-1], 1), (face.inner_lip([0], -1) + face.inner_lip([0], 1)) / 2, face.outer_lip([1], 1), face.jaw_line([0])]
+        [
+            face.brow(-1, t, 0),
+            face.brow(1, t[::-1], 0),
+            face.lid(-1, [0], 1),
+            face.eye_centre(-1),
+            face.lid(-1, [1], 1),
+            face.lid(1, [1], 1),
+            face.eye_centre(1),
+            face.lid(1, [0], 1),
+            face.nose_base([-1]),
+            face.bridge([1]),
+            face.nose_base([1]),
+            face.outer_lip([-1], 1),
+            (face.inner_lip([0], -1) + face.inner_lip([0], 1)) / 2,
+            face.outer_lip([1], 1),
+            face.jaw_line([0]),
+        ]
     )
 
 
@@ -356,7 +415,22 @@ def _menpo39(face, half):
     upper, lower = half * np.array([0, 1 / 3, 2 / 3, 1]), half * np.array([2 / 3, 1 / 3, 0])
     tip, under = face.bridge([1]), base([0])
     return np.concatenate(
-        [face.jaw_line(half * np.linspace(1, 0, 10)), face.brow(half, _FOUR, -0.6), face.bridge(_FOUR), (tip + under) / 2, under, base([half * 0.5]), base([half * 1.0]), face.nose_side(half, [0.8]), face.lid(half, [0, 0.33, 0.67], -1), face.lid(half, [0.67, 0.33], 1), lip(upper, -1), lip(lower, 1), inner([0, half * 0.5], -1), inner([half * 0.5, 0], 1)]
+        [
+            face.jaw_line(half * np.linspace(1, 0, 10)),
+            face.brow(half, _FOUR, -0.6),
+            face.bridge(_FOUR),
+            (tip + under) / 2,
+            under,
+            base([half * 0.5]),
+            base([half * 1.0]),
+            face.nose_side(half, [0.8]),
+            face.lid(half, [0, 0.33, 0.67], -1),
+            face.lid(half, [0.67, 0.33], 1),
+            lip(upper, -1),
+            lip(lower, 1),
+            inner([0, half * 0.5], -1),
+            inner([half * 0.5, 0], 1),
+        ]
     )
 
 

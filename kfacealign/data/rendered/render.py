@@ -131,7 +131,9 @@ class Drawing:
 
     def neck(self):
         skin = mixed(self.look.skin, (0, 0, 0), 0.45)
-        outline = np.array([(-0.62, 0.9, -0.5), (0.62, 0.9, -0.5), (0.68, 2.6, -0.8), (1.9, 3.2, -0.9), (-1.9, 3.2, -0.9), (-0.68, 2.6, -0.8)])
+        outline = np.array(
+            [(-0.62, 0.9, -0.5), (0.62, 0.9, -0.5), (0.68, 2.6, -0.8), (1.9, 3.2, -0.9), (-1.9, 3.2, -0.9), (-0.68, 2.6, -0.8)]
+        )
         # The shoulders do not follow the head's pitch and roll.
         body = dataclasses.replace(self.view, yaw=0.4 * self.view.yaw, pitch=0.0, roll=0.3 * self.view.roll)
         points, _ = body.project(outline)
@@ -197,7 +199,9 @@ class Drawing:
         cheeks = face._bump(np.abs(x) - 0.5, y - 0.55, 0.2, 0.2)[:, None] * (0.1 + 0.25 * look.make_up)
         base = base * (1 - cheeks) + np.array((200.0, 90, 80)) * (np.array(look.skin).mean() / 200) * cheeks
         if look.beard:
-            low = np.clip((y - face.mouth_y + 0.05 + 0.5 * np.abs(x)) * 6, 0, 1) + face._bump(x, y - face.mouth_y + 0.2, 0.25, 0.06)
+            low = np.clip((y - face.mouth_y + 0.05 + 0.5 * np.abs(x)) * 6, 0, 1) + face._bump(
+                x, y - face.mouth_y + 0.2, 0.25, 0.06
+            )
             low = np.clip(low, 0, 1)[:, None] * look.beard
             base = base * (1 - low) + np.array(look.hair, float) * low
         lit = np.clip(normal @ np.array(look.light), 0, 1)
@@ -224,7 +228,11 @@ class Drawing:
         dark = mixed(look.skin, (10, 5, 5), 0.75)
         if look.make_up > 0.5:
             lid = face.lid(side, t, -1)
-            fill(self.image, np.concatenate([upper, self.at(lid - (0, 0.09), 0.01)[::-1]]), mixed(look.skin, look.shadow, 0.6 * look.make_up))
+            fill(
+                self.image,
+                np.concatenate([upper, self.at(lid - (0, 0.09), 0.01)[::-1]]),
+                mixed(look.skin, look.shadow, 0.6 * look.make_up),
+            )
         crease = self.at(face.lid(side, t, -1) - (0, 0.045), 0.01)
         stroke(self.image, crease, self.shade(mixed(look.skin, (30, 10, 10), 0.35), 0.5), 0.012 * self.unit)
         outline = np.concatenate([upper, lower])
@@ -255,7 +263,9 @@ class Drawing:
     def nose_lines(self):
         dark = self.shade(mixed(self.look.skin, (40, 15, 10), 0.5), 0.4)
         for side in (-1, 1):
-            wing = np.concatenate([self.face.nose_side(side, np.linspace(0.72, 1, 4)), self.face.nose_base(side * np.linspace(1, 0.75, 3))])
+            wing = np.concatenate(
+                [self.face.nose_side(side, np.linspace(0.72, 1, 4)), self.face.nose_base(side * np.linspace(1, 0.75, 3))]
+            )
             stroke(self.image, self.at(wing), dark, 0.018 * self.unit)
         stroke(self.image, self.at(self.face.nose_base(np.linspace(-0.8, 0.8, 9))), dark, 0.014 * self.unit)
 
@@ -263,7 +273,10 @@ class Drawing:
         angle = np.linspace(0, 2 * np.pi, 8, endpoint=False)
         for side in (-1, 1):
             x = side * 0.115 * self.face.identity.nose_width
-            ring = np.stack([x + 0.05 * np.cos(angle), self.face.nose_tip_y + 0.118 + 0.026 * np.sin(angle) + 0.012 * np.abs(np.cos(angle))], -1)
+            ring = np.stack(
+                [x + 0.05 * np.cos(angle), self.face.nose_tip_y + 0.118 + 0.026 * np.sin(angle) + 0.012 * np.abs(np.cos(angle))],
+                -1,
+            )
             fill(self.image, self.at(ring), mixed(self.look.skin, (20, 5, 5), 0.75))
 
     def mouth(self):
@@ -301,7 +314,13 @@ class Drawing:
             return
         face, unit = self.face, self.unit
         angle = np.linspace(0, 2 * np.pi, 16, endpoint=False)
-        ring = np.stack([0.27 * np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** 0.7, 0.19 * np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** 0.7], -1)
+        ring = np.stack(
+            [
+                0.27 * np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** 0.7,
+                0.19 * np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** 0.7,
+            ],
+            -1,
+        )
         depth = float(face.surface(np.array(face.eye_x), np.array(0.0))) + 0.12
         for side in (-1, 1):
             lens = np.column_stack([(*ring, side * face.eye_x, 0.02), np.full(len(ring), depth)])

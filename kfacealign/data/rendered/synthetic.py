@@ -227,7 +227,9 @@ def project_landmarks(face, view, cover, half):
     projected = view.project(points)[0].astype(np.float32)
     seen = visible(face, view, points) & ~covered(cover, projected)
     ends = np.cumsum([len(part) for part in positions])[:-1]
-    return dict(zip(face3d.SCHEMES, np.split(projected, ends), strict=True)), dict(zip(face3d.SCHEMES, np.split(seen, ends), strict=True))
+    return dict(zip(face3d.SCHEMES, np.split(projected, ends), strict=True)), dict(
+        zip(face3d.SCHEMES, np.split(seen, ends), strict=True)
+    )
 
 
 def placed(face, view, place, size):
@@ -294,7 +296,9 @@ def occlude(rng, drawing, kind, cover):
     else:
         anchor = drawing.at(np.array([[rng.uniform(-0.9, 0.9), rng.uniform(-0.4, 1.5)]]))[0]
         turn = rng.uniform(0, 2 * np.pi)
-        parts = list(hand(rng, anchor, turn, unit, drawing.look.skin) if kind == 1 else thing(rng, anchor, turn, unit, color, kind))
+        parts = list(
+            hand(rng, anchor, turn, unit, drawing.look.skin) if kind == 1 else thing(rng, anchor, turn, unit, color, kind)
+        )
     for points, paint in parts:
         cv2.fillPoly(image, [fixed(points)], paint, cv2.LINE_AA, 4)
         cv2.fillPoly(cover, [fixed(points)], 255, cv2.LINE_8, 4)
@@ -314,7 +318,9 @@ def hand(rng, anchor, turn, unit, skin):
     for finger in range(4):
         length = rng.uniform(0.5, 0.75) * unit
         y = (finger - 1.5) * 0.2 * unit
-        shape = np.concatenate([[(-0.15 * unit, y - 0.1 * unit)], tip * 0.1 * unit + (length, y), [(-0.15 * unit, y + 0.1 * unit)]])
+        shape = np.concatenate(
+            [[(-0.15 * unit, y - 0.1 * unit)], tip * 0.1 * unit + (length, y), [(-0.15 * unit, y + 0.1 * unit)]]
+        )
         yield turned(shape, turn) + anchor, mixed(skin, (0, 0, 0), 0.1 + 0.05 * finger)
 
 

@@ -185,7 +185,9 @@ class Builder:
                 values = self.add(layer, tf_keras_layers.Columns(head, names))(tensors["gathered"])
                 first = 0
                 for name, width in zip(names, widths(head, names), strict=True):
-                    branch = tf_keras_layers.Branch(first, width, squeeze=not name.startswith("neighbor"), name=f"{head.name}_{name}")
+                    branch = tf_keras_layers.Branch(
+                        first, width, squeeze=not name.startswith("neighbor"), name=f"{head.name}_{name}"
+                    )
                     found[name] = branch(values)
                     first += width
             return found

@@ -1,6 +1,5 @@
 """What int8 is calibrated on: face crops of an array, of annotated faces, or of a folder."""
 
-
 import numpy as np
 
 from kfacealign import geometry

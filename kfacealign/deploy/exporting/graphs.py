@@ -84,9 +84,7 @@ def as_function(model):
 
     trainable = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
     other = [keras.ops.convert_to_numpy(variable) for variable in model.non_trainable_variables]
-    specs = keras.tree.map_structure(
-        lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype, name=tensor.name), model.input
-    )
+    specs = keras.tree.map_structure(lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype, name=tensor.name), model.input)
 
     def serve(inputs):
         return model.stateless_call(trainable, other, inputs, training=False)[0]

@@ -1,6 +1,5 @@
 """TFLite files for LiteRT: the parts of inference converted one by one, each in its precision, and joined."""
 
-
 import keras
 
 from kfacealign.deploy import flatbuffer

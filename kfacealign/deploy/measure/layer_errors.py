@@ -6,7 +6,6 @@ names of the Keras layers that they were converted from; one operator often stan
 normalisation and its activation, and answers to the names of all three.
 """
 
-
 import numpy as np
 
 from kfacealign.deploy import flatbuffer
@@ -129,5 +128,7 @@ def measure(content, pairs, samples):
             found = (interpreter.get_tensor(int(quantized)).astype("float64") - zero) * scale
             channels = (-1, value.shape[-1] if value.ndim else 1)
             moments = np.mean((found - value) ** 2), value.reshape(channels).mean(0), np.mean(value**2)
-            sums[quantized, twin] = [so_far + new / len(samples) for so_far, new in zip(sums[quantized, twin], moments, strict=True)]
+            sums[quantized, twin] = [
+                so_far + new / len(samples) for so_far, new in zip(sums[quantized, twin], moments, strict=True)
+            ]
     return {pair: (error, square - np.mean(np.square(mean))) for pair, (error, mean, square) in sums.items()}

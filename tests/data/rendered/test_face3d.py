@@ -33,9 +33,21 @@ def test_the_same_places_agree_between_schemes():
     face = face3d.Face(face3d.Identity(width=1.05, eye_tilt=0.03), face3d.Expression(mouth=0.6, smile=0.5))
     wflw, ibug, cofw = (face3d.landmarks3d(face, name) for name in ("wflw98", "ibug68", "cofw29"))
     jd, aflw = face3d.landmarks3d(face, "jd106"), face3d.landmarks3d(face, "aflw19")
-    for first, second in ((ibug[8], wflw[16]), (ibug[36], wflw[60]), (ibug[45], wflw[72]), (ibug[30], wflw[54]), (ibug[54], wflw[82])):
+    for first, second in (
+        (ibug[8], wflw[16]),
+        (ibug[36], wflw[60]),
+        (ibug[45], wflw[72]),
+        (ibug[30], wflw[54]),
+        (ibug[54], wflw[82]),
+    ):
         np.testing.assert_array_equal(first, second)
-    for first, second in ((cofw[8], wflw[60]), (cofw[9], wflw[72]), (cofw[16], wflw[96]), (cofw[28], wflw[16]), (aflw[18], wflw[16])):
+    for first, second in (
+        (cofw[8], wflw[60]),
+        (cofw[9], wflw[72]),
+        (cofw[16], wflw[96]),
+        (cofw[28], wflw[16]),
+        (aflw[18], wflw[16]),
+    ):
         np.testing.assert_array_equal(first, second)
     np.testing.assert_array_equal(jd[104:], wflw[96:])
 

@@ -63,7 +63,9 @@ def plain_face(yaw=0.0, size=256):
     rng = np.random.default_rng(0)
     look = synthetic.sample_look(rng)
     kept = {"skin": (224, 172, 130), "iris": (80, 120, 160), "lips": (200, 30, 40), "make_up": 0.0, "glasses": 0, "beard": 0.0}
-    look = type(look)(**{**look.__dict__, **kept, "light": (0.0, 0.0, 1.0), "ambient": 0.8, "diffuse": 0.2, "fringe": face3d.FOREHEAD})
+    look = type(look)(
+        **{**look.__dict__, **kept, "light": (0.0, 0.0, 1.0), "ambient": 0.8, "diffuse": 0.2, "fringe": face3d.FOREHEAD}
+    )
     face = face3d.Face()
     place = {"x": 0.0, "y": 0.0, "share": 0.7}
     view = synthetic.placed(face, View(yaw, 0, 0), place, size)

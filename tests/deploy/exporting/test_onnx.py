@@ -37,7 +37,9 @@ def exported(tmp_path_factory):
 def test_onnx_runtime_finds_what_keras_finds(exported):
     for path in (exported.one, exported.any):
         for batch_size in (1, 3):
-            for found, wanted in zip(deploy.load(path).align(exported.crops, batch_size=batch_size), exported.expected, strict=True):
+            for found, wanted in zip(
+                deploy.load(path).align(exported.crops, batch_size=batch_size), exported.expected, strict=True
+            ):
                 np.testing.assert_allclose(found, wanted, atol=1e-4)
 
 

@@ -12,7 +12,9 @@ pytestmark = pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """The model, its faces' crops (64 of 64 px) and their landmarks."""
-    faces = kfa.data.pts(kfa.data.write_pts(tmp_path_factory.mktemp("parity") / "faces", train=64, test=1, size=128, progress=False)).train
+    faces = kfa.data.pts(
+        kfa.data.write_pts(tmp_path_factory.mktemp("parity") / "faces", train=64, test=1, size=128, progress=False)
+    ).train
     images, landmarks, _ = kfa.data.Crops(faces, 64).batch(np.arange(64))
     keras.utils.set_random_seed(0)
     model = kfa.models.HIH("ibug68", input_size=64, width=32, decimal_size=4, decimal_width=32, alpha=4.0)
