@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 import kfacealign as kfa
-from kfacealign.deploy.exporting import graphs, litert
+from kfacealign.deploy.exporting import conversion, graphs
 from kfacealign.deploy.runtime.litert import interpreter_class
 
 NETWORK = ("network", "step", "offsets", "regression")  # parts that are none of the decoding
@@ -33,7 +33,7 @@ def part_models(model):
 
 def prepared(part, tensors, threads):
     """An interpreter of a part that is ready to run; what it finds is added to `tensors`."""
-    interpreter = interpreter_class()(model_content=litert.convert(part), num_threads=threads)
+    interpreter = interpreter_class()(model_content=conversion.convert(part), num_threads=threads)
     runner = interpreter.get_signature_runner()
     tensors.update(runner(**{name: tensors[name] for name in part.input}))
     return interpreter

@@ -69,7 +69,7 @@ def dark_loop(maps):
                 hessian = np.array([[across, mixed], [mixed, down]])
                 if abs(np.linalg.det(hessian)) > 1e-12:
                     step = -np.linalg.solve(hessian, first)
-            found[b, k] = (x, y, *step)
+            found[b, k] = np.add((x, y), step)
     return (found + 0.5) / (width, height)
 
 
@@ -87,7 +87,9 @@ def compiled(function):
 
 
 def decoder(name):
-    return compiled(lambda maps: decoders.decode(maps, name, 0.5, WINDOW, TEMPERATURE, SIGMA)[0])
+    return compiled(
+        lambda maps: decoders.decode(maps, name, cell_centre=0.5, window=WINDOW, temperature=TEMPERATURE, sigma=SIGMA)[0]
+    )
 
 
 def take_turns(functions, turns):

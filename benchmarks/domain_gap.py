@@ -67,7 +67,7 @@ def methods(arguments, faces, unlabelled, seed):
     _, report = kfa.training.run(build, faces, views, settings_of(arguments, root / "supervised", seed, longer))
     yield "supervised, as many steps", report.rows()["full"]
 
-    adversarial = functools.partial(kfa.training.DomainAdversarialPIPNet, "ibug68", **common)
+    adversarial = functools.partial(kfa.models.DomainAdversarialPIPNet, "ibug68", **common)
     settings = settings_of(arguments, root / "dann", seed, method="dann")
     _, report = kfa.training.run_domain_adversarial(adversarial, faces, unlabelled, views, settings)
     yield "DANN", report.rows()["full"]

@@ -69,7 +69,9 @@ def settings_of(arguments, name, seed):
 
 def figures(report, faces):
     """NRMSE and NME of a report's faces that count, in percent."""
-    found = kfa.metrics.nrmse(faces.test.landmarks, report.predicted, faces.scheme, report.normalizer, report.weights)
+    found = kfa.metrics.nrmse(
+        faces.test.landmarks, report.predicted, faces.scheme, name=report.normalizer, weights=report.weights
+    )
     return float(np.mean(np.asarray(found)[report.counted])), report.summary()["nme"]
 
 

@@ -68,7 +68,7 @@ def figures(model, clips, normalizer):
     """NRMSE, NME and jitter of a model on clips, in percent."""
     report = evaluate_clips(model, clips, normalizer=normalizer)
     truth = clips.faces.landmarks
-    errors = np.asarray(kfa.metrics.nrmse(truth, report.predicted, report.scheme, report.normalizer, report.weights))
+    errors = np.asarray(kfa.metrics.nrmse(truth, report.predicted, report.scheme, name=report.normalizer, weights=report.weights))
     starts = np.arange(len(truth)) % clips.length == 0
     jitter = kfa.metrics.jitter(report.predicted, report.scheme, starts=starts)
     return float(errors[report.counted].mean()), report.summary()["nme"], jitter

@@ -1,8 +1,11 @@
-"""Ways to place and to read a heatmap's peak, on networks trained alike ("Subpixel Heatmap Regression", Tables 1 to 3; HIH, Table V).
+"""Ways to place and to read a heatmap's peak, on networks trained alike.
+
+("Subpixel Heatmap Regression", Tables 1 to 3; HIH, Table V.)
 
     python benchmarks/heatmap_readers.py --data-dir YTF68 --every 3             # minutes a network on a CPU
     python benchmarks/heatmap_readers.py --data-dir YTF68 --only continuous     # one network, read in every way
-    python benchmarks/heatmap_readers.py --data-dir 300W --width 256 --input-size 256 --epochs 50 --drops 25 40 --learning-rate 1e-4
+    python benchmarks/heatmap_readers.py --data-dir 300W --width 256 --input-size 256 --epochs 50 --drops 25 40 \\
+        --learning-rate 1e-4
 
 Every network is trained by the same crops, views, epochs, optimiser and warm-up; of FAN (one stack) only the encoding
 differs, of HIH's hourglass only the head. Siamese training shows each crop twice a step and so costs twice as much.
@@ -85,7 +88,7 @@ def readers(codec):
 
 def read(model, codec, crops, normalizer):
     """The report of a model whose maps are read by another codec."""
-    aligner = kfa.models.FaceAligner(model.network, codec, model.scheme, model.enlarge)
+    aligner = kfa.models.FaceAligner(model.network, codec, model.scheme, enlarge=model.enlarge)
     return kfa.evaluation.evaluate(aligner, crops, normalizer=normalizer)
 
 
@@ -114,7 +117,7 @@ def main():
     faces = kfa.data.pts(arguments.data_dir, scheme=arguments.scheme)
     faces.train = faces.train[:: arguments.every]
     normalizer = arguments.normalizer or faces.normalizer
-    crops = kfa.data.Crops(faces.test, arguments.input_size, ENLARGE)
+    crops = kfa.data.Crops(faces.test, arguments.input_size, enlarge=ENLARGE)
     title = f"{faces.name}, {normalizer.replace('_', '-')} errors in percent"
     table = Table("network", "read by", "seed", "parameters (M)", *map(heading, COLUMNS), title=title)
     for name, (build, siamese) in networks(faces.scheme, arguments).items():

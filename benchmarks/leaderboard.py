@@ -21,6 +21,7 @@ float32 files, which take turns.
 
 import argparse
 import functools
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,8 @@ from rich.console import Console
 from rich.table import Table
 
 import kfacealign as kfa
+from kfacealign.cli.arguments import add_from
+from kfacealign.cli.main import import_methods
 from kfacealign.deploy.measure.benchmark import bench
 from kfacealign.evaluation.comparison import RESAMPLES, bootstrap_interval
 from kfacealign.models.complexity import trainable_parameters
@@ -81,7 +84,21 @@ def methods(scheme, arguments):
             {"variant": f"1d_{resolution}_0.4_width{width}_stacks1_argmax_sigmaNone", **heatmap},
             narrow,
         ),
+        **own_methods(scheme, size),
     }
+
+
+def own_methods(scheme, size):
+    """As `methods`, of those that --from imported: their networks as they are, crops of `size` where they take a size."""
+    found = {}
+    for method in filter(kfa.models.variants.foreign, kfa.models.methods().values()):
+        sized = {"input_size": size} if "input_size" in inspect.signature(method).parameters else {}
+        for variant in kfa.models.variants_of(method):
+            folder = "_".join([method.__name__.lower(), *map(str, variant.settings.values())])
+            build = functools.partial(method, scheme, **{**sized, **variant.settings})
+            name = f"{method.__name__} {variant.name}"
+            found[name] = (folder, build, {"variant": folder}, f"of {method.__module__}")
+    return found
 
 
 def settings_of(arguments, folder, changed, seed):
@@ -149,6 +166,7 @@ def figures(report, by_people):
 def parse(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", required=True, help="a folder of images with .pts files, 68 points")
+    add_from(parser)
     parser.add_argument("--only", nargs="+", help="some of the rows, as the table names them")
     parser.add_argument("--every", type=int, default=1, help="take every Nth training face; YTF68 holds clips of three frames")
     parser.add_argument("--people", action="store_true", help="resample people, not faces")
@@ -169,6 +187,7 @@ def parse(argv=None):
 
 def leaderboard(arguments):
     """Trains or reads every row; the table."""
+    import_methods(arguments.methods)
     arguments.backbone_weights = trained_backbone(arguments)
     faces = kfa.data.pts(arguments.data_dir, scheme="ibug68")
     faces.train = faces.train[:: arguments.every]
@@ -177,7 +196,7 @@ def leaderboard(arguments):
     for name, (folder, build, changed, note) in methods(faces.scheme, arguments).items():
         for seed in arguments.seeds if name in (arguments.only or [name]) else []:
             settings = settings_of(arguments, folder, changed, seed)
-            model, report = kfa.training.run(build, faces, views, settings)
+            model, report = kfa.training.run(build, faces, views, settings, export=kfa.deploy.export)
             size = f"{trainable_parameters(model) / 1e6:.2f}"
             cells = [name, str(seed), *figures(report, arguments.people), size, f"{model.enlarge:g}"]
             rows[str(Path(settings.out) / "model.tflite")] = cells, note

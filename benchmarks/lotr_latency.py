@@ -23,7 +23,7 @@ from rich.table import Table
 
 import kfacealign as kfa
 from kfacealign.backend import keras
-from kfacealign.cli.export import read_calibration
+from kfacealign.deploy.exporting.calibration import read_calibration
 from kfacealign.deploy import flatbuffer
 from kfacealign.deploy.exporting.exporter import PRECISIONS, calibration_crops
 from kfacealign.deploy.measure import inspection
@@ -110,7 +110,8 @@ def main():
     lotr, pipnet, crops = models_of(arguments)
     expected = lotr.align(crops[:CROPS], verbose=0)[0]
 
-    title = f"{lotr.scheme.name}, {lotr.input_size} px, batch 1: median of {arguments.runs} interleaved runs on {os.cpu_count()} cores"
+    how = f"median of {arguments.runs} interleaved runs on {os.cpu_count()} cores"
+    title = f"{lotr.scheme.name}, {lotr.input_size} px, batch 1: {how}"
     speeds = (f"ms on {threads}" for threads in THREADS)
     table = Table("model", "precision", "MB", "nodes", "delegates", *speeds, "difference", title=title, title_justify="left")
     outside = {}

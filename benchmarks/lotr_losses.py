@@ -5,9 +5,10 @@
 
 All models are trained alike: the same crops, views, epochs and optimiser; only the loss or, in the last, the network
 differs. In place of the paper's ImageNet weights all start from one backbone, that of a PIPNet trained on rendered faces
-(into OUT/backbone, first); `--backbone-weights none` is from random weights, which takes a GPU's number of steps. Figures are those of the paper: NME, failure rate and AUC at 8 % of the landmarks'
-box. The queries are told apart from the start and the optimiser is Adam, because a short training from random weights
-has no time for less; `--optimizer lamb` is the paper's. Runs are kept in runs/lotr and go on where they were stopped.
+(into OUT/backbone, first); `--backbone-weights none` begins with random weights, which takes a GPU's number of
+steps. Figures are those of the paper: NME, failure rate and AUC at 8 % of the landmarks' box. The queries are told apart
+from the start and the optimiser is Adam, because a short training from random weights has no time for less;
+`--optimizer lamb` is the paper's. Runs are kept in runs/lotr and go on where they were stopped.
 """
 
 import argparse
@@ -49,7 +50,7 @@ def pretrained_backbone(arguments, scheme):
     out = Path(arguments.out) / "backbone"
     if not (out / "model.keras").exists():
         faces = kfa.data.pts(
-            kfa.data.write_pts(arguments.rendered, scheme=scheme.name, **kfa.training.settings.SYNTHETIC), scheme=scheme
+            kfa.data.write_pts(arguments.rendered, scheme=scheme.name, **kfa.data.catalogue.SYNTHETIC), scheme=scheme
         )
         build = functools.partial(
             kfa.models.PIPNet, scheme, backbone=backbone, stride=16, offset_weight=0.1, input_size=arguments.input_size
@@ -90,7 +91,7 @@ def train(build, faces, settings, optimizer):
 
 def flipped(model, faces, settings):
     """The report of a model whose answers on each crop and its mirror image are averaged."""
-    crops = kfa.data.Crops(faces.test, model.input_size, model.enlarge, cache=None, align=settings.align)
+    crops = kfa.data.Crops(faces.test, model.input_size, enlarge=model.enlarge, cache=None, align=settings.align)
     return kfa.evaluation.evaluate(model, crops, normalizer=faces.normalizer, flip=True)
 
 

@@ -21,7 +21,7 @@ from rich.table import Table
 
 import kfacealign as kfa
 from kfacealign.backend import keras
-from kfacealign.deploy.exporting import exporter
+from kfacealign.deploy.exporting import conversion, graphs
 from kfacealign.deploy.runtime.litert import interpreter_class
 from kfacealign.models.inference import InferencePart
 from kfacealign.quiet import quiet
@@ -65,15 +65,15 @@ class ReadMaps(keras.layers.Layer):
 class DensePIPNet(kfa.models.PIPNet):
     """PIPNet exported as the authors run it."""
 
-    def inference_parts(self, network=None):
+    def inference_parts(self, *, network=None):
         dense, read = DenseMaps(self.head), ReadMaps(self.codec)
 
         def maps(tensors):
             return dense(self.network(tensors["image"], training=False)["features"])
 
         return [
-            InferencePart("network", ("image",), maps, True),
-            InferencePart("decode", ("score", *self.head.branches), read, False),
+            InferencePart("network", ("image",), maps, quantizable=True),
+            InferencePart("decode", ("score", *self.head.branches), read, quantizable=False),
         ]
 
 
@@ -96,8 +96,8 @@ def runners(model, dense, folder, threads):
 def part_seconds(model, threads, runs):
     """Name of each part of the float32 graph -> median seconds of running it alone."""
     seconds = {}
-    for part, _ in exporter.part_models(model):
-        interpreter = interpreter_class()(model_content=exporter.convert(part), num_threads=threads)
+    for part, _ in graphs.part_models(model):
+        interpreter = interpreter_class()(model_content=conversion.convert(part), num_threads=threads)
         interpreter.allocate_tensors()
         for details in interpreter.get_input_details():
             value = np.random.default_rng(0).uniform(0, 1, details["shape"]).astype("float32")

@@ -91,7 +91,7 @@ def main():
         }
         rows += [(names[name], out / name, nme) for name, nme in errors(arguments, sparsity, faces, out).items()]
 
-    costs = benchmark.bench([path for _, path, _ in rows], THREADS, arguments.runs)
+    costs = benchmark.bench([path for _, path, _ in rows], threads=THREADS, runs=arguments.runs)
     title = f"{arguments.model} on {len(faces.test):,} test faces; {len(faces.train):,} to train on"
     table = Table(title=title, title_justify="left")
     table.add_column("model")

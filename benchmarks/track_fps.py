@@ -31,7 +31,7 @@ FPS = 25.0
 
 def people(seed, size, count):
     """Clips of the first `count` people whom the detector finds."""
-    source, detector, clips = kfa.data.SyntheticFaces(seed, size), HaarDetector(), []
+    source, detector, clips = kfa.data.SyntheticFaces(seed, size=size), HaarDetector(), []
     index = 0
     while len(clips) < count:
         if len(detector.boxes(source.clip(index, 1)[0].image)):
@@ -86,13 +86,13 @@ def main():
     parser.add_argument("--threshold", type=float, default=0.8)
     arguments = parser.parse_args()
     cv2.setNumThreads(arguments.threads)
-    model, console = kfa.deploy.load(arguments.model, arguments.threads), Console()
+    model, console = kfa.deploy.load(arguments.model, threads=arguments.threads), Console()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "video.avi"
         console.print("rendering 300 frames ...")
         truth = write_video(path, model.scheme, arguments.seed, arguments.size)
         follow(path, FaceTracker(model))  # the first run warms the caches
-        tracker = FaceTracker(model, threshold=arguments.threshold, smoother=OneEuro(FPS))
+        tracker = FaceTracker(model, threshold=arguments.threshold, smoother=OneEuro(fps=FPS))
         faces, seconds = follow(path, tracker)
 
     there = np.isfinite(truth).all((1, 2))
@@ -113,10 +113,10 @@ def main():
     for name in ("raw", "landmarks"):
         landmarks = np.stack([getattr(face, name) for face in faces])
         errors = np.asarray(kfa.metrics.nme(truth[both], landmarks[both], model.scheme))
-        tremble = kfa.metrics.jitter(landmarks, model.scheme, both, starts)
+        tremble = kfa.metrics.jitter(landmarks, model.scheme, found=both, starts=starts)
         label = "One-Euro" if name == "landmarks" else "as found"
         table.add_row(label, f"{errors.mean():.2f}", f"{errors.max():.2f}", f"{tremble:.3f}")
-    table.add_row("truth", "", "", f"{kfa.metrics.jitter(truth, model.scheme, there, starts_of_truth):.3f}")
+    table.add_row("truth", "", "", f"{kfa.metrics.jitter(truth, model.scheme, found=there, starts=starts_of_truth):.3f}")
     console.print(table)
     total, work = seconds.pop("total"), 1000 * seconds.pop("processor") / len(faces)
     parts = ", ".join(f"{name} {1000 * value / len(faces):.2f}" for name, value in seconds.items())

@@ -42,7 +42,7 @@ def main():
         crops.batch(np.arange(len(crops)))
     views = kfa.data.RandomView(scheme="wflw98")
     batches = itertools.chain.from_iterable(
-        kfa.data.pipeline(crops, args.input_size, args.batch_size, views=views, shuffle=True, drop_remainder=True)
+        kfa.data.pipeline(crops, size=args.input_size, batch_size=args.batch_size, views=views, shuffle=True, drop_remainder=True)
         for _ in itertools.count()
     )
     model = kfa.models.HIH("wflw98", input_size=args.input_size, **VARIANTS[args.variant])

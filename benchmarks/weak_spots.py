@@ -97,7 +97,7 @@ def chosen(wanted, count, seed):
 
 def measured(model, numbers, seed, size):
     """Report of a model on drawn faces, errors over the inter-ocular distance."""
-    source, scheme = SyntheticFaces(seed, size), model.scheme.name
+    source, scheme = SyntheticFaces(seed, size=size), model.scheme.name
     truth, predicted = [], []
     for start in track(range(0, len(numbers), BATCH), "drawing and reading faces", transient=True):
         faces = [source.render(number) for number in numbers[start : start + BATCH]]

@@ -205,7 +205,7 @@ def subpixel(arguments):
         centre, moved = codec.cell_centre, 0.5 - codec.cell_centre
         # A cell is drawn around what it stands for.
         shift = (-moved, size - moved, size - moved, -moved)
-        found = np.asarray(decoders.decode(maps[None, :, :, None], name, centre, window=7)[0])[0, 0]
+        found = np.asarray(decoders.decode(maps[None, :, :, None], name, cell_centre=centre, window=7)[0])[0, 0]
         show(axes, maps, title, extent=shift, cmap="magma")
         cell = np.floor(place * size - centre + 0.5) + centre
         axes.set(xlim=(cell[0] - 4.5, cell[0] + 4.5), ylim=(cell[1] + 4.5, cell[1] - 4.5))

@@ -1,6 +1,7 @@
-"""What MkDocs asks while it builds: the page of presets is made of their cards."""
+"""What MkDocs asks while it builds: the page of presets is made of their cards, two pages are files of the project's root."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -10,7 +11,13 @@ NONE = "None is bundled with this copy of the sources yet."
 
 
 def on_page_markdown(markdown, page, **_):
+    markdown = re.sub(r"<!-- (\w+\.md) -->", lambda found: file_of_root(found[1]), markdown)
     return markdown.replace(MARK, presets()) if MARK in markdown else markdown
+
+
+def file_of_root(name):
+    """A Markdown file of the project's root, whose links lead to the same pages from a page of the site."""
+    return (ROOT / name).read_text().replace("](docs/", "](")
 
 
 def presets():

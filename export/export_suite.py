@@ -2,6 +2,7 @@
 
     python export/export_suite.py --out exported                       # full size, random weights: an hour or so on two cores
     python export/export_suite.py --quick --out exported               # narrow networks, small crops: minutes
+    python export/export_suite.py --from my_method --quick --out exported    # a method of your own among them
     python export/export_suite.py --models lotr_m --trained lotr_m=runs/lotr/model.keras --calibration FOLDER --out exported
 
 Writes OUT/MODEL/ with a SavedModel, TFLite files (float32, float16, int8), an ONNX file and the `.keras` file they were made
@@ -25,7 +26,10 @@ from rich.table import Table
 import kfacealign as kfa
 from kfacealign import models
 from kfacealign.backend import keras
-from kfacealign.cli.export import read_calibration, size
+from kfacealign.cli.arguments import add_from
+from kfacealign.cli.export import size
+from kfacealign.cli.main import import_methods
+from kfacealign.deploy.exporting.calibration import read_calibration
 from kfacealign.deploy.exporting.exporter import calibration_crops
 from kfacealign.deploy.measure.benchmark import measured
 from kfacealign.deploy.measure.inspection import delegated_nodes
@@ -42,42 +46,43 @@ FILES = {
     "model.onnx": {},
     "saved_model": {},
 }
-# Of the hourglass networks with --quick.
+# What makes the methods of this package narrow with --quick.
 NARROW = {"stacks": 1, "width": 16, "input_size": 64}
+QUICKLY = {
+    "HIH": {**NARROW, "decimal_size": 4, "decimal_width": 8},
+    "LOTR": {"input_size": 64, "layers": 1},
+    "CNNFFN": {"input_size": 64},
+    "CoordNet": {"input_size": 64, "backbone_width": 0.125},
+    "MapNet": {"input_size": 64, "backbone_width": 0.125, "width": 16},
+    "FAN": NARROW,
+    "AttentiveHeatmap1D": {**NARROW, "resolution": 32},
+    "Heatmap2D": {**NARROW, "resolution": 32},
+}
+PIPNET_WIDTHS = {"mobilenet_v2": 0.35, "mobilenet_v3_large": 0.75}
+TRACKER = "tracker"
 
 
-def pipnet(backbone, width):
-    return lambda scheme, quick: models.PIPNet(scheme, backbone, **({"backbone_width": width, "input_size": 64} if quick else {}))
+def suite():
+    """Name -> (class, its arguments) of every network of every known method; `kfacealign.models.methods` knows them."""
+    found = {}
+    for method in models.methods().values():
+        for variant in models.variants_of(method):
+            name = "_".join([method.__name__.lower(), *map(str, variant.settings.values())])
+            found[name] = method, variant.settings
+    return found
 
 
-def small(model, **quickly):
-    """A model of default size, or with other arguments if quick."""
-    return lambda scheme, quick: model(scheme, **(quickly if quick else {}))
+def narrowed(method, settings):
+    """The arguments of a network with --quick; those of a method of another package are its own."""
+    if method.__name__ == "PIPNet":
+        return {**settings, "backbone_width": PIPNET_WIDTHS.get(settings["backbone"], 0.125), "input_size": 64}
+    return {**settings, **QUICKLY.get(method.__name__, {})}
 
 
 def tracker(scheme, quick):
+    """The tracker, which is made of a detector, and not of a scheme as the others are."""
     detector = models.AttentiveHeatmap1D(scheme, **(NARROW if quick else {}))
     return models.AttentiveHeatmap1DTracker(detector, **({"width": 8} if quick else {}))
-
-
-SUITE = {
-    "hih": small(models.HIH.small, width=16, input_size=64, decimal_size=4, decimal_width=8),
-    "pipnet_mobilenet_v2": pipnet("mobilenet_v2", 0.35),
-    "pipnet_mobilenet_v3_large": pipnet("mobilenet_v3_large", 0.75),
-    "pipnet_resnet18": pipnet("resnet18", 0.125),
-    "pipnet_resnet50": pipnet("resnet50", 0.125),
-    "pipnet_resnet101": pipnet("resnet101", 0.125),
-    "lotr_m": small(models.LOTR.m, input_size=64, layers=1),
-    "lotr_m_plus": small(models.LOTR.m_plus, input_size=64, layers=1),
-    "lotr_r_plus": small(models.LOTR.r_plus, input_size=64, layers=1),
-    "cnnffn": small(models.CNNFFN, input_size=64),
-    "coordnet": small(models.CoordNet, input_size=64, backbone_width=0.125),
-    "mapnet": small(models.MapNet, input_size=64, backbone_width=0.125, width=16),
-    "fan": small(models.FAN, **NARROW),
-    "attentive_heatmap1d": small(models.AttentiveHeatmap1D, **NARROW),
-    "heatmap2d": small(models.Heatmap2D, **NARROW, resolution=32),
-    "tracker": tracker,
-}
 
 
 def made(name, arguments):
@@ -85,7 +90,11 @@ def made(name, arguments):
     if name in arguments.trained:
         return kfa.deploy.load(arguments.trained[name])
     keras.utils.set_random_seed(0)
-    model = SUITE[name](arguments.scheme, arguments.quick)
+    if name == TRACKER:
+        model = tracker(arguments.scheme, arguments.quick)
+    else:
+        method, settings = suite()[name]
+        model = method(arguments.scheme, **(narrowed(method, settings) if arguments.quick else settings))
     settle(model, noise(4, model.input_size))
     return model
 
@@ -177,8 +186,8 @@ def show(records, threads, title, console):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = list(SUITE)
-    parser.add_argument("--models", nargs="+", default=names, choices=names, metavar="NAME", help=f"of {', '.join(names)}")
+    parser.add_argument("--models", nargs="+", metavar="NAME", help="only these, as the table names them")
+    add_from(parser)
     parser.add_argument("--quick", action="store_true", help="narrow networks and 64-px crops")
     parser.add_argument("--trained", nargs="+", default=(), metavar="NAME=PATH", help="trained models to take for random ones")
     parser.add_argument("--calibration", metavar="PATH", help="folder of images, or .npy of crops; by default noise")
@@ -188,9 +197,12 @@ def main():
     parser.add_argument("--out", default="exported", help="directory to write to (default %(default)s)")
     arguments = parser.parse_args()
     arguments.trained = dict(entry.split("=", 1) for entry in arguments.trained)
-    unknown = sorted(set(arguments.trained) - set(SUITE))
+    import_methods(arguments.methods)
+    names = [*suite(), TRACKER]
+    arguments.models = arguments.models or names
+    unknown = sorted({*arguments.trained, *arguments.models} - set(names))
     if unknown:
-        parser.error(f"--trained: no model is named {', '.join(unknown)}; there are {', '.join(SUITE)}")
+        parser.error(f"no model is named {', '.join(unknown)}; there are {', '.join(names)}")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # many graphs in one process are meant here
     with quiet():  # TensorFlow's search for a GPU
         keras.distribution.list_devices()

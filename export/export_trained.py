@@ -1,12 +1,12 @@
-"""Every export of a trained model, with what each costs in accuracy and in size.
+"""Every export of a trained model, with its size and what it costs in accuracy.
 
     python export/export_trained.py --model runs/pipnet_quick/model.keras --dataset synthetic --out exported
     python export/export_trained.py --model runs/lotr/model.keras --dataset wflw --data-dir WFLW --licence "CC BY 4.0"
 
-For any model of the suite: mobile PIPNet, LOTR-M, HIH and all others. Writes the SavedModel, the TFLite files (float32,
-float16, int8, and int8 that reads bytes, calibrated on training faces) and the ONNX file, runs them on the test faces and
-prints the difference of their landmarks to Keras' (in fractions of the crop) and their NME. One file at a time is
-`kfacealign export`.
+It takes any model of the suite: mobile PIPNet, LOTR-M, HIH and all others. It writes the SavedModel, the TFLite files
+(float32, float16, int8, and int8 that reads bytes, calibrated on training faces) and the ONNX file, runs them on the test
+faces, and prints how far their landmarks lie from those of the Keras model (in fractions of the crop), and their NME.
+`kfacealign export` writes a single file.
 """
 
 import argparse
@@ -30,10 +30,10 @@ FILES = {
 }
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="a trained model (.keras)")
-    parser.add_argument("--dataset", choices=kfa.training.DATASETS, default="wflw")
+    parser.add_argument("--dataset", choices=kfa.data.catalogue.DATASETS, default="wflw")
     parser.add_argument("--data-dir", help="the dataset's directory")
     parser.add_argument("--out", default="exported", help="directory to write to (default %(default)s)")
     parser.add_argument("--licence", help="what the files say of the model's licence")
@@ -43,9 +43,8 @@ def main():
 
     console, out = Console(), Path(arguments.out)
     model = kfa.deploy.load(arguments.model)
-    arguments.scheme = model.scheme.name
-    faces = kfa.training.load_dataset(arguments)
-    crops = kfa.data.Crops(faces.test, model.input_size, model.enlarge)
+    faces = kfa.data.load_dataset(arguments.dataset, arguments.data_dir, scheme=model.scheme.name)
+    crops = kfa.data.Crops(faces.test, model.input_size, enlarge=model.enlarge)
     chosen = np.unique(np.linspace(0, len(crops) - 1, min(arguments.limit, len(crops))).round().astype(int))
     images, truth, weights = crops.batch(chosen)
     notes = {"licence": arguments.licence, "training_data": arguments.training_data, "detector": "haar"}
@@ -56,7 +55,7 @@ def main():
             calibration = faces.train if precision.startswith("int8") else None
             paths.append(kfa.deploy.export(model, out / name, precision=precision, calibration=calibration, **notes))
     with console.status("comparing"):
-        records = compare(model, [str(path) for path in paths], images, truth, weights)
+        records = compare(model, [str(path) for path in paths], images, truth=truth, weights=weights)
 
     table = Table("written", "MB", "largest move", f"moved > {MOVED:g}", "NME, %", "NME over Keras'", title=faces.summary())
     for path, record in zip([Path(arguments.model), *paths], records, strict=True):

@@ -1,6 +1,6 @@
 """Keras, imported without the notices that its backends print when they start.
 
-Whatever in this package may be the first to need Keras takes it from here.
+Every module that may be the first to need Keras imports it from here.
 """
 
 from kfacealign.quiet import quiet

@@ -1,27 +1,34 @@
-"""The embedded face detector: OpenCV's Haar cascades."""
+"""The face detector that comes with the package: OpenCV's Haar cascades."""
 
 import os
+from typing import Any
 
 import cv2
 import numpy as np
 
-# A profile cascade's boxes are larger for the same face than the frontal one's (landmarks' box: 0.70-0.75 of the side
-# against 0.86), so they are shrunk by this much to mean the same.
+# The profile cascade draws larger boxes around the same face than the frontal one: the landmarks' box is 0.70-0.75 of its
+# side instead of 0.86. Shrunk by this factor its boxes mean the same.
 _PROFILE_SCALE = 0.85
-_LONGEST_SIDE = 640  # larger photographs are reduced before detection: faster, and the film grain is gone
+_LONGEST_SIDE = 640  # larger photographs are reduced first: detection is faster, and film grain does not disturb it
 
-# Landmarks' box in units of the detected side: how far its centre lies below that of the detection, width, height.
+# The landmarks' box in units of the detected side: how far its centre lies below the detection's, its width, its height.
 _LOWER, _WIDTH, _HEIGHT = 0.164, 0.857, 0.825
 
 
-def face_box(detected_box):
+def face_box(detected_box: np.ndarray) -> np.ndarray:
     """From a detected box to the box that crops are made of: the bounding box of the landmarks, brows to chin.
 
-    Measured on 200 seeded training images of YouTube Faces (68 landmarks), where the largest detection is the annotated
-    face 198 times. In units of the detected side, the landmarks' box has its centre 0.006 right of and 0.164 below that
-    of the detection (medians; standard deviations 0.088 and 0.041; the first counts as 0), is 0.857 wide (0.082) and
-    0.825 high (0.083). The mapped box overlaps the true one by 0.76 in the mean (intersection over union), the bare
-    detection by 0.57.
+    The rule was measured on 200 seeded training images of YouTube Faces (68 landmarks), where the largest detection is
+    the annotated face 198 times. Medians and standard deviations in units of the detected side:
+
+    | landmarks' box | median | deviation |
+    |---|---|---|
+    | its centre lies to the right of the detection's centre by | 0.006, taken for 0 | 0.088 |
+    | its centre lies below the detection's centre by | 0.164 | 0.041 |
+    | its width | 0.857 | 0.082 |
+    | its height | 0.825 | 0.083 |
+
+    The mapped box overlaps the true one by 0.76 in the mean (intersection over union), the bare detection by 0.57.
 
     Args:
         detected_box: (4,) or (N, 4) x0, y0, x1, y1 in image coordinates, from `HaarDetector.boxes`.
@@ -71,31 +78,31 @@ class HaarDetector:
         min_neighbors: how many overlapping detections make a face; more means fewer faces, and fewer false ones.
 
     Raises:
-        ImportError: this OpenCV has no cascades.
+        ImportError: the installed OpenCV has no cascades.
 
     Example:
         >>> boxes = HaarDetector().boxes(image)
         >>> pixels, matrix = geometry.crop(image, geometry.square_box(face_box(boxes[0]), 1.2), 256)
     """
 
-    def __init__(self, smallest=1 / 12, min_neighbors=4):
+    def __init__(self, *, smallest: float = 1 / 12, min_neighbors: int = 4):
         self.smallest = smallest
         self.min_neighbors = min_neighbors
         self._frontal = _cascade("frontalface_default")
         self._profile = _cascade("profileface")
 
-    def boxes(self, image):
-        """Detect the faces in an image.
+    def boxes(self, image: np.ndarray) -> np.ndarray:
+        """The faces in an image.
 
         Args:
             image: (H, W, 3) RGB, or (H, W) or (H, W, 1) grey; 0..255, uint8 or float.
 
         Returns:
-            (N, 4) float32 x0, y0, x1, y1 in image coordinates, square, the largest first; N may be 0. They reach from
-            the forehead to below the mouth: see `face_box`.
+            (N, 4) float32 x0, y0, x1, y1 in image coordinates: squares from the forehead to below the mouth, the largest
+            first; N may be 0. `face_box` makes the boxes of landmarks of them.
 
         Raises:
-            ValueError: not an image by its shape.
+            ValueError: the shape is not an image's.
         """
         gray = _gray(image)
         height, width = gray.shape
@@ -117,7 +124,7 @@ class HaarDetector:
         return np.stack([x, y, x + width, y + height], axis=-1)
 
     def _profiles(self, gray):
-        """Faces in profile: the cascade knows one side, a mirrored image shows it the other."""
+        """Faces in profile. The cascade knows one side only; the mirrored image shows it the other."""
         mirrored = self._detect(self._profile, np.ascontiguousarray(gray[:, ::-1]))[:, [2, 1, 0, 3]]
         mirrored[:, [0, 2]] = gray.shape[1] - mirrored[:, [0, 2]]
         found = np.concatenate([self._detect(self._profile, gray), mirrored])
@@ -125,17 +132,18 @@ class HaarDetector:
         return np.concatenate([centre - half, centre + half], axis=-1)
 
 
-def find_faces(image: np.ndarray, detector: "HaarDetector | None" = None) -> np.ndarray:
-    """The boxes of the faces in an image, brows to chin and ear to ear, as crops are made of them.
+def find_faces(image: np.ndarray, *, detector: Any = None) -> np.ndarray:
+    """The boxes of the faces in an image, brows to chin and ear to ear, of which crops are made.
 
     Args:
-        image: as of `HaarDetector.boxes`.
-        detector: anything with its `boxes`; None makes a `HaarDetector`.
+        image: (H, W, 3) RGB, or (H, W) or (H, W, 1) grey; 0..255, uint8 or float.
+        detector: `HaarDetector`, or another object with a `boxes(image)` like its own; None makes a `HaarDetector`.
 
     Returns:
         (N, 4) float32 x0, y0, x1, y1 in image coordinates, the largest first; N may be 0.
 
     Raises:
-        ValueError: the image is none by its shape. ImportError: there is no detector in this OpenCV.
+        ValueError: the shape is not an image's.
+        ImportError: the installed OpenCV has no cascades.
     """
     return face_box((detector or HaarDetector()).boxes(image)).reshape(-1, 4)

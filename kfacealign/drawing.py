@@ -1,6 +1,7 @@
 """Landmarks drawn on images, with sub-pixel positions."""
 
 import itertools
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
@@ -11,17 +12,26 @@ SHIFT = 4  # fractional bits of OpenCV's coordinates
 LIMIT = 3e4  # pixels; farther out OpenCV's fixed point would overflow
 
 
-def draw_landmarks(image, landmarks, scheme, color=(255, 50, 50), contours=True, thickness=None, weights=None):
-    """A copy of an image with landmarks as dots and, thinner, the scheme's contours.
+def draw_landmarks(
+    image: np.ndarray,
+    landmarks: np.ndarray,
+    scheme: schemes.Scheme | str,
+    *,
+    color: tuple[int, int, int] = (255, 50, 50),
+    contours: bool = True,
+    thickness: float | None = None,
+    weights: np.ndarray | None = None,
+) -> np.ndarray:
+    """A copy of an image with the landmarks as dots and the scheme's contours as thinner lines.
 
     Args:
         image: `(H, W, 3)` uint8, RGB.
         landmarks: `(K, 2)` in image coordinates (the centre of the first pixel is (0.5, 0.5)); they may lie outside.
-        scheme: of the landmarks, a name or a `Scheme`.
+        scheme: scheme of the landmarks, a name or a `Scheme`.
         color: RGB.
         contours: whether lines are drawn.
         thickness: radius of a dot in pixels; by default the extent of the landmarks decides.
-        weights: `(K,)`; points of weight 0 and the lines to them are left out, as are points that are not finite.
+        weights: `(K,)`; points of weight 0, points that are not finite and the lines to either are left out.
 
     Returns:
         `(H, W, 3)` uint8.
@@ -41,7 +51,7 @@ def draw_landmarks(image, landmarks, scheme, color=(255, 50, 50), contours=True,
         return picture
     if thickness is None:
         thickness = max(0.8, np.ptp(points[shown], axis=0).max() / 130)
-    # OpenCV's whole numbers are pixel centres, ours are the halves.
+    # OpenCV has pixel centres at whole numbers, this package has them at the halves.
     points = np.clip(np.where(shown[:, None], points, 0), -LIMIT, LIMIT) - 0.5
     fixed = np.round(points * 2**SHIFT).astype("int32")
     if contours:
@@ -52,8 +62,8 @@ def draw_landmarks(image, landmarks, scheme, color=(255, 50, 50), contours=True,
     return picture
 
 
-def segments(scheme):
-    """The lines of a scheme's contours as a list of pairs of points."""
+def segments(scheme: schemes.Scheme) -> list[tuple[int, int]]:
+    """The lines of a scheme's contours as pairs of point indices."""
     pairs = []
     for contour in scheme.contours:
         points = contour.points + contour.points[:1] * contour.closed
@@ -61,7 +71,7 @@ def segments(scheme):
     return pairs
 
 
-def draw_scheme(scheme, size=512):
+def draw_scheme(scheme: schemes.Scheme | str, *, size: int = 512) -> np.ndarray:
     """The mean shape of a scheme with its contours and the number of every point.
 
     Args:
@@ -81,7 +91,7 @@ def draw_scheme(scheme, size=512):
     return picture
 
 
-def mosaic(images, columns):
+def mosaic(images: Iterable[np.ndarray], columns: int) -> np.ndarray:
     """Images of one size `(H, W, 3)` side by side, row by row; the rest of the last row is black."""
     images = [np.asarray(image) for image in images]
     blank = np.zeros_like(images[0])

@@ -1,7 +1,8 @@
-"""Files and folders that appear whole or not at all, and what an image file is called."""
+"""Files and folders that appear whole or not at all, and the suffixes of image files."""
 
 import os
 import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,12 +10,11 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tif
 
 
 @contextmanager
-def replacing(path):
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends without an error.
 
-    The block writes a file or a folder at the path it is given. An existing file is
-    replaced in one step; an existing folder is moved aside first. After an error
-    the temporary is deleted and `path` is as it was.
+    The block writes a file or a folder at the temporary path. An existing file is replaced in one step; an existing folder
+    is moved aside first. After an error the temporary is deleted and `path` is as it was.
 
     Example:
         >>> with replacing("run/report.json") as temporary:
@@ -22,7 +22,7 @@ def replacing(path):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last: writers choose their format by it.
+    # The suffix stays last, because writers choose their format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     remove(temporary)
     try:
@@ -35,14 +35,16 @@ def replacing(path):
         remove(temporary)
 
 
-def replace_folder(temporary, path):
+def replace_folder(temporary: Path, path: Path) -> None:
+    """Moves the folder `temporary` to where the folder `path` is, which is deleted."""
     old = path.with_name(f"{temporary.name}.old")
     os.replace(path, old)
     os.replace(temporary, path)
     remove(old)
 
 
-def remove(path):
+def remove(path: Path) -> None:
+    """Deletes a file or a folder; where nothing is, nothing happens."""
     if path.is_dir():
         shutil.rmtree(path)
     else:

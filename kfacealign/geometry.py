@@ -1,8 +1,8 @@
 """Boxes, affine maps and crops, in NumPy and OpenCV.
 
 Points are (x, y). *Image coordinates* have their origin at the outer top-left corner of the image, so the centre
-of the first pixel is (0.5, 0.5). *Crop pixels* are the same for a crop, 0..size; divided by the size they are the
-*crop coordinates* in [0, 1] that models read and write. A box is (x0, y0, x1, y1) in image coordinates, and an
+of the first pixel is (0.5, 0.5). *Crop pixels* are the same for a crop and run from 0 to its size; divided by the size
+they are the *crop coordinates* in [0, 1] that models read and write. A box is (x0, y0, x1, y1) in image coordinates, and an
 affine map is a (2, 3) matrix `[A | t]` with `A @ point + t`.
 """
 
@@ -14,18 +14,18 @@ import numpy as np
 _OVERSAMPLING = 2.0
 
 
-def landmark_box(landmarks, weights=None):
+def landmark_box(landmarks: np.ndarray, *, weights: np.ndarray | None = None) -> np.ndarray:
     """The smallest box around landmarks.
 
     Args:
         landmarks: (K, 2) points, or (N, K, 2) for N faces.
-        weights: optional (K,) or (N, K); points of weight 0 are not annotated and are left out, NaN or not.
+        weights: (K,) or (N, K); a point of weight 0 is not annotated and is left out, be it NaN. None counts every point.
 
     Returns:
         (4,) or (N, 4) float32 boxes x0, y0, x1, y1 in the coordinates of the landmarks.
 
     Raises:
-        ValueError: a face has no counted point, or a counted point is not finite.
+        ValueError: the shapes do not fit, a face has no counted point, or a counted point is not finite.
     """
     points = np.asarray(landmarks, np.float32)
     if points.ndim not in (2, 3) or points.shape[-1] != 2:
@@ -51,12 +51,12 @@ def _checked_box(box):
     return values
 
 
-def square_box(box, enlarge=1.0):
+def square_box(box: np.ndarray, enlarge: float) -> np.ndarray:
     """The square of side `max(width, height) * enlarge` around the centre of a box.
 
     Args:
-        box: (4,) x0, y0, x1, y1 in image coordinates. One of width and height may be 0, both may not.
-        enlarge: factor of the side, 1.0 keeps the longer side.
+        box: (4,) x0, y0, x1, y1 in image coordinates. Its width or its height may be 0, but not both.
+        enlarge: factor of the side; 1.0 keeps the longer side.
 
     Returns:
         (4,) float32 box.
@@ -74,7 +74,7 @@ def square_box(box, enlarge=1.0):
     return np.concatenate([centre - half, centre + half]).astype(np.float32)
 
 
-def crop_matrix(box, size):
+def crop_matrix(box: np.ndarray, size: int) -> np.ndarray:
     """The map that takes a box to a square crop: image coordinates -> crop pixels.
 
     A box that is not square is stretched: its width and its height both become `size`.
@@ -94,7 +94,7 @@ def crop_matrix(box, size):
     return np.array([[scale_x, 0.0, -x0 * scale_x], [0.0, scale_y, -y0 * scale_y]])
 
 
-def apply_affine(matrix, points):
+def apply_affine(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Map points by an affine matrix.
 
     Args:
@@ -102,7 +102,7 @@ def apply_affine(matrix, points):
         points: (..., 2), or (N, K, 2) with N matrices.
 
     Returns:
-        Mapped points in the shape and floating dtype of `points` (float32 for integers), computed in float64.
+        The mapped points, computed in float64, in the shape and floating dtype of `points` (float32 for integers).
     """
     matrix, points = np.asarray(matrix, np.float64), np.asarray(points)
     dtype = points.dtype if np.issubdtype(points.dtype, np.floating) else np.float32
@@ -112,7 +112,7 @@ def apply_affine(matrix, points):
     return (points @ np.swapaxes(linear, -1, -2) + offset).astype(dtype)
 
 
-def invert_affine(matrix):
+def invert_affine(matrix: np.ndarray) -> np.ndarray:
     """The inverse of an affine map.
 
     Args:
@@ -129,34 +129,37 @@ def invert_affine(matrix):
     return np.concatenate([linear, -linear @ matrix[..., 2:]], axis=-1)
 
 
-def from_crop(landmarks, matrix, size):
+def from_crop(landmarks: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     """Landmarks in crop coordinates -> image coordinates.
 
     Args:
-        landmarks: (..., K, 2), crop coordinates.
-        matrix: (..., 2, 3), the crop's map from image coordinates to crop pixels, as `crop` returns it.
+        landmarks: (K, 2) or (N, K, 2), crop coordinates.
+        matrix: (2, 3) or (N, 2, 3), the crop's map from image coordinates to crop pixels, as `crop` returns it.
         size: side of the crop in pixels.
 
     Returns:
-        Image coordinates of the landmarks' shape and dtype.
+        Image coordinates, in the shape and dtype of the landmarks.
     """
     return apply_affine(invert_affine(matrix), landmarks * size)
 
 
-def length_scale(matrix):
-    """How much longer an affine map makes lengths, `sqrt(|det A|)`: exact for every direction of a similarity transform.
+def length_scale(matrix: np.ndarray) -> np.ndarray:
+    """The factor by which an affine map makes lengths longer, `sqrt(|det A|)`.
+
+    A similarity transform has one such factor for every direction; of any other map this is the geometric mean of its
+    largest and its smallest factor.
 
     Args:
         matrix: (2, 3) or (N, 2, 3).
 
     Returns:
-        float64 number or (N,).
+        A float64 number, or (N,).
     """
     return np.sqrt(np.abs(np.linalg.det(np.asarray(matrix, np.float64)[..., :2])))
 
 
 def _reduce(image, matrix, size, reduction):
-    """Area-average the part of the source that the crop covers; returns it with the map that belongs to it."""
+    """Area-averages the part of the source that the crop covers, and returns it with the map that belongs to it."""
     corners = apply_affine(invert_affine(matrix), np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float64))
     limit = np.array(image.shape[1::-1])
     # Two reduced pixels around the crop keep its edge free of the border that lies outside the cut.
@@ -173,7 +176,7 @@ def _reduce(image, matrix, size, reduction):
     return image, np.column_stack([linear, matrix[:, :2] @ to_source[:, 2] + matrix[:, 2]])
 
 
-def warp(image, matrix, size, border=0):
+def warp(image: np.ndarray, matrix: np.ndarray, size: int, *, border: float = 0) -> np.ndarray:
     """Resample an image through an affine map: bilinear when enlarging, area-averaged when shrinking.
 
     To shrink f times, the image is sampled on a grid ceil(f) times finer than the crop and the samples of each crop
@@ -197,7 +200,7 @@ def warp(image, matrix, size, border=0):
         steps = np.linalg.svd(invert_affine(matrix)[:, :2], compute_uv=False)
     fine = max(1, int(np.ceil(steps[0] - 1e-6)))
     matrix = matrix * fine
-    # OpenCV has pixel centres at whole numbers, ours are at the halves.
+    # OpenCV has pixel centres at whole numbers, this package has them at the halves.
     centred = np.column_stack([matrix[:, :2], matrix[:, :2] @ [0.5, 0.5] + matrix[:, 2] - 0.5])
     pixels = cv2.warpAffine(
         image,
@@ -212,7 +215,7 @@ def warp(image, matrix, size, border=0):
     return pixels.reshape(size, size, channels)
 
 
-def crop(image, box, size):
+def crop(image: np.ndarray, box: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Cut a box out of an image and resample it to a square.
 
     Args:

@@ -2,24 +2,26 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from kfacealign.deploy.runtime import loading
 from kfacealign.presets import store
 
 
-def load(source: str | os.PathLike = store.DEFAULT, *, threads: int | None = None):
+def load(source: str | os.PathLike = store.DEFAULT, *, threads: int | None = None) -> Any:
     """A trained model by the path of its file or by the name of a preset.
 
     Args:
-        source: a `.keras`, `.tflite` or `.onnx` file, a SavedModel folder, or one of `kfacealign.presets.names()`, of which
-            the `.keras` file is loaded. A file that has a preset's name is named as ./NAME.
+        source: a `.keras`, `.tflite` or `.onnx` file, a SavedModel folder, or one of `kfacealign.presets.names()`, whose
+            `.keras` file is loaded. The name goes before the path: a file that is called like a preset is ./NAME.
         threads: CPU threads of a TFLite or ONNX model; None leaves it to the runtime.
 
     Returns:
-        As `kfacealign.deploy.load`: a model with `align`, `scheme`, `input_size` and `enlarge`.
+        A model with `align`, `scheme`, `input_size` and `enlarge`; `kfacealign.deploy.load` lists the classes.
 
     Raises:
-        FileNotFoundError: nothing is at `source`, nor is it a preset's name. ValueError: it is no model, or a damaged one.
+        FileNotFoundError: `source` is neither a preset's name nor the path of anything.
+        ValueError: what is there is no model, or a damaged one.
 
     Example:
         >>> model = kfacealign.load("runs/hih/model.keras")
@@ -27,4 +29,4 @@ def load(source: str | os.PathLike = store.DEFAULT, *, threads: int | None = Non
     """
     if isinstance(source, str) and source in store.names():
         return store.from_preset(source, threads=threads)
-    return loading.load(Path(source), threads)
+    return loading.load(Path(source), threads=threads)

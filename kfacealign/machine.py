@@ -1,11 +1,11 @@
-"""What the machine is, for results that depend on it."""
+"""What machine this is. Results that depend on the machine name it."""
 
 import platform
 from pathlib import Path
 
 
-def processor():
-    """What the machine calls its processor."""
+def processor() -> str:
+    """The name of the processor, as the machine gives it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

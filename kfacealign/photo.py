@@ -1,6 +1,7 @@
-"""From a photograph to the landmarks of its faces: read, detect, crop, align, map back.
+"""From a photograph to the landmarks of its faces: read, crop, align, map back.
 
-This is the only place that does it: the `align` command, the tracker, the benchmarks and the documentation call it.
+This is the only place that does it; commands, benchmarks, notebooks and documentation call it. The boxes come from
+`kfacealign.detect.find_faces` or from whoever knows better. A video is the work of `kfacealign.tracking`.
 
 ```python
 image = read_photo("photo.jpg")
@@ -13,12 +14,13 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from kfacealign import geometry
-from kfacealign.data import five_points as alignment
+from kfacealign.data.five_points import crop_matrices, usable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +28,7 @@ class AlignedFaces:
     """The N faces of a photograph.
 
     Attributes:
-        squares: (N, 4) float32 x0, y0, x1, y1, what was cropped; the second crop of `five_points` is turned, too.
+        squares: (N, 4) float32 x0, y0, x1, y1, what was cropped for the first reading.
         landmarks: (N, K, 2) float32 in image coordinates.
         scores: (N, K) float32.
     """
@@ -40,10 +42,11 @@ class AlignedFaces:
 
 
 def read_photo(path: str | os.PathLike) -> np.ndarray:
-    """An image file -> `(H, W, 3)` uint8 RGB, upright.
+    """The image in a file, (H, W, 3) uint8 RGB, turned upright by its EXIF orientation.
 
     Raises:
-        OSError: the file cannot be opened. ValueError: it is not a complete image.
+        OSError: the file cannot be opened.
+        ValueError: it is not a complete image.
     """
     content = np.frombuffer(Path(path).read_bytes(), np.uint8)
     try:
@@ -55,18 +58,24 @@ def read_photo(path: str | os.PathLike) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def align_photo(model, image: np.ndarray, boxes: np.ndarray, *, five_points: bool = False, **options) -> AlignedFaces:
+def align_photo(
+    model: Any, image: np.ndarray, boxes: np.ndarray | Sequence, *, five_points: bool = False, **options: Any
+) -> AlignedFaces:
     """The landmarks of the faces in a photograph.
 
     Args:
         model: anything that `kfacealign.load` returns.
         image: (H, W, 3) uint8 RGB.
         boxes: (N, 4), brows to chin and ear to ear, in image coordinates, such as `kfacealign.detect.find_faces` gives.
-        five_points: whether a second pass reads each face turned upright by the eyes, nose and mouth that the first found.
+        five_points: whether every face is read a second time, turned upright by the eyes, nose and mouth of the first
+            reading; see `align_upright`.
         options: further arguments of `model.align`.
 
+    Returns:
+        `AlignedFaces`, in the order of the boxes.
+
     Raises:
-        ValueError: a box has no area, or `five_points` was asked of a scheme that has none.
+        ValueError: a box has no size, or `five_points` was asked of a scheme that has none.
     """
     squares = [geometry.square_box(box, model.enlarge) for box in boxes]
     landmarks, scores = align_squares(model, image, squares, **options)
@@ -75,17 +84,22 @@ def align_photo(model, image: np.ndarray, boxes: np.ndarray, *, five_points: boo
     return AlignedFaces(np.asarray(squares, np.float32).reshape(-1, 4), landmarks, scores)
 
 
-def align_squares(model, images: np.ndarray | Sequence, squares: Sequence, **options) -> tuple[np.ndarray, np.ndarray]:
+def align_squares(
+    model: Any, images: np.ndarray | Sequence[np.ndarray], squares: np.ndarray | Sequence, **options: Any
+) -> tuple[np.ndarray, np.ndarray]:
     """The landmarks of the faces in square boxes, all read as one batch.
 
     Args:
-        model: with `align`, `scheme` and `input_size`.
-        images: (H, W, 3) uint8 RGB, the photograph of all faces, or a list of N, one for each face.
+        model: anything with `align`, `scheme` and `input_size`.
+        images: (H, W, 3) uint8 RGB, the photograph of all faces, or a sequence of N such images, one for each face.
         squares: N boxes (4,) in image coordinates.
         options: further arguments of `model.align`.
 
     Returns:
         landmarks (N, K, 2) float32 in image coordinates and scores (N, K) float32.
+
+    Raises:
+        ValueError: a square has no area, or there are not as many images as squares.
     """
     if not len(squares):
         points = model.scheme.num_points
@@ -98,18 +112,18 @@ def align_squares(model, images: np.ndarray | Sequence, squares: Sequence, **opt
 
 
 def align_upright(
-    model, image: np.ndarray, landmarks: np.ndarray, scores: np.ndarray, **options
+    model: Any, image: np.ndarray, landmarks: np.ndarray, scores: np.ndarray, **options: Any
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The landmarks of faces that are read again, aligned by the five points of a first reading.
+    """The landmarks of faces that are read a second time, turned upright by the five points of a first reading.
 
-    This is how a model of aligned crops meets a photograph in which only boxes are known. A face whose first landmarks
-    have their five points in one place keeps these.
+    A model that was trained on crops aligned by five points needs this where only boxes are known. A face whose five
+    points lie in one place after the first reading keeps its first landmarks and scores.
 
     Args:
         model: anything with `align`, `scheme`, `input_size` and `enlarge`.
         image: (H, W, 3) uint8 RGB, the photograph.
-        landmarks: (N, K, 2) of the first reading, image coordinates.
-        scores: (N, K), those of the first reading.
+        landmarks: (N, K, 2) of the first reading, in image coordinates.
+        scores: (N, K) of the first reading.
         options: further arguments of `model.align`.
 
     Returns:
@@ -119,9 +133,9 @@ def align_upright(
         ValueError: the scheme has no five points.
     """
     landmarks, scores = np.array(landmarks, np.float32), np.array(scores, np.float32)
-    again = np.flatnonzero(alignment.usable(landmarks, np.ones(scores.shape), model.scheme))
+    again = np.flatnonzero(usable(landmarks, np.ones(scores.shape), model.scheme))
     if len(again):
-        matrices = alignment.crop_matrices(landmarks[again], model.scheme, model.input_size, model.enlarge)
+        matrices = crop_matrices(landmarks[again], model.scheme, model.input_size, enlarge=model.enlarge)
         crops = np.stack([geometry.warp(image, matrix, model.input_size) for matrix in matrices])
         found, scores[again] = model.align(crops, verbose=0, **options)
         landmarks[again] = geometry.from_crop(found, matrices, model.input_size)

@@ -1,17 +1,18 @@
-"""Keeping libraries' notices about themselves off the console."""
+"""Keeps what libraries say about themselves off the console."""
 
 import logging
 import os
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 @contextmanager
-def quiet():
-    """Hides what is written to stderr in the block, by native code too; errors are exceptions and pass.
+def quiet() -> Iterator[None]:
+    """Hides what the block writes to stderr, by native code too. Exceptions pass through.
 
-    For imports, conversions and start-ups of TensorFlow and LiteRT, whose native code
-    reports on the machine and on its own workings whatever the log level.
+    It is meant for imports, conversions and start-ups of TensorFlow and LiteRT: their native code reports on the machine
+    and on its own workings whatever the log level.
     """
     logger = logging.getLogger("tensorflow")
     level = logger.level

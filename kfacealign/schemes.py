@@ -1,8 +1,8 @@
 """Landmark schemes: what each point is, and what it becomes in a mirror.
 
 "Left" and "right" are sides of the image: the left eye of a frontal face is the one with the smaller x. Indices count
-from 0 in the order that the datasets publish. A scheme is written down as its parts in that order; the mirror permutation
-follows from the parts, which are mirrored in themselves or with their counterpart on the other side.
+from 0 in the order that the datasets publish. A scheme is written down as its parts in that order. The mirror permutation
+follows from the parts: each is mirrored in itself or with its counterpart on the other side.
 
 | scheme | points | annotation of |
 |---|---|---|
@@ -25,32 +25,39 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Contour:
-    """A line to draw: point indices in order; `closed` joins the last to the first."""
+    """A line to draw.
+
+    Attributes:
+        name: such as "left_eye".
+        points: point indices in order.
+        closed: whether the last point is joined to the first.
+    """
 
     name: str
     points: tuple[int, ...]
-    closed: bool = False
+    closed: bool = dataclasses.field(default=False, kw_only=True)
 
 
 @dataclasses.dataclass(frozen=True)
 class Scheme:
-    """A landmark scheme of K points, checked when it is made.
+    """A landmark scheme of K points, checked when it is made. All but the name are keyword arguments.
 
     Attributes:
-        name: as in `schemes.get(name)`.
+        name: what `schemes.get` finds it by.
         point_names: K unique names such as "left_eye_0".
-        mirror: permutation of the points under `x -> 1 - x`, its own inverse: mirrored landmarks are `landmarks[mirror]`.
+        mirror: permutation of the points under `x -> 1 - x`, its own inverse; mirrored landmarks are `landmarks[mirror]`.
         regions: dict of "contour", "brows", "eyes", "nose", "mouth" -> point indices; every point is in one.
         contours: lines to draw.
         eye_corners: outer corners of the left and the right eye, or None.
         pupils: two groups of points whose means are the pupils' centres, or None.
 
     Raises:
-        ValueError: a name stands twice, `mirror` is no permutation or not its own inverse, or an index is that of no
-            point; the message names the first that is wrong.
+        ValueError: a name stands twice, `mirror` is no permutation or not its own inverse, or an index belongs to no
+            point. The message names the first that is wrong.
     """
 
     name: str
+    _: dataclasses.KW_ONLY
     point_names: tuple[str, ...]
     mirror: tuple[int, ...]
     regions: dict[str, tuple[int, ...]]
@@ -111,18 +118,19 @@ class Scheme:
     def mean_shape(self) -> np.ndarray | None:
         """(K, 2) float32, crop coordinates: the landmarks' box is centred in the crop and fills 80 % of it.
 
-        It is the rendered face at rest, in stored numbers; a scheme that is not of this package has none.
+        The numbers are stored in `mean_shapes.json`; they are the rendered face at rest
+        (`kfacealign.data.rendered.face_points`). A scheme that is not one of this package has None.
         """
         shape = mean_shapes().get(self.name)
         return None if shape is None or len(shape) != self.num_points else np.array(shape, np.float32)
 
     @property
     def default_normalizer(self) -> str:
-        """Name of the normaliser that errors are divided by where nothing else is said: `inter_ocular`, or `box`."""
+        """Name of the normaliser that errors are divided by unless another is named: `inter_ocular`, or `box` without eyes."""
         return self.normalizers()[0]
 
     def normalizers(self) -> tuple[str, ...]:
-        """Names of the normalisers that this scheme's points define, see `kfacealign.metrics.errors`."""
+        """Names of the normalisers that this scheme's points define; `kfacealign.metrics.errors` gives their lengths."""
         eyes = ("inter_ocular",) if self.eye_corners else ()
         pupils = ("inter_pupil",) if self.pupils else ()
         return (*eyes, *pupils, "box", "diagonal", "image")
@@ -133,7 +141,7 @@ class Scheme:
 
 @dataclasses.dataclass(frozen=True)
 class _Part:
-    """Consecutive points: point i mirrors to point `order[i]` of `twin` (of the part itself where there is none)."""
+    """Consecutive points: point i mirrors to point `order[i]` of `twin`, or of the part itself where there is no twin."""
 
     name: str
     region: str
@@ -159,22 +167,30 @@ def _pair(name, region, count, order):
 
 
 def _scheme(name, parts, lines=(), eye_corners=None, pupils=None):
-    starts = dict(zip([part.name for part in parts], np.cumsum([0, *(part.count for part in parts)]).tolist(), strict=True))
+    starts = dict(zip([part.name for part in parts], np.cumsum([0, *(part.count for part in parts)]).tolist(), strict=False))
     names, mirror, regions = [], [], {}
     for part in parts:
         names += [part.name if part.count == 1 else f"{part.name}_{i}" for i in range(part.count)]
         mirror += [starts[part.twin or part.name] + i for i in part.order]
         regions.setdefault(part.region, []).extend(range(starts[part.name], starts[part.name] + part.count))
-    contours = tuple(Contour(line, tuple(points), closed) for line, points, closed in lines)
+    contours = tuple(Contour(line, tuple(points), closed=closed) for line, points, closed in lines)
     regions = {region: tuple(points) for region, points in regions.items()}
-    return Scheme(name, tuple(names), tuple(mirror), regions, contours, eye_corners, pupils)
+    return Scheme(
+        name,
+        point_names=tuple(names),
+        mirror=tuple(mirror),
+        regions=regions,
+        contours=contours,
+        eye_corners=eye_corners,
+        pupils=pupils,
+    )
 
 
 def _line(name, first, last, closed=False):
     return name, range(first, last + 1), closed
 
 
-# Nine points a brow, four upper segments from one end and back below; eyes run clockwise from the left corner.
+# A brow of nine points runs along its upper edge from one end and back along the lower; eyes run clockwise from the left corner.
 _BROW9 = (4, 3, 2, 1, 0, 8, 7, 6, 5)
 _EYE8 = (4, 3, 2, 1, 0, 7, 6, 5)
 _EYE6 = (3, 2, 1, 0, 5, 4)
@@ -353,7 +369,7 @@ SCHEMES = {scheme.name: scheme for scheme in (WFLW98, IBUG68, COFW29, AFLW19, JD
 
 
 @functools.cache
-def mean_shapes() -> dict[str, list]:
+def mean_shapes() -> dict[str, list[list[float]]]:
     """Name of a scheme -> its mean shape, K pairs of numbers."""
     return json.loads((resources.files("kfacealign") / "mean_shapes.json").read_text(encoding="utf-8"))
 
@@ -362,7 +378,7 @@ def get(scheme: str | Scheme) -> Scheme:
     """The scheme of this name; a `Scheme` is returned as it is.
 
     Raises:
-        ValueError: there is none; the message lists them.
+        ValueError: there is no such scheme; the message lists those that there are.
     """
     if isinstance(scheme, Scheme):
         return scheme

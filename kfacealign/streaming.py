@@ -1,16 +1,18 @@
-"""One frame after another: a step function and the state it hands on."""
+"""A model that reads one frame after another: a step function and the state that it hands on."""
+
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 
 class Stream:
-    """A tracker at work on one face: it is given frame after frame and remembers those before.
+    """A tracker at work on one face: it is given frame after frame and remembers what it needs of the past.
 
     Args:
         run: function from a dict of arrays, `image` `(1, S, S, 3)` float32 and the states, to a dict of arrays,
             `landmarks` `(1, K, 2)`, `scores` `(1, K)` and the new states.
-        states: dict of state name -> shape.
-        input_size: S.
+        states: name of a state -> its shape.
+        input_size: side S of the crops in pixels.
 
     Example:
         >>> stream = tracker.stream()
@@ -19,17 +21,22 @@ class Stream:
         >>> stream.reset()    # before the next clip
     """
 
-    def __init__(self, run, states, input_size):
+    def __init__(
+        self,
+        run: Callable[[dict[str, np.ndarray]], Mapping[str, np.ndarray]],
+        states: Mapping[str, tuple[int, ...]],
+        input_size: int,
+    ):
         self.run = run
         self.states = {name: tuple(shape) for name, shape in states.items()}
         self.input_size = input_size
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """Forgets all frames: the next one is the first of a clip."""
         self.state = {name: np.zeros(shape, "float32") for name, shape in self.states.items()}
 
-    def step(self, crop):
+    def step(self, crop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Landmarks of the next frame.
 
         Args:

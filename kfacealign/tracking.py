@@ -1,36 +1,38 @@
-"""Landmarks of one face through a video: a detector where the face is not known, then the box of the last landmarks."""
+"""Follows one face through a video: a detector finds it, from then on the box of the last landmarks says where to look."""
 
 import dataclasses
 import time
+from typing import Any
 
 import numpy as np
 
 from kfacealign import geometry
 from kfacealign.detect import HaarDetector, find_faces
 
-SMALLEST = 12  # pixels: the longer side of the landmarks' box; less is no face
-GROWTH = 1.8  # most that the box may grow or shrink by from frame to frame
+SMALLEST = 12  # pixels; landmarks whose box has a shorter longer side are no face
+GROWTH = 1.8  # largest factor by which the box may grow or shrink from frame to frame
 CANDIDATES = 3  # detections that are looked at, the largest first
 MEMORY = 0.98  # share of the past in the usual score, while scores are lower
-SLIGHT = 0.97  # of the usual score: below it a model without a memory looks around ...
-PAUSE = 5  # ... after so many frames, so that the model seldom reads twice as much
-BETTER = 1.005  # how much better the score of another square must be
-ROUNDS = 3  # of looking around
-NEARBY = ((0, 0, 1.12), (0, 0, 1 / 1.12), (0.06, 0, 1), (-0.06, 0, 1), (0, 0.06, 1), (0, -0.06, 1))  # shift by sides, scale
+SLIGHT = 0.97  # fraction of the usual score below which a tracker of single frames looks around,
+PAUSE = 5  # but only after this many frames without looking around, so that the model seldom reads twice as much
+BETTER = 1.005  # factor by which the score of another square must be higher
+ROUNDS = 3  # how often looking around starts again from the best square
+# Squares that are looked at: shift to the right and downwards in sides of the square, and scale.
+NEARBY = ((0, 0, 1.12), (0, 0, 1 / 1.12), (0.06, 0, 1), (-0.06, 0, 1), (0, 0.06, 1), (0, -0.06, 1))
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(kw_only=True)
 class Track:
-    """What a tracker says of one frame.
+    """What a tracker says about one frame.
 
     Attributes:
-        landmarks: (K, 2) float32 in image coordinates, NaN if there is no face; smoothed if the tracker smooths.
-        raw: (K, 2) float32, the same before smoothing.
+        landmarks: (K, 2) float32 in image coordinates, smoothed if the tracker smooths; NaN if there is no face.
+        raw: (K, 2) float32, the landmarks before smoothing.
         scores: (K,) float32, 0 if there is no face.
         score: mean of the scores.
         found: whether there is a face.
-        detected: whether it was found by the detector: a new track starts here.
-        box: (4,) float32, the square that was cropped, NaN if there is no face.
+        detected: whether the detector found it, so that a new track starts here.
+        box: (4,) float32, the square that was cropped; NaN if there is no face.
     """
 
     landmarks: np.ndarray
@@ -50,41 +52,51 @@ class FaceTracker:
 
     Such a crop is only as good as the model's answer to a crop that is a little off. A model that was trained on exact
     crops takes the crop's size for the face's, and small errors add up from frame to frame. So the tracker looks around:
-    it also reads squares a little larger, smaller and to the sides, and takes that of the highest mean score. It does so
-    in the detector's box, and with a model without a memory where the score falls slightly below the usual one of the
-    track (the highest, which slowly gives way to the present), now and then.
+    it also reads squares that are a little larger, smaller or shifted, and takes the one of the highest mean score. It
+    does so in the detector's box. With a model that remembers no frames it also does so now and then when the score falls
+    slightly below the usual score of the track. The usual score is the highest so far, which slowly gives way to the
+    present one.
 
-    The face is lost where the mean score falls below `threshold` times the usual one (scores mean different things to
-    different codecs, so an absolute value would have to be found for each model), where the landmarks' box shrinks to
-    nothing, changes size at a stroke or has its centre outside of the frame, and where the size of the frames changes.
-    The detector is then asked at once, on the same frame.
+    The face counts as lost in four cases: its mean score falls below `threshold` times the usual one; the landmarks' box
+    shrinks to nothing or changes its size at a stroke; the centre of that box leaves the frame; the size of the frames
+    changes. The detector is then asked at once, on the same frame. The threshold is relative because scores mean
+    different things to different codecs: an absolute value would have to be found for each model.
 
     Args:
-        model: with `scheme`, `input_size` and `enlarge`, and one of `align(crops)`, which reads every frame for itself
-            (a `FaceAligner` or what `kfacealign.deploy.load` returns), `step(crop)` and `reset()`, which remember the
-            frames before (see `step` below), or `stream()`, which makes such an object.
-        detector: with `boxes(image)`, (N, 4) in the manner of `HaarDetector`, which is the default.
-        threshold: fraction of the usual score; 0 never takes a face for lost by its score.
-        hold: the crop stays where it is until the landmarks' centre has moved by this fraction of its side, or the size
-            has changed by it. A model that adds up features of frames needs them to lie on each other: None is 0.1 for
-            those with `step`, and 0 for others.
-        smoother: `OneEuro`, or None.
-
-    Call `step(crop)`: (S, S, 3) uint8 -> landmarks (K, 2) in crop coordinates and scores (K,). `reset()` forgets all
-    frames.
+        model: an object with `scheme`, `input_size`, `enlarge` and one of the following. `align(crops)` reads every frame
+            by itself: a `FaceAligner` or what `kfacealign.load` returns. `step(crop)` and `reset()` remember frames:
+            `step` takes (S, S, 3) uint8 and returns landmarks (K, 2) in crop coordinates and scores (K,), `reset`
+            forgets all frames. `stream()` makes an object with `step` and `reset`.
+        detector: an object whose `boxes(image)` are (N, 4) like those of `HaarDetector`; None makes a `HaarDetector`.
+        threshold: fraction of the usual score below which a face counts as lost; with 0 none is lost by its score.
+        hold: the crop stays where it is until the landmarks' centre has moved by this fraction of the crop's side, or
+            their size has changed by it. A model that adds up the features of frames needs frames that lie on each
+            other. None is 0.1 for models with `step` and 0 for the others.
+        smoother: a `OneEuro`, or None.
 
     Attributes:
         seconds: dict of "detecting", "cropping" and "model" -> time spent.
         detections: how often the detector was asked.
         reads: how many crops the model read.
 
+    Raises:
+        ValueError: `threshold` is not in [0, 1).
+
     Example:
-        >>> tracker = FaceTracker(kfacealign.deploy.load("model.tflite"), smoother=OneEuro(fps=25))
+        >>> tracker = FaceTracker(kfacealign.load("model.tflite"), smoother=OneEuro(fps=25))
         >>> for image in images:
         ...     face = tracker.update(image)
     """
 
-    def __init__(self, model, detector=None, threshold=0.8, hold=None, smoother=None):
+    def __init__(
+        self,
+        model: Any,
+        *,
+        detector: Any = None,
+        threshold: float = 0.8,
+        hold: float | None = None,
+        smoother: "OneEuro | None" = None,
+    ):
         if not 0 <= threshold < 1:
             raise ValueError(f"threshold is {threshold}: expected a fraction from 0 to below 1 of the usual score")
         self.scheme, self.input_size, self.enlarge = model.scheme, model.input_size, model.enlarge
@@ -97,13 +109,13 @@ class FaceTracker:
         self.detections = self.reads = 0
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """Forgets the face: the next frame is the first of another video."""
         self._square = self._size = self._usual = None
         self._looked = 0  # frames since it last looked around
         self._stream.reset()
 
-    def update(self, image):
+    def update(self, image: np.ndarray) -> Track:
         """The face in the next frame.
 
         Args:
@@ -113,7 +125,7 @@ class FaceTracker:
             `Track`.
 
         Raises:
-            ValueError: not an image by its shape.
+            ValueError: the shape is not an image's.
         """
         image = np.asarray(image)
         if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
@@ -129,12 +141,13 @@ class FaceTracker:
         self.reset()
         nothing = np.full((self.scheme.num_points, 2), np.nan, "float32")
         scores = np.zeros(self.scheme.num_points, "float32")
-        return Track(nothing, nothing, scores, 0.0, False, False, np.full(4, np.nan, "float32"))
+        nowhere = np.full(4, np.nan, "float32")
+        return Track(landmarks=nothing, raw=nothing, scores=scores, score=0.0, found=False, detected=False, box=nowhere)
 
     def _next(self, image):
-        """The face near where it was, as `_read` gives it, or None."""
+        """What `_read` gives near the last place of the face, or None if the face is lost."""
         read = self._read(image, self._square)
-        # No looking around for a face that is lost: the best of many squares of anything may score like a face.
+        # A face that is lost is not looked around for: the best of many squares of anything may score like a face.
         if read is None or _score(read) < self.threshold * self._usual:
             return None
         self._looked += 1
@@ -144,9 +157,9 @@ class FaceTracker:
         return read
 
     def _find(self, image):
-        """The face that the detector finds, as `_read` gives it, or None."""
+        """What `_read` gives of the face that the detector finds, or None if it finds none."""
         start = time.perf_counter()
-        boxes = find_faces(image, self.detector)[:CANDIDATES]
+        boxes = find_faces(image, detector=self.detector)[:CANDIDATES]
         self.detections += 1
         self.seconds["detecting"] += time.perf_counter() - start
         for box in boxes:
@@ -158,7 +171,7 @@ class FaceTracker:
         return None
 
     def _look_around(self, image, read):
-        """The best of what squares near that of `read` give."""
+        """The best of `read` and of what `_read` gives in the squares near its own."""
         for _ in range(ROUNDS):
             x0, y0, x1, y1 = read[2]
             side, centre, best = x1 - x0, np.array([x0 + x1, y0 + y1]) / 2, read
@@ -173,12 +186,12 @@ class FaceTracker:
         return read
 
     def _first(self, image, square):
-        """As `_read`, of the first frame of a track."""
+        """What `_read` gives if this frame is the first of a track."""
         self._stream.reset()
         return self._read(image, square)
 
     def _read(self, image, square):
-        """Landmarks (K, 2) in image coordinates, scores (K,) and the square, or None if they cannot be a face's."""
+        """Landmarks (K, 2) in image coordinates, scores (K,) and the square; None if the landmarks cannot be a face's."""
         start = time.perf_counter()
         crop, matrix = geometry.crop(image, square, self.input_size)
         middle = time.perf_counter()
@@ -198,7 +211,7 @@ class FaceTracker:
         return landmarks, scores, square
 
     def _follow(self, read, detected):
-        """Takes a face for the frame's, and settles where to look in the next."""
+        """The `Track` of a face that was read; settles where to look in the next frame."""
         landmarks, scores, square = read
         score = _score(read)
         self._usual = score if detected else max(score, MEMORY * self._usual + (1 - MEMORY) * score)
@@ -212,7 +225,7 @@ class FaceTracker:
             if detected:
                 self.smoother.reset()
             smooth = self.smoother(landmarks, scale=side).astype("float32")
-        return Track(smooth, landmarks, scores, score, True, detected, square)
+        return Track(landmarks=smooth, raw=landmarks, scores=scores, score=score, found=True, detected=detected, box=square)
 
     def _around(self, landmarks):
         return geometry.square_box(geometry.landmark_box(landmarks), self.enlarge)
@@ -223,7 +236,7 @@ def _score(read):
 
 
 class _Stills:
-    """A model that reads every frame for itself, as one that remembers nothing."""
+    """Gives a model that reads every frame by itself the `step` and `reset` of one that remembers frames."""
 
     def __init__(self, model):
         self.model = model
@@ -237,7 +250,7 @@ class _Stills:
 
 
 class OneEuro:
-    """The One-Euro filter (Casiez, Roussel and Vogel, CHI 2012): little lag when points move, little tremble when not.
+    """The One-Euro filter (Casiez, Roussel and Vogel, CHI 2012): points that move lag little, points that rest tremble little.
 
     With T_e the time between frames, for every coordinate x:
 
@@ -247,27 +260,35 @@ class OneEuro:
 
     Args:
         fps: frames a second.
-        min_cutoff: in Hz; lower trembles less and lags more where points rest.
-        beta: in Hz per (scale per second); higher lags less where points move. The tracker's scale is the side of the
-            crop, which makes `beta` independent of the size of the face.
-        d_cutoff: in Hz, of the speed.
+        min_cutoff: cutoff for points that rest, in Hz; a lower one trembles less and lags more.
+        beta: how the cutoff grows with the speed, in Hz per (scale per second); with a higher one points that move lag
+            less. The tracker's scale is the side of the crop, which makes `beta` independent of the size of the face.
+        d_cutoff: cutoff for the speed, in Hz.
 
     Raises:
-        ValueError: a number that is not positive (`beta` may be 0).
+        ValueError: a number is not positive (`beta` may be 0).
     """
 
-    def __init__(self, fps=25.0, min_cutoff=1.0, beta=20.0, d_cutoff=1.0):
+    def __init__(self, *, fps: float = 25.0, min_cutoff: float = 1.0, beta: float = 20.0, d_cutoff: float = 1.0):
         if not (fps > 0 and min_cutoff > 0 and beta >= 0 and d_cutoff > 0):
             raise ValueError(f"fps {fps}, min_cutoff {min_cutoff}, beta {beta}, d_cutoff {d_cutoff}: expected positive numbers")
         self.fps, self.min_cutoff, self.beta, self.d_cutoff = fps, min_cutoff, beta, d_cutoff
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """Forgets the past: the next values pass as they are."""
         self._values = self._speed = None
 
-    def __call__(self, values, scale=1.0):
-        """Filters the values of the next frame, an array of any shape; returns float64 of that shape."""
+    def __call__(self, values: np.ndarray, *, scale: float = 1.0) -> np.ndarray:
+        """Filters the values of the next frame.
+
+        Args:
+            values: an array of any shape, the same in every frame.
+            scale: length that speeds are divided by, in the unit of the values.
+
+        Returns:
+            float64 of the same shape.
+        """
         values = np.asarray(values, "float64")
         if self._values is None:
             self._values, self._speed = values, np.zeros_like(values)

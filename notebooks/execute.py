@@ -6,8 +6,8 @@
 
 A notebook runs in an empty folder with a kernel of this Python, seeds fixed by its first cell. What differs from run to run
 without meaning anything (times, widths, versions, warnings of libraries) is left out of the file, and pictures are stored
-with a palette, photographs as JPEG. 300W's annotation lists are read where KFACEALIGN_DATA names a folder that holds them, and the bundled
-presets are used where there are any: execute the notebooks again when these change.
+with a palette, photographs as JPEG. 300W's annotation lists are read where KFACEALIGN_DATA names a folder that holds
+them, and the bundled presets are used where there are any: execute the notebooks again when these change.
 """
 
 import argparse

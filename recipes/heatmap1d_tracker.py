@@ -61,7 +61,15 @@ def load_videos(settings):
         kfa.data.write_clips(Path(settings.data_dir or "data/synthetic_clips"), clips=CLIPS, frames=settings.frames)
     )
     count = len(clips) * 5 // 6
-    return kfa.data.ClipsDataset("synthetic_clips", clips.scheme, clips[:count], clips[count:], {}, 1.25, "inter_ocular")
+    return kfa.data.ClipsDataset(
+        name="synthetic_clips",
+        scheme=clips.scheme,
+        train=clips[:count],
+        test=clips[count:],
+        subsets={},
+        enlarge=1.25,
+        normalizer="inter_ocular",
+    )
 
 
 def recipe():

@@ -157,7 +157,17 @@ def test_faces_keep_what_they_have():
     weights[0, 35], landmarks[0, 35] = 0, 1e6
     occluded[1, 40] = True
     boxes = np.array([[0, 0, 99, 99], [1, 1, 80, 90]])
-    faces = Faces("wflw98", ["a", "b"], landmarks, weights, boxes, {"blur": [1, 0]}, ["A", "B"], ["l:1", "l:2"], occluded)
+    faces = Faces(
+        "wflw98",
+        ["a", "b"],
+        landmarks,
+        weights=weights,
+        boxes=boxes,
+        attributes={"blur": [1, 0]},
+        names=["A", "B"],
+        origins=["l:1", "l:2"],
+        occluded=occluded,
+    )
     converted = convert(faces, "aflw19")
     assert converted.weights[0].tolist() == [1, 0, *[1] * 17] and converted.weights[1].all()
     assert converted.occluded[1].tolist() == [False, True, *[False] * 17]

@@ -12,6 +12,7 @@ import contextlib
 import functools
 import importlib
 import os
+import pkgutil
 import re
 import runpy
 import shlex
@@ -32,9 +33,11 @@ import kfacealign as kfa
 from kfacealign import models
 from kfacealign.cli import main
 from kfacealign.codecs import Heatmap
+from kfacealign.training.settings import DEFAULTS
 
 ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "docs" / "figures"
+REFERENCE = ROOT / "docs" / "api"
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 SHELL = ("", "bash", "sh", "shell", "console")
@@ -135,6 +138,39 @@ def test_figures_are_drawn(tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["coordinates.svg", "hih.jpg", "views.jpg"]
     made = {path.stem for path in FIGURES.iterdir()}
     assert {name for name in figures.FIGURES if name != "schemes"} == {name for name in made if not name.startswith("scheme_")}
+
+
+# === Names ===
+
+
+# What tells of before the move names what is no more.
+PRESENT = [name for name in NAMES if name != "CHANGELOG.md"]
+MODULES = {path.stem for path in (ROOT / "kfacealign").iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+
+
+@pytest.mark.parametrize("name", PRESENT)
+def test_files_and_tests_are_where_they_are_named(name):
+    text = (ROOT / name).read_text()
+    named = set(re.findall(r"(?<![\w/])(?:benchmarks|docs|export|kfacealign|notebooks|recipes|tests)/[\w/]+\.\w+", text))
+    assert [file for file in sorted(named) if not (ROOT / file).is_file()] == []
+    for test, file in re.findall(r"`(test_\w+)` \(`(tests/[\w/]+\.py)`\)", text):
+        assert f"def {test}(" in (ROOT / file).read_text(), f"{file} has no {test}"
+
+
+@pytest.mark.parametrize("name", PRESENT)
+def test_modules_and_what_is_in_them_are_there(name):
+    """Names such as `kfacealign.data.pipeline`, or shorter, `codecs.Heatmap1D`."""
+    for span in re.findall(r"`([^`\n]+)`", re.sub(r"^\s*```.*?^\s*```", "", (ROOT / name).read_text(), flags=re.M | re.S)):
+        found = re.match(r"(?:kfacealign\.|kfa\.)?((\w+)(?:\.[a-zA-Z_]\w*)*)", span)
+        dotted = found and (found[1] != found[0] or ("." in found[1] and found[2] in MODULES))
+        if dotted and not re.search(r"\.(?:pyi?|md|json)$", found[0]):
+            pkgutil.resolve_name(f"kfacealign.{found[1]}")
+
+
+def test_house_has_the_floors_of_the_plan():
+    told = re.findall(r"^\d+\. (.*): `(.*)`$", (ROOT / "docs" / "house.md").read_text(), flags=re.M)
+    plan = runpy.run_path(str(ROOT / "tests" / "test_architecture.py"))["FLOORS"]
+    assert [(floor, rooms.replace("`, `", " ")) for floor, rooms in told] == list(plan), "docs/house.md lists tests' FLOORS"
 
 
 # === Commands ===
@@ -289,24 +325,48 @@ def test_python_blocks_run(name, small, monkeypatch):
 # === Tables and the site ===
 
 
-def test_table_of_recipes_is_theirs():
-    rows = re.findall(r"^\| `(\w+\.py)` \| (.*) \|$", (ROOT / "docs" / "recipes.md").read_text(), flags=re.M)
-    table = {file: [cell.strip() for cell in cells.split("|")[1:]] for file, cells in rows}
-    recipes = {path.name: runpy.run_path(str(path)).get("PAPER") for path in (ROOT / "recipes").glob("*.py")}
-    assert set(table) == {name for name, paper in recipes.items() if paper}, "docs/recipes.md lists every recipe"
-    for name, cells in table.items():
-        paper = recipes[name]
+def test_tables_of_recipes_are_theirs():
+    """The papers' settings, one row a recipe, and what a dataset changes, one row for each in its `DATASETS`."""
+    rows = [
+        re.findall(r"[^|]+", row) for row in re.findall(r"^\| `\w+\.py` \|.*", (ROOT / "docs" / "recipes.md").read_text(), re.M)
+    ]
+    rows = [[cell.strip() for cell in row] for row in rows]
+    recipes = {path.name: runpy.run_path(str(path)) for path in sorted((ROOT / "recipes").glob("*.py"))}
+    recipes = {name: recipe for name, recipe in recipes.items() if "PAPER" in recipe}
+
+    settings = {row[0].strip("`"): row[2:] for row in rows if len(row) == 8}
+    assert set(settings) == set(recipes), "docs/recipes.md lists every recipe"
+    assert len(settings) == sum(len(row) == 8 for row in rows), "and each once"
+    for name, cells in settings.items():
+        paper = {**DEFAULTS, **recipes[name]["PAPER"]}
         numbers = [paper[key] for key in ("input_size", "batch_size", "epochs", "learning_rate")]
-        expected = [f"`{paper.get('dataset', 'wflw')}`", *map(str, numbers), ", ".join(map(str, paper["drops"]))]
-        assert cells == expected, name
+        assert cells == [f"`{paper['dataset']}`", *map(str, numbers), ", ".join(map(str, paper["drops"]))], name
+
+    by_dataset = [row for row in rows if len(row) == 3]
+    expected = []
+    for name, recipe in recipes.items():
+        for dataset, changed in recipe.get("DATASETS", {}).items():
+            flags = " ".join(f"--{key} {value}".replace("_", "-") for key, value in changed.items())
+            expected.append([f"`{name}`", f"`{dataset}`", f"`{flags}`"])
+    assert sorted(by_dataset) == sorted(expected)
 
 
-@pytest.mark.parametrize("module", ["models", "codecs", "losses", "layers", "data", "training", "evaluation", "deploy"])
+ROOMS = ("models", "codecs", "losses", "layers", "metrics", "data", "training", "evaluation", "deploy", "presets", "checkpoints")
+
+
+@pytest.mark.parametrize("module", ["kfacealign", *(f"kfacealign.{room}" for room in ROOMS)])
 def test_everything_public_is_in_the_reference(module):
-    reference = "\n".join(page.read_text() for page in (ROOT / "docs" / "api").glob("*.md"))
-    module = importlib.import_module(f"kfacealign.{module}")
+    reference = "\n".join(page.read_text() for page in REFERENCE.glob("*.md"))
+    module = importlib.import_module(module)
     public = [name for name in module.__all__ if callable(getattr(module, name))]
     assert [name for name in public if not re.search(rf"\b{name}\b", reference)] == [], "add it to docs/api"
+
+
+def listed(page):
+    """The dotted names that a page of the reference asks mkdocstrings for."""
+    for module, options in re.findall(r"^::: (\S+)\n((?:    .*\n?)*)", page.read_text(), flags=re.M):
+        members = re.search(r"members: \[(.*)\]", options)
+        yield from (f"{module}.{name}" for name in members[1].split(", ")) if members else (module,)
 
 
 def test_site_builds_without_a_warning_and_without_the_network(tmp_path):
@@ -320,7 +380,11 @@ def test_site_builds_without_a_warning_and_without_the_network(tmp_path):
         text = page.read_text()
         assert not re.search(r"<(?:script|img|iframe)[^>]*src=\"?(?:https?:)?//", text), page
         assert not re.search(r"<link[^>]*rel=\"?(?:stylesheet|preconnect)[^>]*https?://", text), page
-    assert "ContinuousHeatmap" in (tmp_path / "site" / "api" / "codecs.html").read_text()
+    for page in REFERENCE.glob("*.md"):
+        made = (tmp_path / "site" / "api" / f"{page.stem}.html").read_text()
+        # Of modules without a list of members there is no heading.
+        asked = [name for name in listed(page) if name not in ("kfacealign.geometry", "kfacealign.drawing")]
+        assert [name for name in asked if f'id="{name}"' not in made] == [], f"{page.name} names what is not there"
 
 
 def test_citation_is_of_this_version():

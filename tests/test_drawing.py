@@ -20,7 +20,7 @@ def centre(picture):
 
 def test_a_dot_at_a_pixel_centre_is_on_that_pixel():
     black = np.zeros((40, 40, 3), "uint8")
-    picture = drawing.draw_landmarks(black, one_point(10.5, 20.5), "aflw19", (255, 0, 0), contours=False, thickness=0.8)
+    picture = drawing.draw_landmarks(black, one_point(10.5, 20.5), "aflw19", color=(255, 0, 0), contours=False, thickness=0.8)
     np.testing.assert_array_equal(picture[20, 10], [255, 0, 0])
     np.testing.assert_allclose(centre(picture), [10.5, 20.5], atol=0.05)
     assert not black.any()  # the image itself is left alone
@@ -39,7 +39,7 @@ def test_contours_are_lines_between_their_points():
     weights = np.zeros(19)
     weights[12:15] = 1
     black = np.zeros((60, 60, 3), "uint8")
-    lines = drawing.draw_landmarks(black, landmarks, "aflw19", (255, 255, 255), thickness=1, weights=weights)
+    lines = drawing.draw_landmarks(black, landmarks, "aflw19", color=(255, 255, 255), thickness=1, weights=weights)
     assert lines[20, 10:41].min() > 200 and not lines[24:].any()
     dots = drawing.draw_landmarks(black, landmarks, "aflw19", contours=False, thickness=1, weights=weights)
     assert not dots[20, 15].any() and dots[20, 25].any()
@@ -73,7 +73,7 @@ def test_wrong_number_of_points():
 
 @pytest.mark.parametrize("name", schemes.SCHEMES)
 def test_draw_scheme(name):
-    picture = drawing.draw_scheme(name, 256)
+    picture = drawing.draw_scheme(name, size=256)
     assert picture.shape == (256, 256, 3) and picture.dtype == np.uint8
     for x, y in schemes.get(name).mean_shape * 256:
         assert (picture[int(y), int(x)] < 255).any()

@@ -20,7 +20,7 @@ def centroid(pixels):
 def test_landmark_box():
     points = np.array([[3, 4], [10, 1], [5, 9]], np.float32)
     np.testing.assert_array_equal(geometry.landmark_box(points), [3, 1, 10, 9])
-    np.testing.assert_array_equal(geometry.landmark_box(points, [1, 0, 1]), [3, 4, 5, 9])
+    np.testing.assert_array_equal(geometry.landmark_box(points, weights=[1, 0, 1]), [3, 4, 5, 9])
     both = geometry.landmark_box(np.stack([points, points + 1]))
     np.testing.assert_array_equal(both, [[3, 1, 10, 9], [4, 2, 11, 10]])
     assert both.dtype == np.float32
@@ -28,13 +28,13 @@ def test_landmark_box():
 
 def test_landmark_box_ignores_nan_only_where_unannotated():
     points = np.array([[3, 4], [np.nan, 1], [5, 9]], np.float32)
-    np.testing.assert_array_equal(geometry.landmark_box(points, [1, 0, 1]), [3, 4, 5, 9])
+    np.testing.assert_array_equal(geometry.landmark_box(points, weights=[1, 0, 1]), [3, 4, 5, 9])
     with pytest.raises(ValueError, match="not finite"):
         geometry.landmark_box(points)
     with pytest.raises(ValueError, match="face 1 have no box"):
-        geometry.landmark_box(np.ones((2, 3, 2)), [[1, 1, 1], [0, 0, 0]])
+        geometry.landmark_box(np.ones((2, 3, 2)), weights=[[1, 1, 1], [0, 0, 0]])
     with pytest.raises(ValueError, match="do not fit"):
-        geometry.landmark_box(np.ones((2, 3, 2)), [1, 1, 1])
+        geometry.landmark_box(np.ones((2, 3, 2)), weights=[1, 1, 1])
 
 
 def test_square_box():

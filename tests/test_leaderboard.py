@@ -85,7 +85,7 @@ def test_the_table(board, tmp_path, monkeypatch):
     root = kfa.data.write_pts(tmp_path / "drawn", train=6, test=4, size=48, progress=False)
     asked = []
 
-    def run(build, faces, views, settings):
+    def run(build, faces, views, settings, export):
         asked.append((settings.out, settings.variant, len(faces.train)))
         model = types.SimpleNamespace(trainable_weights=[np.zeros((1000, 250))], enlarge=1.08)
         return model, report_of([4, 6, 8, 12], faces.test.names)
@@ -112,7 +112,7 @@ def test_the_table(board, tmp_path, monkeypatch):
 
 
 def test_faces_are_told_before_they_are_drawn(spots):
-    source = SyntheticFaces(7, 48)
+    source = SyntheticFaces(7, size=48)
     for index in range(12):
         told, drawn = spots.facts(7, index), source.render(index).parameters
         assert told["yaw"] == abs(drawn["yaw"]) and told["pitch"] == abs(drawn["pitch"])

@@ -35,7 +35,7 @@ SPOTS += [{"group": "hand", "faces": 0, "nme": None, "box": None}]
 
 
 def tiny(layer=None):
-    """Coordinates around the mean shape, moved by a little of what the image holds."""
+    """Coordinates around the mean shape, moved a little by the content of the image."""
     scheme = kfa.schemes.get("ibug68")
     image = keras.Input((32, 32, 3), name="image")
     x = keras.ops.multiply(image, 1 / 255)
@@ -48,7 +48,7 @@ def tiny(layer=None):
     landmarks = keras.layers.Reshape((68, 2), name="landmarks")(dense(x))
     dense.bias.assign(scheme.mean_shape.ravel())
     model = models.FaceAligner(keras.Model(image, {"landmarks": landmarks}), Coordinates(L2()), scheme, enlarge=1.2)
-    # A variance that float16 cannot hold, as batch statistics may have.
+    # Float16 cannot hold this variance; batch statistics may be as large.
     model.network.get_layer("norm").moving_variance.assign(np.float32([1e5] + 7 * [0.05]))
     return model
 
@@ -65,7 +65,7 @@ def faces(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, faces):
-    """The folder of presets with a tiny one in it, made by the command, and the model that it is of."""
+    """A folder with a tiny preset that the command made, and the model that it was made of."""
     root = tmp_path_factory.mktemp("presets")
     keras.utils.set_random_seed(0)
     model = tiny()
@@ -82,7 +82,7 @@ def made(tmp_path_factory, faces):
 
 @pytest.fixture
 def bundled(made, monkeypatch):
-    """The tiny preset as the only one that is bundled, and the default."""
+    """The tiny preset, as the default and the only one that is bundled."""
     monkeypatch.setattr(store, "FOLDER", made[0])
     monkeypatch.setattr(store, "DEFAULT", TINY)
     return made[0]
@@ -90,7 +90,7 @@ def bundled(made, monkeypatch):
 
 @pytest.fixture
 def copied(bundled, tmp_path, monkeypatch):
-    """A copy of it to damage."""
+    """A copy of the tiny preset that may be damaged."""
     for file in bundled.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     monkeypatch.setattr(store, "FOLDER", tmp_path)
@@ -156,19 +156,19 @@ def test_another_file_in_its_place_is_named(copied, format):
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
     with pytest.raises(ValueError, match=rf"tiny_ibug68\.{format}: not the file of the preset tiny_ibug68: its SHA-256 is"):
-        kfa.from_preset(TINY, format)
+        kfa.from_preset(TINY, format=format)
 
 
 def test_missing_files_and_names(copied):
     (copied / f"{TINY}.tflite").unlink()
     with pytest.raises(FileNotFoundError, match=r"tiny_ibug68\.tflite is missing: this copy of the package has no files"):
-        kfa.from_preset(TINY, "tflite")
+        kfa.from_preset(TINY, format="tflite")
     with pytest.raises(FileNotFoundError, match=r"lotr_m_ibug68\.json is missing.*recipes/preset_lotr\.py.*make lotr_m_ibug68"):
         kfa.from_preset("lotr_m_ibug68")
     with pytest.raises(ValueError, match="no preset is called 'nobody'; there are tiny_ibug68, pipnet"):
         kfa.from_preset("nobody")
     with pytest.raises(ValueError, match="format is one of keras, tflite, not 'onnx'"):
-        kfa.from_preset(TINY, "onnx")
+        kfa.from_preset(TINY, format="onnx")
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +192,7 @@ def test_the_card_holds_figures_of_both_files(bundled, made, faces):
         assert figures[format]["nme"] == pytest.approx(report["nme"], abs=0.2)
         assert figures[format]["fr@10"] == pytest.approx(report["fr@10"])
         assert card["files"][format]["bytes"] == (bundled / f"{TINY}.{format}").stat().st_size
-    described = kfa.from_preset(TINY, "tflite").metadata
+    described = kfa.from_preset(TINY, format="tflite").metadata
     assert described["licence"] == "a few drawings: Apache-2.0" and described["training_data"] == "a few drawings"
 
 
@@ -214,7 +214,7 @@ def test_bundled_presets_are_whole_small_and_in_step_with_their_cards():
         text = (store.FOLDER / f"{name}.md").read_text(encoding="utf-8")
         assert text == cards.markdown(card), f"{name}.md is not that of its card"
         for format in store.FORMATS:
-            total += kfa.presets.path(name, format).stat().st_size  # raises where the checksum differs
+            total += kfa.presets.path(name, format=format).stat().st_size  # raises where the checksum differs
     assert total < 30e6
 
 
@@ -229,9 +229,9 @@ def test_the_default_has_the_error_of_its_card_on_real_faces():
 
 @pytest.mark.parametrize("name", list(store.RECIPES))
 def test_each_preset_finds_rendered_faces_that_none_was_trained_on(name, unseen):
-    """Both files; the mean face itself is off by more than 15 %."""
+    """Both files are measured; the mean face itself is off by more than 15 %."""
     for format in store.FORMATS:
-        report = kfa.evaluation.evaluate(kfa.from_preset(name, format), unseen.test)
+        report = kfa.evaluation.evaluate(kfa.from_preset(name, format=format), unseen.test)
         assert report.summary()["nme"] < 12
 
 
@@ -338,7 +338,7 @@ def test_clips_joined_are_the_clips_of_both():
     def clips(count, name):
         points = np.random.default_rng(count).uniform(0, 9, (3 * count, 68, 2))
         frames = kfa.data.Faces("ibug68", [f"{name}{i}" for i in range(3 * count)], points)
-        return kfa.data.Clips(frames, np.arange(3 * count).reshape(count, 3), [f"{name}_{i}" for i in range(count)])
+        return kfa.data.Clips(frames, np.arange(3 * count).reshape(count, 3), names=[f"{name}_{i}" for i in range(count)])
 
     first, second = clips(2, "a"), clips(1, "b")
     both = rendered_and_real.joined_clips([first, second])

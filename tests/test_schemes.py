@@ -1,12 +1,15 @@
+import dataclasses
 import itertools
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kfacealign import schemes
-from kfacealign.schemes import SCHEMES
+from kfacealign.data.rendered import face_points
+from kfacealign.schemes import SCHEMES, Contour, Scheme
 
 SIZES = {"wflw98": 98, "ibug68": 68, "cofw29": 29, "aflw19": 19, "jd106": 106, "menpo39": 39}
 REAL = {"ibug68": "300w", "wflw98": "wflw", "cofw29": "cofw", "aflw19": "aflw", "jd106": "lapa"}
@@ -162,6 +165,83 @@ def test_normalizers():
     assert schemes.MENPO39.default_normalizer == "box"
 
 
+# === What a scheme checks about itself ===
+
+
+def small(**changes):
+    """A scheme of five points: two eyes, the tip of the nose, the corners of the mouth."""
+    parts = {
+        "point_names": ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth"),
+        "mirror": (1, 0, 2, 4, 3),
+        "regions": {"eyes": (0, 1), "nose": (2,), "mouth": (3, 4)},
+        "contours": (Contour("mouth", (3, 4)),),
+        "eye_corners": (0, 1),
+        "pupils": ((0,), (1,)),
+    }
+    return Scheme("small", **{**parts, **changes})
+
+
+def test_a_scheme_of_ones_own():
+    scheme = small()
+    assert scheme.num_points == 5 and scheme.mean_shape is None
+    assert scheme.normalizers() == ("inter_ocular", "inter_pupil", "box", "diagonal", "image")
+    assert small(eye_corners=None, pupils=None).default_normalizer == "box"
+    assert small(mirror=tuple(np.array([1, 0, 2, 4, 3]))).mirror == (1, 0, 2, 4, 3)  # NumPy's whole numbers are some
+
+
+def test_a_scheme_is_written_by_names():
+    with pytest.raises(TypeError, match="positional"):
+        Scheme("small", ("a",), (0,), {}, (), None, None)
+
+
+@pytest.mark.parametrize(
+    "mirror, message",
+    [
+        ((1, 2, 0, 4, 3), "mirror is not its own inverse, point 0 becomes 1 and 1 becomes 2"),  # a cycle of three
+        ((1, 0, 3, 4, 2), "mirror is not its own inverse, point 2 becomes 3 and 3 becomes 4"),
+        ((1, 0, 2, 4, 4), "mirror is no permutation, points 3 and 4 both become 4"),
+        ((1, 0, 1, 4, 4), "mirror is no permutation, points 0 and 2 both become 1"),
+        ((1, 0, 2, 4), "mirror has 4 entries for 5 points"),
+        ((1, 0, 2, 4, 3, 5), "mirror has 6 entries for 5 points"),
+        ((2, 1, 3, 5, 4), "mirror holds 5, expected whole numbers from 0 to 4"),  # counted from 1
+        ((1, 0, 2, -1, 9), "mirror holds -1, expected whole numbers from 0 to 4"),
+        ((1, 0, 2, 4.0, 3), "mirror holds 4.0, expected whole numbers from 0 to 4"),
+        ((True, False, 2, 4, 3), "mirror holds True, expected whole numbers from 0 to 4"),
+        (("1", 0, 2, 4, 3), "mirror holds '1', expected whole numbers from 0 to 4"),
+    ],
+)
+def test_a_wrong_mirror_is_named(mirror, message):
+    with pytest.raises(ValueError, match=re.escape(f"scheme 'small': {message}")):
+        small(mirror=mirror)
+
+
+@pytest.mark.parametrize("wrong", [5, -1, 1.0, np.float32(1), True, np.True_, None, "1"])
+@pytest.mark.parametrize(
+    "part, what, write",
+    [
+        ("eye_corners", "eye_corners", lambda index: (0, index)),
+        ("pupils", "pupils", lambda index: ((0,), (1, index))),
+        ("regions", "region 'mouth'", lambda index: {"eyes": (0, 1), "nose": (2,), "mouth": (3, 4, index, 99)}),
+        ("contours", "contour 'mouth'", lambda index: (Contour("nose", (2,)), Contour("mouth", (3, index, 99)))),
+    ],
+)
+def test_an_index_of_no_point_is_named(part, what, write, wrong):
+    """The first that is wrong is named, not the 99 behind it."""
+    message = f"scheme 'small': {what} holds {wrong!r}, expected whole numbers from 0 to 4"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        small(**{part: write(wrong)})
+
+
+def test_names_that_stand_twice_are_named():
+    with pytest.raises(ValueError, match="scheme 'small': points 1 and 3 are both called 'b'"):
+        small(point_names=("a", "b", "c", "b", "a"))
+
+
+def test_a_part_of_a_scheme_is_checked_too():
+    with pytest.raises(ValueError, match=r"contour 'jaw' holds 68, expected whole numbers from 0 to 67"):
+        dataclasses.replace(schemes.IBUG68, contours=(Contour("jaw", (0, 68)),))
+
+
 def test_schemes_are_dictionary_keys():
     assert {schemes.WFLW98: 1}[schemes.get("wflw98")] == 1
 
@@ -184,6 +264,18 @@ def test_mean_shape_fills_four_fifths_of_the_crop(scheme):
     np.testing.assert_allclose(np.ptp(shape, axis=0).max(), 0.8, atol=1e-6)
     shape[:] = 0
     assert scheme.mean_shape.any()  # what was changed is a copy
+
+
+@everywhere
+def test_the_stored_mean_shape_is_the_renderers(scheme):
+    """Bit for bit: PIPNet's neighbours are computed from it, and trained models depend on them."""
+    rendered = face_points.mean_shape(scheme.name)
+    assert (scheme.mean_shape.dtype, scheme.mean_shape.shape) == (rendered.dtype, rendered.shape)
+    assert scheme.mean_shape.tobytes() == rendered.tobytes()
+
+
+def test_every_scheme_has_a_stored_mean_shape_and_no_other_has():
+    assert set(schemes.mean_shapes()) == set(SCHEMES)
 
 
 @pytest.mark.parametrize("name", REAL)

@@ -79,7 +79,9 @@ def test_weight_decay_of_lamb_differs(lamb):
 
 def view(image, **drawn):
     """The image through a `RandomView` of translations up to half the side and every angle, these numbers drawn."""
-    views = RandomView(0.5, 180.0, flip=0.0, blur=0.0, occlusion=0.0, translation_probability=1.0, rotation_probability=1.0)
+    views = RandomView(
+        translation=0.5, rotation=180.0, flip=0.0, blur=0.0, occlusion=0.0, translation_probability=1.0, rotation_probability=1.0
+    )
     chosen = {"translation_chosen": 0.0, "rotation_chosen": 0.0, **drawn}
     draws = np.array([[chosen.get(name, 0.5) for name in DRAWS]], "float32")  # 0.5: no rotation, no translation
     return keras.ops.convert_to_numpy(views((image[None], np.full((1, 3, 2), 0.5, "float32")), draws=draws)[0])[0]

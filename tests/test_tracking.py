@@ -112,7 +112,8 @@ def test_frames_without_a_face_are_said_to_have_none():
 def test_a_face_that_leaves_the_frame_is_lost():
     faces = tracker(threshold=0.0)
     assert faces.update(scene((220, 90))).found
-    faces._stream.model.one = lambda bright: ([*SHAPE, 1.0, 0.5], np.ones(19))  # half a crop to the right: x is above 240
+    # Half a crop to the right: x is above 240.
+    faces._stream.model.one = lambda bright: (SHAPE + np.array([1.0, 0.5]), np.ones(19))
     assert not faces.update(scene((220, 90))).found
 
 
@@ -211,7 +212,7 @@ def scalar_one_euro(samples, fps, min_cutoff, beta, d_cutoff, scale):
 
 def test_one_euro_is_its_formula():
     samples = np.random.default_rng(0).normal(0, 3, (40, 19, 2)).cumsum(0)
-    smoother = OneEuro(30.0, min_cutoff=0.7, beta=0.3, d_cutoff=1.3)
+    smoother = OneEuro(fps=30.0, min_cutoff=0.7, beta=0.3, d_cutoff=1.3)
     found = np.stack([smoother(sample, scale=2.0) for sample in samples])
     for point, axis in ((0, 0), (7, 1), (18, 0)):
         expected = scalar_one_euro(samples[:, point, axis], 30.0, 0.7, 0.3, 1.3, 2.0)
@@ -223,7 +224,7 @@ def test_one_euro_is_its_formula():
 def test_one_euro_calms_what_rests_and_follows_what_moves():
     noise = np.random.default_rng(1).normal(0, 1, 400)
     for samples, lag in ((noise, None), (10.0 * np.arange(400) + noise, 12.0)):
-        smoother = OneEuro(25.0, min_cutoff=1.0, beta=0.05)
+        smoother = OneEuro(fps=25.0, min_cutoff=1.0, beta=0.05)
         found = np.array([smoother(sample) for sample in samples])
         if lag is None:
             assert found[50:].std() < 0.5 * noise[50:].std()
@@ -234,7 +235,7 @@ def test_one_euro_calms_what_rests_and_follows_what_moves():
 
 
 def test_smoothing_starts_anew_with_each_track():
-    rough, smooth = tracker(), tracker(smoother=OneEuro(25.0, min_cutoff=0.5, beta=0.0))
+    rough, smooth = tracker(), tracker(smoother=OneEuro(fps=25.0, min_cutoff=0.5, beta=0.0))
     for frame in range(12):
         image = scene((60 + 3 * (frame % 2), 70) if frame < 8 else (180, 140))
         a, b = rough.update(image), smooth.update(image)

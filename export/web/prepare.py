@@ -3,15 +3,17 @@
     python export/web/prepare.py runs/quick/model.tflite
     python export/web/prepare.py int8.tflite float32.onnx --out export/web/dist/models
 
-Copies the files and writes index.json, what the page reads of their metadata with the lines that it draws, and face.json,
-OpenCV's face cascade in a form for the browser. What was in the folder before is replaced.
+It copies the files and writes two more: index.json, which holds the models' metadata and the lines that the page draws, and
+face.json, OpenCV's face cascade in a form for the browser. The old content of the folder is replaced.
 """
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import xml.etree.ElementTree
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -27,11 +29,12 @@ from kfacealign.files import replacing
 CASCADE = "haarcascade_frontalface_default.xml"
 
 
-def describe(path):
-    """What the page is told of a model.
+def describe(path: str | os.PathLike) -> dict:
+    """What the page is told about a model.
 
     Raises:
-        FileNotFoundError, ValueError: it is not an export of kfacealign that runs in the page.
+        FileNotFoundError: there is no such file.
+        ValueError: it is not an export of kfacealign, or does not run in the page.
     """
     path = Path(path)
     if path.suffix not in (".tflite", ".onnx"):
@@ -47,9 +50,13 @@ def describe(path):
     return {"title": path.name, "file": path.name, "metadata": found, "segments": lines}
 
 
-def read_cascade(path):
-    """OpenCV's cascade of stumps as lists: stages of (feature, threshold, value below it, value above) and features of
-    (x, y, width, height, weight)."""
+def read_cascade(path: str | os.PathLike) -> dict:
+    """OpenCV's cascade of stumps as lists of numbers.
+
+    Returns:
+        Dict of `stages`, each a threshold and its stumps (feature, threshold, value below it, value above); `features`, each
+        a list of rectangles (x, y, width, height, weight); `size`, the side of the window; and `notice`, the licence.
+    """
     text = Path(path).read_text(encoding="utf-8")
     cascade = xml.etree.ElementTree.fromstring(text).find("cascade")
     stages = []
@@ -59,15 +66,20 @@ def read_cascade(path):
             _, _, feature, threshold = stump.find("internalNodes").text.split()
             below, above = map(float, stump.find("leafValues").text.split())
             trees.append([int(feature), float(threshold), below, above])
-        # The slack is OpenCV's.
+        # OpenCV subtracts the same slack.
         stages.append({"threshold": float(stage.find("stageThreshold").text) - 1e-5, "trees": trees})
     features = [[list(map(float, rect.text.split())) for rect in feature.find("rects")] for feature in cascade.find("features")]
     notice = text[text.index("<!--") + 4 : text.index("-->")].strip()
     return {"notice": notice, "size": int(cascade.find("width").text), "stages": stages, "features": features}
 
 
-def prepare(paths, folder):
-    """Writes the folder; returns its path."""
+def prepare(paths: Sequence[str | os.PathLike], folder: str | os.PathLike) -> Path:
+    """Writes the folder; returns its path.
+
+    Raises:
+        FileNotFoundError: a model is not there.
+        ValueError: a model does not run in the page, or two have the same name.
+    """
     described = [describe(path) for path in paths]
     names = [entry["file"] for entry in described]
     if len(set(names)) != len(names):
@@ -83,7 +95,7 @@ def prepare(paths, folder):
     return Path(folder)
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", metavar="MODEL", help=".tflite or .onnx files written by kfacealign export")
     parser.add_argument("--out", default=Path(__file__).parent / "public" / "models", help="folder (default %(default)s)")

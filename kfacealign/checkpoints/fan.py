@@ -1,9 +1,13 @@
 """2D-FAN's release: four hourglasses of hierarchical residual blocks."""
 
-from kfacealign.checkpoints.mapping import convolution, normalization
+from typing import Any
+
+import keras
+
+from kfacealign.checkpoints.mapping import Target, convolution, normalization
 from kfacealign.models.fan import FAN
 
-# Hourglasses of each.
+# Variant -> number of hourglasses.
 VARIANTS = {"2dfan": 4}
 # A tensor that only this architecture has.
 SIGNATURE = "conv_last0.weight"
@@ -14,13 +18,13 @@ ENLARGE = 2 * 200 / 195
 STEM = {"conv2": "stem_2", "conv3": "stem_3", "conv4": "stem_4"}
 
 
-def build(variant, **options):
-    """A `FAN` that reads heatmaps as the release does, a quarter of a cell towards the higher neighbour, with random weights."""
+def build(variant: str, **options: Any) -> FAN:
+    """A `FAN` with random weights that reads heatmaps as the release does: a quarter of a cell towards the higher neighbour."""
     return FAN(stacks=VARIANTS[variant], **{"scheme": "ibug68", "decoder": "shift", "enlarge": ENLARGE, **options})
 
 
-def targets(model):
-    """dict of the checkpoint's tensor names -> `Target`."""
+def targets(model: FAN) -> dict[str, Target]:
+    """Name of a tensor of the checkpoint -> `Target`."""
     layers = {layer.name: layer for layer in model.network.layers}
     table = {**convolution("conv1", layers["stem_1_conv"]), **normalization("bn1", layers["stem_1_bn"])}
     for source, ours in STEM.items():
@@ -38,8 +42,14 @@ def targets(model):
     return table
 
 
-def hourglass(source, layers, ours):
-    """Names of one hourglass."""
+def hourglass(source: str, layers: dict[str, keras.layers.Layer], ours: str) -> dict[str, Target]:
+    """Targets of one hourglass.
+
+    Args:
+        source: its name in the checkpoint.
+        layers: the model's layers by name.
+        ours: what the names of its layers begin with.
+    """
     table = residual(f"{source}.b2_plus_1", layers, f"{ours}_centre")
     for level in range(1, DEPTH + 1):
         for number, part in ((1, "across"), (2, "down"), (3, "up")):
@@ -47,8 +57,11 @@ def hourglass(source, layers, ours):
     return table
 
 
-def residual(source, layers, ours):
-    """Names of a hierarchical residual: each convolution after its normalisation, and the skip's where widths differ."""
+def residual(source: str, layers: dict[str, keras.layers.Layer], ours: str) -> dict[str, Target]:
+    """Targets of a hierarchical residual block, whose normalisations stand before its convolutions.
+
+    Where its input has another width than its output, the skip has a convolution too. The arguments are those of `hourglass`.
+    """
     table = {}
     for number, scale in enumerate("abc", start=1):
         table.update(normalization(f"{source}.bn{number}", layers[f"{ours}_{scale}_bn"]))

@@ -1,10 +1,14 @@
 """HIH's release: the stacked hourglass with its head of decimal heatmaps."""
 
-from kfacealign.checkpoints.mapping import convolution, normalization
+from typing import Any
+
+import keras
+
+from kfacealign.checkpoints.mapping import Target, convolution, normalization
 from kfacealign.layers.hourglass import IdentitySkip
 from kfacealign.models.hih import HIH
 
-# Hourglasses of each.
+# Variant -> number of hourglasses.
 VARIANTS = {"tiny": 1, "small": 2, "base": 4}
 # A tensor that only this architecture has.
 SIGNATURE = "pre_conv.0.conv.weight"
@@ -13,13 +17,13 @@ DEPTH = 4
 STEM = {"pre_conv.1": "stem_2", "pre_conv.3": "stem_3", "pre_conv.4": "stem_4"}
 
 
-def build(variant, **options):
-    """A `HIH` that reads pixels as the release does, with random weights."""
+def build(variant: str, **options: Any) -> HIH:
+    """A `HIH` with random weights that normalises pixels as the release does."""
     return HIH(stacks=VARIANTS[variant], **{"normalization": "imagenet", **options})
 
 
-def targets(model):
-    """dict of the checkpoint's tensor names -> `Target`."""
+def targets(model: HIH) -> dict[str, Target]:
+    """Name of a tensor of the checkpoint -> `Target`."""
     layers = {layer.name: layer for layer in model.network.layers}
     table = conv_norm("pre_conv.0", layers, "stem_1")
     for source, ours in STEM.items():
@@ -30,8 +34,14 @@ def targets(model):
     return {**table, **decimal_head(body)}
 
 
-def hourglass(source, layers, ours):
-    """Names of one hourglass and of what follows it."""
+def hourglass(source: str, layers: dict[str, keras.layers.Layer], ours: str) -> dict[str, Target]:
+    """Targets of one hourglass and of the layers that follow it.
+
+    Args:
+        source: its name in the checkpoint.
+        layers: the model's layers by name.
+        ours: what the names of its layers begin with.
+    """
     table = {}
     for level in range(DEPTH, 0, -1):
         for number, part in ((1, "across"), (2, "down"), (3, "up")):
@@ -45,8 +55,12 @@ def hourglass(source, layers, ours):
     return table
 
 
-def residual(source, layers, ours):
-    """Names of a residual; its projection is in every checkpoint, also where the identity is taken (`IdentitySkip`)."""
+def residual(source: str, layers: dict[str, keras.layers.Layer], ours: str) -> dict[str, Target]:
+    """Targets of a residual block.
+
+    Its projection is in every checkpoint, even if the block takes the identity instead; `IdentitySkip` keeps its weights.
+    The arguments are those of `hourglass`.
+    """
     table = {}
     for number, part in enumerate(("reduce", "spatial", "expand"), start=1):
         table.update(conv_norm(f"{source}.conv{number}", layers, f"{ours}_{part}"))
@@ -57,8 +71,8 @@ def residual(source, layers, ours):
     return {**table, **conv_norm(f"{source}.skip_layer", layers, f"{ours}_skip")}
 
 
-def decimal_head(layers):
-    """Names of the head of decimal heatmaps."""
+def decimal_head(layers: dict[str, keras.layers.Layer]) -> dict[str, Target]:
+    """Targets of the head of decimal heatmaps, whose layers are given by name."""
     table = conv_norm("offset_head.conv1", layers, "widen")
     block = 1
     while f"block{block}_first_conv" in layers:
@@ -71,5 +85,6 @@ def decimal_head(layers):
     return {**table, **convolution("offset_head.head.1", layers["maps"])}
 
 
-def conv_norm(source, layers, ours):
+def conv_norm(source: str, layers: dict[str, keras.layers.Layer], ours: str) -> dict[str, Target]:
+    """Targets of a convolution and its batch normalisation; the arguments are those of `hourglass`."""
     return {**convolution(f"{source}.conv", layers[f"{ours}_conv"]), **normalization(f"{source}.bn", layers[f"{ours}_bn"])}

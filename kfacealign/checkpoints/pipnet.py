@@ -1,10 +1,13 @@
 """PIPNet's release: torchvision's ResNets, then five 1x1 convolutions."""
 
+import os
 from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
 
-from kfacealign.checkpoints.mapping import convolution, normalization
+from kfacealign.checkpoints.mapping import Target, convolution, normalization
 from kfacealign.models.backbones import RESNETS
 from kfacealign.models.pipnet import PIPNet
 
@@ -26,13 +29,13 @@ HEAD = {
 }
 
 
-def build(variant, **options):
-    """A `PIPNet` that merges votes as the release does, with random weights."""
+def build(variant: str, **options: Any) -> PIPNet:
+    """A `PIPNet` with random weights that merges votes as the release does."""
     return PIPNet(backbone=variant, **{"repeated_votes": True, **options})
 
 
-def targets(model):
-    """dict of the checkpoint's tensor names -> `Target`."""
+def targets(model: PIPNet) -> dict[str, Target]:
+    """Name of a tensor of the checkpoint -> `Target`."""
     table = {**resnet(model.network.get_layer("backbone"), model.backbone), **between(model.network, model.stride)}
     for source, branch in HEAD.items():
         if hasattr(model.head, branch):
@@ -40,8 +43,8 @@ def targets(model):
     return table
 
 
-def resnet(backbone, variant):
-    """torchvision's names of a ResNet's tensors."""
+def resnet(backbone: keras.Model, variant: str) -> dict[str, Target]:
+    """Targets of a ResNet by torchvision's names."""
     blocks, block_type, _ = RESNETS[variant]
     names = {layer.name: layer for layer in backbone.layers}
     table = conv_norm("conv1", "bn1", names, "conv1")
@@ -55,15 +58,28 @@ def resnet(backbone, variant):
     return table
 
 
-def conv_norm(convolution_source, normalization_source, layers, ours):
+def conv_norm(
+    convolution_source: str, normalization_source: str, layers: dict[str, keras.layers.Layer], ours: str
+) -> dict[str, Target]:
+    """Targets of a convolution and its batch normalisation.
+
+    Args:
+        convolution_source: the convolution's name in the checkpoint.
+        normalization_source: the batch normalisation's name there.
+        layers: the backbone's layers by name.
+        ours: what the names of both layers begin with.
+    """
     return {
         **convolution(convolution_source, layers[f"{ours}_conv"]),
         **normalization(normalization_source, layers[f"{ours}_bn"]),
     }
 
 
-def between(network, stride):
-    """Names of what leads from stride 32 to another stride; the release's convolutions to 64 and 128 have a bias."""
+def between(network: keras.Model, stride: int) -> dict[str, Target]:
+    """Targets of the layers that lead from stride 32 to another stride.
+
+    The release's convolutions to strides 64 and 128 have a bias, which the model's lack.
+    """
     layer = network.get_layer
     if stride == 16:
         return {**convolution("deconv1", layer("up_conv")), **normalization("bn_deconv1", layer("up_norm"))}
@@ -75,17 +91,19 @@ def between(network, stride):
     return table
 
 
-def read_meanface(path, points):
+def read_meanface(path: str | os.PathLike, points: int) -> np.ndarray:
     """The mean face in which the release finds neighbours.
 
     Args:
-        path: text, x0 y0 x1 y1 ... as fractions of the crop. points: number of landmarks K.
+        path: a text file of x0 y0 x1 y1 ... as fractions of the crop.
+        points: number of landmarks K.
 
     Returns:
         `(K, 2)` float64.
 
     Raises:
-        FileNotFoundError: there is no such file. ValueError: it is not text of K pairs of numbers.
+        FileNotFoundError: there is no such file.
+        ValueError: it is not text of K pairs of numbers.
     """
     path = Path(path)
     if not path.is_file():

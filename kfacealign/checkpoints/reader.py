@@ -1,30 +1,34 @@
 """Reading a PyTorch checkpoint without running what is in it."""
 
+import os
 import pickle
 import re
 import warnings
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 NESTED = ("state_dict", "model")
 
 
-def read(path):
+def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """The tensors of a checkpoint.
 
-    Only tensors, numbers, text and containers of these are read (`weights_only`); anything else in a pickle is code to
-    be run, and such a file is refused.
+    Only tensors, numbers, text and containers of these are read (`weights_only`). Anything else in a pickle is code that
+    would have to be run, and such a file is refused.
 
     Args:
-        path: written by `torch.save`: a state dict, or a dict that has one under "state_dict" or "model".
+        path: a file written by `torch.save`: a state dict, or a dict that has one under "state_dict" or "model".
 
     Returns:
-        dict of names, without the `module.` of parallel training, -> float32 arrays.
+        Name of a tensor, without the `module.` of parallel training -> float32 array.
 
     Raises:
-        FileNotFoundError: there is no such file. ImportError: PyTorch is not installed.
+        FileNotFoundError: there is no such file.
+        ImportError: PyTorch is not installed.
         ValueError: it is no checkpoint, holds no state dict, or was refused.
     """
     path = Path(path)
@@ -43,22 +47,23 @@ def read(path):
         )
     try:
         with torch.serialization.safe_globals(numbers()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd pickles, which are refused a line later
+            warnings.simplefilter("ignore")  # PyTorch warns of odd pickles, which the next line refuses anyway
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise ValueError(f"{path} {reason(error)}") from error
     return state_dict(content, path)
 
 
-def is_torchscript(path):
+def is_torchscript(path: Path) -> bool:
+    """Whether a file is a TorchScript archive."""
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
-def numbers():
-    """What a NumPy number in a checkpoint, such as its best error, is made of; `scalar` takes no objects here."""
+def numbers() -> list[type | tuple[Callable, str]]:
+    """What may be called to read a NumPy number in a checkpoint, such as its best error; its `scalar` refuses objects."""
 
     def scalar(dtype, data):
         if dtype.kind not in "biuf":
@@ -69,19 +74,23 @@ def numbers():
     return [(scalar, f"numpy.{module}.multiarray.scalar") for module in ("core", "_core")] + [np.dtype, *dtypes]
 
 
-def reason(error):
-    """What a file is that PyTorch could not read. Its own message is not passed on: it says how to run the code."""
+def reason(error: Exception) -> str:
+    """Why PyTorch could not read a file. PyTorch's own message is not passed on: it tells how to run the code."""
     found = re.search(r"GLOBAL (\S+)", str(error))
     if found:
         return f"is refused: besides tensors it holds {found[1]}, which would have to be run to load it"
     return "is not a PyTorch checkpoint, or a damaged one"
 
 
-def state_dict(content, path):
-    """The state dict in what a checkpoint holds, as float32 arrays.
+def state_dict(content: Any, path: Path) -> dict[str, np.ndarray]:
+    """The state dict in a checkpoint, as float32 arrays.
+
+    Args:
+        content: what the checkpoint holds.
+        path: its file, for messages.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no state dict.
     """
     for name in NESTED:
         if isinstance(content, dict) and isinstance(content.get(name), dict):

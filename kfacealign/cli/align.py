@@ -1,12 +1,16 @@
 """`kfacealign align`: the landmarks of the faces in photographs."""
 
+import argparse
+import contextlib
 import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
 
 from kfacealign import deploy, photo, presets
 from kfacealign.cli.arguments import FLIP_HELP, MODEL_HELP, add_model, align_options, box
@@ -29,7 +33,7 @@ DESCRIPTION = (
 )
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photos", nargs="+", metavar="PHOTO")
     add_model(parser, help=f"{MODEL_HELP}; by default the first that kfacealign presets lists")
     parser.add_argument(
@@ -48,37 +52,49 @@ def add_arguments(parser):
     parser.add_argument("--out", default="aligned", metavar="DIR", help="directory of the results (default %(default)s)")
 
 
-def run(arguments):
-    outputs = output_names(arguments.photos)
-    arguments.model = presets.chosen(arguments.model, keras=arguments.flip)
+def run(arguments: argparse.Namespace) -> int:
+    outputs, console = output_names(arguments.photos), Console()
+    arguments.model = presets.chosen(arguments.model, keras=arguments.flip, console=console)
     options = align_options(arguments)
     model = deploy.load(arguments.model)
     if arguments.five_points:
-        five_points.indices(model.scheme)  # refuses a scheme that has none
+        five_points.indices(model.scheme)  # Refuse a scheme that has no five points before any photograph is read.
     detector = HaarDetector() if arguments.box is None else None
     out = Path(arguments.out)
     failed = 0
-    with Progress(disable=len(arguments.photos) == 1, console=Console()) as bar:
-        for path in bar.track(arguments.photos, description="aligning"):
+    with tracked(arguments.photos, console) as photos:
+        for path in photos:
             try:
                 faces, written = align_one(model, path, arguments, detector, out / outputs[path], options)
             except (ValueError, OSError) as error:
                 failed += 1
                 reason = getattr(error, "strerror", None) or error
-                bar.console.print(f"{path}: [red]skipped[/red]: {reason}", highlight=False, soft_wrap=True)
+                console.print(f"{path}: [red]skipped[/red]: {reason}", highlight=False, soft_wrap=True)
                 continue
             names = ", ".join(map(str, written))
-            bar.console.print(f"{path}: {faces} face{'s' * (faces > 1)} -> {names}", highlight=False, soft_wrap=True)
+            console.print(f"{path}: {faces} face{'s' * (faces > 1)} -> {names}", highlight=False, soft_wrap=True)
         if failed:
-            bar.console.print(f"{failed} of {len(arguments.photos)} photographs failed")
+            console.print(f"{failed} of {len(arguments.photos)} photographs failed")
     return 1 if failed else 0
 
 
-def output_names(photos):
-    """Photo -> the stem of its results.
+@contextlib.contextmanager
+def tracked(photos: Sequence[str], console: Console) -> Iterator[Iterable[str]]:
+    """The photographs, under a progress bar if there are several."""
+    if len(photos) == 1:
+        yield photos
+        return
+    from rich.progress import Progress  # a single photograph does not wait for this import
+
+    with Progress(console=console) as bar:
+        yield bar.track(photos, description="aligning")
+
+
+def output_names(photos: Iterable[str]) -> dict[str, str]:
+    """Path of a photograph -> the stem of its results' names.
 
     Raises:
-        ValueError: two photos would write the same files.
+        ValueError: two photographs would write the same files.
     """
     taken = {}
     for path in dict.fromkeys(photos):
@@ -89,24 +105,33 @@ def output_names(photos):
     return {path: stem for stem, path in taken.items()}
 
 
-def align_one(model, path, arguments, detector, stem, options):
+def align_one(
+    model: Any,
+    path: str | os.PathLike,
+    arguments: argparse.Namespace,
+    detector: HaarDetector | None,
+    stem: Path,
+    options: dict[str, Any],
+) -> tuple[int, list[Path]]:
     """Aligns one photograph and writes its results.
 
     Args:
         model: anything that `kfacealign.deploy.load` returns.
-        path: of the photograph.
-        arguments: of the command; `box` is that of the only face, or None for those that `detector` finds.
+        path: the photograph.
+        arguments: the command's arguments; `box` is the box of the only face, or None if `detector` looks for faces.
+        detector: the detector, or None where `box` is given.
         stem: path of the results without suffix.
         options: further arguments of `model.align`.
 
     Returns:
-        Number of faces and the list of files written.
+        Number of faces, and the files written.
 
     Raises:
-        OSError, ValueError: the photograph cannot be read, or has no face.
+        OSError: the photograph cannot be opened, or a result cannot be written.
+        ValueError: the photograph is no image, or has no face.
     """
     image = photo.read_photo(path)
-    boxes = find_faces(image, detector) if arguments.box is None else [arguments.box]
+    boxes = find_faces(image, detector=detector) if arguments.box is None else [arguments.box]
     if not len(boxes):
         raise ValueError("no face found; give the face's --box")
     faces = photo.align_photo(model, image, boxes, five_points=arguments.five_points, **options)
@@ -114,8 +139,15 @@ def align_one(model, path, arguments, detector, stem, options):
     return len(faces), write_results(model, description, image, faces, stem)
 
 
-def describe(model, path, image, align):
-    """What the results say of photograph and model."""
+def describe(model: Any, path: str | os.PathLike, image: np.ndarray, align: str) -> dict[str, Any]:
+    """What the JSON file says of the photograph and the model.
+
+    Args:
+        model: the model.
+        path: the photograph.
+        image: (H, W, 3), its pixels.
+        align: how faces were cropped, "box" or "five_points".
+    """
     return {
         "photo": str(path),
         "width": image.shape[1],
@@ -127,7 +159,9 @@ def describe(model, path, image, align):
     }
 
 
-def write_results(model, description, image, faces, stem):
+def write_results(
+    model: Any, description: dict[str, Any], image: np.ndarray, faces: photo.AlignedFaces, stem: Path
+) -> list[Path]:
     """Writes the picture, the JSON file and a `.pts` file for each face; returns their paths."""
     points = [stem.with_name(f"{stem.name}.pts")]
     if len(faces) > 1:

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+from typing import Any
 
 from kfacealign import schemes
 
@@ -12,22 +13,35 @@ MODEL_HELP = (
 FLIP_HELP = "average with the answer on the mirrored crop (.keras models; exported ones by export --flip)"
 
 
-def add_part(parts, name: str, explanation: str, description: str) -> argparse.ArgumentParser:
-    """The parser of a command's part, such as `check` of `datasets`."""
+def add_part(parts: Any, name: str, explanation: str, description: str) -> argparse.ArgumentParser:
+    """The parser of a command's part, such as `check` of `datasets`.
+
+    Args:
+        parts: what `add_subparsers` returned.
+        name: the word that chooses the part.
+        explanation: what the command's `--help` says of it.
+        description: what its own `--help` begins with.
+    """
     parser = parts.add_parser(name, help=explanation, description=description)
-    # What stands before the part has set the flag already; without a default it would be set back.
+    # A `--debug` before the part has set the flag already; a default here would set it back.
     parser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error")
     return parser
 
 
-def add_model(parser: argparse.ArgumentParser, *flags: str, **options) -> None:
-    """The argument that names a model, `--model` unless told otherwise, and `--from`, where its class comes from."""
+def add_model(parser: argparse.ArgumentParser, *flags: str, **options: Any) -> None:
+    """Adds the argument that names a model, and `--from`, which imports its class.
+
+    Args:
+        parser: the command's parser.
+        flags: names of the argument; `--model` by default.
+        options: further arguments of `add_argument`.
+    """
     parser.add_argument(*(flags or ("--model",)), **options)
     add_from(parser)
 
 
 def add_from(parser: argparse.ArgumentParser) -> None:
-    """`--from MODULE`: `kfacealign.cli.main.import_methods` imports it before the command runs."""
+    """Adds `--from MODULE`; `kfacealign.cli.main.import_methods` imports the module before the command runs."""
     parser.add_argument(
         "--from",
         dest="methods",
@@ -38,8 +52,13 @@ def add_from(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_dataset(parser: argparse.ArgumentParser, **options) -> None:
-    """`--dataset`, a labelled or a rendered one, and `--data-dir`."""
+def add_dataset(parser: argparse.ArgumentParser, **options: Any) -> None:
+    """Adds `--dataset`, which chooses a labelled or a rendered dataset, and `--data-dir`.
+
+    Args:
+        parser: the command's parser.
+        options: further arguments of `add_argument` for `--dataset`.
+    """
     from kfacealign.data import catalogue
 
     parser.add_argument("--dataset", choices=catalogue.DATASETS, **options)
@@ -47,7 +66,7 @@ def add_dataset(parser: argparse.ArgumentParser, **options) -> None:
 
 
 def align_options(arguments: argparse.Namespace) -> dict:
-    """What the command line adds to the arguments of a model's `align`.
+    """The arguments that the command line adds to a call of a model's `align`.
 
     Raises:
         ValueError: `--flip` was given for an exported model.

@@ -1,8 +1,10 @@
 """`kfacealign bench`: what models cost, side by side."""
 
+import argparse
 import dataclasses
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich import box
@@ -20,7 +22,7 @@ DESCRIPTION = (
 )
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", nargs="+", metavar="MODEL", help=".keras, .tflite or .onnx files, or SavedModel folders")
     parser.add_argument("--threads", nargs="+", type=count, default=[1], metavar="N", help="numbers of CPU threads (default 1)")
     parser.add_argument("--runs", type=count, default=100, metavar="N", help="timed reads of each (default %(default)s)")
@@ -28,17 +30,17 @@ def add_arguments(parser):
     parser.add_argument("--json", metavar="FILE", help="also write the figures there")
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> int:
     console = Console()
     if not arguments.runs or 0 in arguments.threads:
         raise ValueError("--runs and --threads are numbers from 1 on")
     threads = list(dict.fromkeys(arguments.threads))
     for path in arguments.models:
         benchmark.check(path)
-    total = benchmark.steps(arguments.models, threads, arguments.runs)
+    wanted = {"threads": threads, "runs": arguments.runs}
     with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("measuring", total=total)
-        costs = benchmark.bench(arguments.models, threads, arguments.runs, lambda: bar.advance(task))
+        task = bar.add_task("measuring", total=benchmark.steps(arguments.models, **wanted))
+        costs = benchmark.bench(arguments.models, **wanted, advance=lambda: bar.advance(task))
     console.print(table(costs, arguments.runs))
     console.print(note(costs), soft_wrap=True)
     if arguments.json:
@@ -49,8 +51,8 @@ def run(arguments):
     return 0
 
 
-def table(costs, runs):
-    """Costs -> a `rich` table of 80 columns; what does not depend on the threads is in the first block only."""
+def table(costs: Sequence[benchmark.Cost], runs: int) -> Table:
+    """The costs as a table of 80 columns; figures that do not depend on the threads are in the first block only."""
     headings = ("median", "p90", "ratio", "size", "nodes", "memory", "before")
     columns = (Column(name, justify="right", no_wrap=True) for name in headings)
     columns = (Column("model", overflow="fold"), Column("threads", justify="right"), *columns)
@@ -62,12 +64,13 @@ def table(costs, runs):
             made.add_section()
         facts = ("", "", "", "")
         if cost.threads == first:
-            facts = (megabytes(cost.bytes, 2), shares(cost), megabytes(added(cost)), megabytes(cost.before))
+            facts = (megabytes(cost.bytes, digits=2), shares(cost), megabytes(added(cost)), megabytes(cost.before))
         made.add_row(name, str(cost.threads), f"{cost.median:.2f}", f"{cost.p90:.2f}", f"{cost.ratio:.2f}", *facts)
     return made
 
 
-def note(costs):
+def note(costs: Sequence[benchmark.Cost]) -> str:
+    """What the columns of the table mean."""
     return (
         f"ratio: of the median to that of {costs[0].path} on as many threads. nodes: those that XNNPACK takes, of all. "
         "memory: the most resident while the model is loaded and reads crops in a process of its own, less what was resident "
@@ -75,12 +78,13 @@ def note(costs):
     )
 
 
-def added(cost):
+def added(cost: benchmark.Cost) -> int | None:
+    """Bytes of memory that the model added, None where the system does not tell."""
     return None if cost.peak is None else max(0, cost.peak - cost.before)
 
 
-def short(paths):
-    """Names that tell paths apart: the last part, or as many parts as that takes."""
+def short(paths: Sequence[str]) -> Sequence[str]:
+    """Short names of paths: the last part, or as many of the last parts as it takes to tell the paths apart."""
     for parts in range(1, 1 + max(len(Path(path).parts) for path in paths)):
         names = ["/".join(Path(path).parts[-parts:]) for path in paths]
         if len(set(names)) == len(set(paths)):
@@ -88,9 +92,11 @@ def short(paths):
     return paths
 
 
-def megabytes(count, digits=0):
+def megabytes(count: int | None, *, digits: int = 0) -> str:
+    """Bytes in MB (10^6), "-" for None."""
     return "-" if count is None else f"{count / 1e6:.{digits}f}"
 
 
-def shares(cost):
+def shares(cost: benchmark.Cost) -> str:
+    """The nodes that XNNPACK takes, of all; "-" for other files than `.tflite`."""
     return "-" if cost.nodes is None else f"{cost.delegated}/{cost.nodes}"

@@ -1,5 +1,7 @@
 """`kfacealign codecs quantization`: what each representation loses by itself."""
 
+import argparse
+
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -8,7 +10,7 @@ from kfacealign.cli.arguments import SCHEMES, add_part
 from kfacealign.data.readers.csv_lists import read_list
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parts = parser.add_subparsers(metavar="COMMAND", required=True)
     part = add_part(
         parts,
@@ -21,10 +23,10 @@ def add_arguments(parser):
     part.add_argument("--scheme", choices=SCHEMES, default="ibug68", help="default %(default)s")
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> int:
     from kfacealign.codecs.quantization import quantization_table
 
-    landmarks = np.concatenate([read_list(path, arguments.scheme).landmarks for path in arguments.annotations])
+    landmarks = np.concatenate([read_list(path, scheme=arguments.scheme).landmarks for path in arguments.annotations])
     rows = quantization_table(landmarks, arguments.scheme)
     table = Table(title=f"encoded and decoded again: {len(landmarks):,} faces, {arguments.scheme}", title_justify="left")
     table.add_column("representation")

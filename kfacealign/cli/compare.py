@@ -1,8 +1,11 @@
 """`kfacealign compare`: runs on the same faces, face by face."""
 
+import argparse
 import dataclasses
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -13,7 +16,12 @@ from kfacealign.cli.arguments import count, positive
 from kfacealign.files import replacing
 from kfacealign.metrics.distribution import auc, ced
 
-CHANGED = 6  # faces shown each way
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from kfacealign.evaluation.comparison import Comparison, Run
+
+CHANGED = 6  # faces that are shown of those that got better, and of those that got worse
 SIDE = 192  # pixels of a face in the picture
 
 
@@ -24,7 +32,7 @@ DESCRIPTION = (
 )
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("reports", nargs="+", metavar="REPORT", help="report.json of a run, or its folder; at least two")
     parser.add_argument("--resamples", type=count, default=10_000, metavar="N", help="of the bootstrap (default %(default)s)")
     parser.add_argument("--confidence", type=positive, default=95.0, metavar="PERCENT", help="default %(default)s")
@@ -32,7 +40,7 @@ def add_arguments(parser):
     parser.add_argument("--out", default="comparison", metavar="DIR", help="directory of the results (default %(default)s)")
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> int:
     console = Console()
     runs = [evaluation.comparison.read_run(path) for path in arguments.reports]
     if len(runs) < 2:
@@ -44,7 +52,7 @@ def run(arguments):
     out.mkdir(parents=True, exist_ok=True)
     written, results = [], {}
     for place in range(1, len(runs)):
-        options = (arguments.resamples, arguments.confidence, arguments.seed)
+        options = {name: getattr(arguments, name) for name in ("resamples", "confidence", "seed")}
         rows = compared(errors[0], errors[place], {**runs[0].subsets, **_moved(runs[place], orders[place])}, options)
         console.print(table(rows, names[0], names[place], arguments.confidence))
         changes = errors[place] - errors[0]
@@ -73,17 +81,36 @@ def run(arguments):
     return 0
 
 
-def compared(first, second, subsets, options):
-    """Dict of subset -> `Comparison` or None, all faces first."""
-    made = {"full": evaluation.comparison.compare(first, second, *options)}
+def compared(
+    first: np.ndarray, second: np.ndarray, subsets: Mapping[str, np.ndarray], options: dict[str, Any]
+) -> "dict[str, Comparison | None]":
+    """The comparisons of all faces ("full") and of each subset.
+
+    Args:
+        first: errors of the first run, one for each face.
+        second: errors of the other run on the same faces.
+        subsets: name -> positions.
+        options: further arguments of `evaluation.comparison.compare`.
+
+    Returns:
+        Name -> `Comparison`, None where a subset has no face to compare.
+    """
+    made = {"full": evaluation.comparison.compare(first, second, **options)}
     return {
         **made,
-        **{name: evaluation.comparison.compare(first[where], second[where], *options) for name, where in subsets.items()},
+        **{name: evaluation.comparison.compare(first[where], second[where], **options) for name, where in subsets.items()},
     }
 
 
-def table(rows, first, second, confidence):
-    """A `rich` table of the comparisons by subset; it fits 80 columns."""
+def table(rows: "Mapping[str, Comparison | None]", first: str, second: str, confidence: float) -> Table:
+    """The comparisons by subset as a table of 80 columns.
+
+    Args:
+        rows: what `compared` returned.
+        first: name of the first run.
+        second: name of the other run.
+        confidence: of the interval, in percent.
+    """
     headings = ("faces", "first", "second", "change", f"{confidence:g} % interval", "better", "worse", "p")
     columns = (Column(name, justify="right", no_wrap=True) for name in headings)
     made = Table(Column("subset", no_wrap=True), *columns, box=None, padding=(0, 1, 0, 0))
@@ -98,7 +125,18 @@ def table(rows, first, second, confidence):
     return made
 
 
-def changed_table(groups, names, first, second, label):
+def changed_table(
+    groups: Mapping[str, Sequence[int]], names: Sequence[str], first: np.ndarray, second: np.ndarray, label: str
+) -> Table:
+    """The faces whose errors changed most as a table.
+
+    Args:
+        groups: "better" and "worse" -> positions of faces.
+        names: names of all faces.
+        first: errors of the first run.
+        second: errors of the other run.
+        label: name of the other run.
+    """
     made = Table("", "face", *(Column(name, justify="right") for name in ("first", "second", "change")))
     made.title = f"faces that changed most in {label}"
     for group, faces in groups.items():
@@ -107,7 +145,7 @@ def changed_table(groups, names, first, second, label):
     return made
 
 
-def curves(names, errors, runs):
+def curves(names: Sequence[str], errors: Sequence[np.ndarray], runs: "Sequence[Run]") -> "Figure":
     """The error distributions of all runs in one figure."""
     limit = runs[0].threshold
     figure = evaluation.plots.Figure(figsize=(6.4, 4.8), layout="constrained")
@@ -125,10 +163,28 @@ def curves(names, errors, runs):
     return figure
 
 
-def draw_changed(path, first, second, order, groups, names):
-    """Draws the faces that changed most, the first run above the second; returns why not, or None.
+def draw_changed(
+    path: Path,
+    first: "Run",
+    second: "Run",
+    order: np.ndarray,
+    groups: Mapping[str, Sequence[int]],
+    names: tuple[str, str],
+) -> str | None:
+    """Draws the faces whose errors changed most, the first run above the second.
 
-    Photographs, truth and predictions are those of `predictions.npz` beside the reports.
+    Photographs, truth and predictions are read from `predictions.npz` beside the reports.
+
+    Args:
+        path: the picture.
+        first: the first run.
+        second: the other run.
+        order: for each face of the first run its position in the other.
+        groups: "better" and "worse" -> positions of faces in the first run.
+        names: names of both runs.
+
+    Returns:
+        None, or the reason why nothing was drawn.
     """
     faces = [face for group in groups.values() for face in group]
     if not faces:
@@ -148,9 +204,15 @@ def draw_changed(path, first, second, order, groups, names):
     for (group, chosen), axes in zip(groups.items(), (grid[:2], grid[2:]), strict=True):
         for column, face in enumerate(chosen):
             for row, (run_, arrays, place) in enumerate(zip((first, second), stored, (face, order[face]), strict=True)):
-                truth = (str(arrays["images"][place]), arrays["truth"][place], arrays["weights"][place])
                 try:
-                    picture = evaluation.plots.draw_face(*truth, arrays["landmarks"][place], run_.scheme, SIDE)
+                    picture = evaluation.plots.draw_face(
+                        str(arrays["images"][place]),
+                        landmarks=arrays["truth"][place],
+                        weights=arrays["weights"][place],
+                        predicted=arrays["landmarks"][place],
+                        scheme=run_.scheme,
+                        size=SIDE,
+                    )
                 except (OSError, ValueError) as error:
                     return str(error)
                 axes[row, column].imshow(picture)
@@ -160,7 +222,8 @@ def draw_changed(path, first, second, order, groups, names):
     return None
 
 
-def write(path, arguments, first, names, results):
+def write(path: Path, arguments: argparse.Namespace, first: "Run", names: Sequence[str], results: dict[str, Any]) -> Path:
+    """Writes `compare.json`; returns its path."""
     content = {
         "first": names[0],
         "scheme": first.scheme,
@@ -177,7 +240,7 @@ def write(path, arguments, first, names, results):
 
 
 def _moved(run_, order):
-    """Subsets of a run as positions among the first run's faces."""
+    """The subsets of a run, as positions among the first run's faces."""
     return {name: np.flatnonzero(np.isin(order, where)) for name, where in run_.subsets.items()}
 
 

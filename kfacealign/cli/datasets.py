@@ -1,5 +1,6 @@
-"""`kfacealign datasets`: what is read, whether a copy is whole, and one file of crops of it."""
+"""`kfacealign datasets`: which datasets are read, whether a copy is whole, and how to pack one into a file of crops."""
 
+import argparse
 import warnings
 from pathlib import Path
 
@@ -12,14 +13,15 @@ from kfacealign import data, drawing, geometry
 from kfacealign.cli.arguments import SCHEMES, add_part, count
 from kfacealign.data import catalogue, images
 from kfacealign.data.readers import checks
+from kfacealign.data.readers.entry import Entry
 from kfacealign.files import replacing
 
 CROP = 160  # pixels of a crop in the mosaic
-SHAPE = 640  # pixels of the mean shape
+SHAPE = 640  # pixels of the picture of the mean shape
 COLUMNS = 8
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     names = tuple(entry.name for entry in catalogue.ENTRIES)
     parser.set_defaults(part="list")
     parts = parser.add_subparsers(metavar="COMMAND", dest="part")
@@ -51,7 +53,7 @@ def add_arguments(parser):
     pack.add_argument("--strict", action="store_true", help="stop at a photograph that cannot be read instead of leaving it out")
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> int:
     console = Console()
     if arguments.part is None or arguments.part == "list":
         return list_all(console)
@@ -61,7 +63,8 @@ def run(arguments):
     return pack_one(console, entry, arguments)
 
 
-def list_all(console):
+def list_all(console: Console) -> int:
+    """Prints all datasets and how to get them; returns the exit status."""
     table = Table(title="datasets", title_justify="left")
     for heading in ("name", "dataset", "scheme", "train", "test", "normaliser"):
         table.add_column(heading, justify="right" if heading in ("train", "test") else "left")
@@ -82,10 +85,11 @@ def list_all(console):
 # === check ===
 
 
-def check(console, entry, arguments):
+def check(console: Console, entry: Entry, arguments: argparse.Namespace) -> int:
+    """Checks a copy of a dataset; returns the exit status."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        dataset = as_dataset(entry, entry.read(arguments.root, arguments.scheme))
+        dataset = as_dataset(entry, entry.read(arguments.root, scheme=arguments.scheme))
     told = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
     table, wrong = counted(entry, dataset)
     console.print(dataset.summary(), soft_wrap=True)
@@ -102,15 +106,23 @@ def check(console, entry, arguments):
     return int(bool(found or wrong))
 
 
-def as_dataset(entry, read):
-    """Unlabelled faces as the training part of a `Dataset`."""
+def as_dataset(entry: Entry, read: data.Dataset | data.Faces) -> data.Dataset:
+    """What a reader returned as a `Dataset`; bare faces, of an unlabelled dataset, become its training part."""
     if isinstance(read, data.Dataset):
         return read
-    return data.Dataset(entry.name, read.scheme, read, data.Faces(read.scheme, [], []), {}, 1.25, read.scheme.default_normalizer)
+    return data.Dataset(
+        name=entry.name,
+        scheme=read.scheme,
+        train=read,
+        test=data.Faces(read.scheme, [], []),
+        subsets={},
+        enlarge=1.25,
+        normalizer=read.scheme.default_normalizer,
+    )
 
 
-def counted(entry, dataset):
-    """A table of the faces found and published, and whether they differ anywhere."""
+def counted(entry: Entry, dataset: data.Dataset) -> tuple[Table, bool]:
+    """A table of the numbers of faces that were found and published, and whether they differ anywhere."""
     found = {"train": len(dataset.train), "test": len(dataset.test)}
     found |= {name: len(places) for name, places in dataset.subsets.items()}
     table = Table()
@@ -126,17 +138,17 @@ def counted(entry, dataset):
     return table, wrong
 
 
-def without_title(text):
+def without_title(text: str) -> str:
     """A reader's warning without the dataset's name in front."""
     title, colon, rest = text.partition(": ")
     return rest if colon and "/" not in title else text
 
 
-def inspect(dataset):
+def inspect(dataset: data.Dataset) -> list[str]:
     """What is wrong with the faces, in sentences."""
     found = []
     for part in (dataset.train, dataset.test):
-        found += checks.problems(part, image_sizes(part))
+        found += checks.problems(part, sizes=image_sizes(part))
         zero = checks.no_inter_ocular(part)
         if len(zero):
             which = checks.shown(part.origins[place] for place in zero)
@@ -144,8 +156,8 @@ def inspect(dataset):
     return found
 
 
-def image_sizes(faces):
-    """(N, 2) width and height of each face's image, 0 where it cannot be told without decoding a video or at all."""
+def image_sizes(faces: data.Faces) -> np.ndarray:
+    """(N, 2) width and height of each face's image; 0 where they are unknown, or known only by decoding a video."""
     known = {}
     for image in faces.images:
         if image not in known:
@@ -153,8 +165,8 @@ def image_sizes(faces):
     return np.array([known[image] for image in faces.images]).reshape(-1, 2)
 
 
-def draw(dataset, entry, folder, count):
-    """Writes the pictures; returns their paths."""
+def draw(dataset: data.Dataset, entry: Entry, folder: Path, count: int) -> list[Path]:
+    """Writes the mosaic of at most `count` faces and the mean shape; returns their paths."""
     faces = [part for part in (dataset.train, dataset.test) if len(part)]
     written = []
     if faces and count:
@@ -165,16 +177,16 @@ def draw(dataset, entry, folder, count):
         shape = mean_shape(dataset)
         white = np.full((SHAPE, SHAPE, 3), 255, "uint8")
         found = drawing.draw_landmarks(white, shape * SHAPE, dataset.scheme, thickness=2)
-        own = drawing.draw_landmarks(white, dataset.scheme.mean_shape * SHAPE, dataset.scheme, (60, 60, 200), thickness=2)
+        own = drawing.draw_landmarks(white, dataset.scheme.mean_shape * SHAPE, dataset.scheme, color=(60, 60, 200), thickness=2)
         written.append(write(folder / "mean_shape.png", np.hstack([found, own])))
     return written
 
 
-def annotated_crops(faces, count, box):
+def annotated_crops(faces: data.Faces, count: int, box: str) -> list[np.ndarray]:
     """Crops of faces spread over the list, with their landmarks drawn; grey where the photograph cannot be read."""
     places = np.unique(np.linspace(0, len(faces) - 1, min(count, len(faces))).round().astype(int))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # missing photographs were told already
+        warnings.simplefilter("ignore")  # missing photographs have been reported already
         crops = data.Crops(faces[places], CROP, box=box, cache=None)
         pixels, landmarks, _ = crops.batch(np.arange(len(crops)))
     return [
@@ -183,18 +195,19 @@ def annotated_crops(faces, count, box):
     ]
 
 
-def mean_shape(dataset):
+def mean_shape(dataset: data.Dataset) -> np.ndarray:
     """(K, 2) mean of the annotated landmarks in crops of the default enlargement."""
     faces = [part for part in (dataset.train, dataset.test) if len(part)]
     landmarks, weights = (np.concatenate([getattr(part, name) for part in faces]) for name in ("landmarks", "weights"))
-    boxes = geometry.landmark_box(landmarks, weights)
+    boxes = geometry.landmark_box(landmarks, weights=weights)
     centre, side = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).max(1)
     inside = 0.5 + (landmarks - centre[:, None]) / (1.25 * side[:, None, None])
     known = (weights > 0)[..., None]
     return np.where(known, inside, 0).sum(0) / np.maximum(known.sum(0), 1)
 
 
-def write(path, picture):
+def write(path: Path, picture: np.ndarray) -> Path:
+    """Writes a picture, (H, W, 3) uint8 RGB; returns its path."""
     with replacing(path) as temporary:
         if not cv2.imwrite(str(temporary), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
             raise OSError(f"{path} cannot be written")
@@ -204,13 +217,16 @@ def write(path, picture):
 # === pack ===
 
 
-def pack_one(console, entry, arguments):
-    dataset = as_dataset(entry, entry.read(arguments.root, arguments.scheme))
+def pack_one(console: Console, entry: Entry, arguments: argparse.Namespace) -> int:
+    """Packs a dataset; returns the exit status."""
+    dataset = as_dataset(entry, entry.read(arguments.root, scheme=arguments.scheme))
     box = arguments.box or entry.box
     console.print(dataset.summary())
     cut = f"by the {'landmarks' if box == 'landmarks' else 'given'} box, enlarged {arguments.enlarge:g} times"
     console.print(f"crops of {arguments.size} px {cut}, go to {arguments.out}", soft_wrap=True)
-    written, failures = data.pack(dataset, arguments.out, arguments.size, arguments.enlarge, box, arguments.strict)
+    written, failures = data.pack(
+        dataset, arguments.out, size=arguments.size, enlarge=arguments.enlarge, box=box, strict=arguments.strict
+    )
     if failures:
         which = checks.shown(f"{path} ({reason})" for path, reason in failures)
         console.print(f"{len(failures):,} faces left out, their image cannot be read: {which}", style="yellow", markup=False)

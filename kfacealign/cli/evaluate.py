@@ -1,5 +1,7 @@
 """`kfacealign evaluate`: a model's errors on a dataset's test faces."""
 
+import argparse
+
 from rich.console import Console
 
 from kfacealign import data, deploy, evaluation, presets
@@ -12,7 +14,7 @@ DESCRIPTION = (
 )
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser, required=True, help=MODEL_HELP)
     add_dataset(parser, required=True)
     parser.add_argument("--scheme", choices=SCHEMES, help="landmark scheme of --dataset pts and csv (default: the model's)")
@@ -37,7 +39,7 @@ def add_arguments(parser):
     parser.add_argument("--out", default="evaluation", metavar="DIR", help="directory of the results (default %(default)s)")
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> int:
     console = Console()
     arguments.model = presets.chosen(arguments.model, keras=arguments.flip or bool(arguments.decoder), console=console)
     options = align_options(arguments)
@@ -51,7 +53,7 @@ def run(arguments):
             )
         model.codec = with_decoder(model.codec, arguments.decoder)
     arguments.scheme = arguments.scheme or model.scheme.name
-    protocol = protocols.get(arguments.protocol, model.scheme.name) if arguments.protocol else None
+    protocol = protocols.get(arguments.protocol, scheme=model.scheme.name) if arguments.protocol else None
     faces = data.load_dataset(arguments.dataset, arguments.data_dir, scheme=arguments.scheme, needed=("test",))
     if faces.scheme.name != model.scheme.name:
         raise ValueError(f"{arguments.model} predicts {model.scheme.name}, the dataset is annotated with {faces.scheme.name}")
@@ -59,7 +61,8 @@ def run(arguments):
     crops = data.Crops(faces.test, size=model.input_size, enlarge=model.enlarge, cache=None, align=arguments.align)
     normalizer = arguments.normalizer or (protocol.normalizer if protocol else faces.normalizer)
     thresholds = protocol.thresholds if protocol else (8.0, 10.0)
-    report = evaluation.evaluate(model, crops, faces.subsets, normalizer, thresholds, **options)
+    options |= {"subsets": faces.subsets, "normalizer": normalizer, "thresholds": thresholds}
+    report = evaluation.evaluate(model, crops, **options)
     if crops.failures or (arguments.align == "five_points" and not crops.aligned.all()):
         console.print(crops.summary(), style="yellow")
     placed = protocols.place(protocol.name, report) if protocol else None

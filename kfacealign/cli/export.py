@@ -2,11 +2,18 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from kfacealign import deploy, presets
 from kfacealign.cli.arguments import add_model
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from kfacealign.data.faces import Faces
+    from kfacealign.models.aligner import FaceAligner
 
 DESCRIPTION = (
     "Writes pixels -> network -> decoding as one graph, with the landmark scheme and the input size inside. docs/export.md "
@@ -14,7 +21,7 @@ DESCRIPTION = (
 )
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser, required=True, help="a trained model (.keras), or a bundled one (kfacealign presets)")
     parser.add_argument(
         "--out", metavar="PATH", help="NAME.tflite, NAME.onnx, or a folder for a SavedModel; not needed with --report"
@@ -57,8 +64,8 @@ def add_arguments(parser):
     )
 
 
-def detector(text):
-    """`haar`, or `SCALE,DX,DY` -> what `kfacealign.deploy.export` takes."""
+def detector(text: str) -> str | dict:
+    """`haar`, or `SCALE,DX,DY` -> the argument of `kfacealign.deploy.export`."""
     if text == "haar":
         return text
     try:
@@ -68,7 +75,7 @@ def detector(text):
     return {"scale": scale, "shift": [dx, dy]}
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> int:
     from kfacealign.deploy.exporting.calibration import read_calibration
     from kfacealign.models.loading import load_keras
 
@@ -98,8 +105,8 @@ def run(arguments):
     return 0
 
 
-def write(arguments, model, calibration):
-    """Exports as the command line says; returns the path."""
+def write(arguments: argparse.Namespace, model: "FaceAligner", calibration: "np.ndarray | Faces | None") -> Path:
+    """Exports a model as the command line says; returns the path."""
     notes = {name: getattr(arguments, name) for name in ("format", "precision", "licence", "training_data", "detector")}
     if not arguments.step:
         further = {"flip": arguments.flip, "batch": None if arguments.batch == "any" else 1, "keep_float": arguments.keep_float}
@@ -109,6 +116,6 @@ def write(arguments, model, calibration):
     return deploy.export_step(model, arguments.out, **notes)
 
 
-def size(path):
+def size(path: Path) -> int:
     """Bytes of a file, or of all files in a folder."""
     return sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())

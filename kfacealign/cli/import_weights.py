@@ -1,10 +1,13 @@
 """`kfacealign import-weights`: an authors' PyTorch checkpoint as a .keras model."""
 
+import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from kfacealign import checkpoints, schemes
+from kfacealign import schemes
 from kfacealign.cli.arguments import SCHEMES, count
 from kfacealign.files import replacing
 
@@ -19,7 +22,7 @@ DESCRIPTION = (
 )
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a state dict saved by PyTorch (.pth, .pth.tar)")
     parser.add_argument("--model", required=True, choices=("pipnet", "hih", "fan"))
     parser.add_argument(
@@ -43,15 +46,17 @@ def add_arguments(parser):
     )
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out)
     if out.suffix != ".keras":
         raise ValueError(f"--out is a file NAME.keras, not {out}")
     options = model_options(arguments)
+    from kfacealign import checkpoints  # after the flags were checked: it imports Keras
+
     variant = arguments.variant or DEFAULT_VARIANTS.get(arguments.model)
     checkpoints.architecture(arguments.model, variant)
     state = checkpoints.read(arguments.checkpoint)
-    model, unused = checkpoints.convert(arguments.model, variant, state, arguments.checkpoint, **options)
+    model, unused = checkpoints.convert(arguments.model, variant, state, source=arguments.checkpoint, **options)
     with replacing(out) as temporary:
         model.save(temporary)
     console = Console(soft_wrap=True)
@@ -63,12 +68,12 @@ def run(arguments):
     return 0
 
 
-def model_options(arguments):
+def model_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """The arguments of the model that were given.
 
     Raises:
-        ValueError: an option of another model or out of its range, or a mean face that cannot be read.
-        FileNotFoundError: there is no mean face.
+        ValueError: an option belongs to another model or is out of its range, or the mean face cannot be read.
+        FileNotFoundError: there is no such file of a mean face.
     """
     foreign = [f"--{name}" for name in OF_PIPNET if getattr(arguments, name) is not None]
     if foreign and arguments.model != "pipnet":
@@ -78,10 +83,13 @@ def model_options(arguments):
     if options.get("enlarge", 1.0) <= 0:
         raise ValueError(f"--enlarge must be positive, got {arguments.enlarge}")
     if arguments.meanface is not None:
+        from kfacealign.checkpoints.pipnet import read_meanface
+
         points = schemes.get(options.get("scheme", "wflw98")).num_points
-        options["mean_shape"] = checkpoints.pipnet.read_meanface(arguments.meanface, points)
+        options["mean_shape"] = read_meanface(arguments.meanface, points)
     return options
 
 
-def describe(unused):
+def describe(unused: Sequence[str]) -> str:
+    """The tensors that were not used, in words."""
     return f"{len(unused)} counters of training steps (num_batches_tracked)" if unused else "none"

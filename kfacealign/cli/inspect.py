@@ -1,6 +1,9 @@
 """`kfacealign inspect`: what is in an exported file."""
 
+import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -13,11 +16,11 @@ DESCRIPTION = (
 )
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE")
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> int:
     path = Path(arguments.file)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
@@ -43,8 +46,8 @@ def run(arguments):
     return 0
 
 
-def metadata_table(found):
-    """Metadata entry by entry; long lists are counted and cut."""
+def metadata_table(found: Mapping[str, Any]) -> Table:
+    """The metadata as a table, one entry a row; long lists are counted and cut."""
     made = Table("metadata", "", title_justify="left")
     for key, value in found.items():
         text = str(value)
@@ -56,7 +59,8 @@ def metadata_table(found):
     return made
 
 
-def tensor_table(inputs, outputs):
+def tensor_table(inputs: Sequence[inspection.Tensor], outputs: Sequence[inspection.Tensor]) -> Table:
+    """Inputs and outputs as a table."""
     made = Table("tensor", "name", "shape", "type")
     for kind, tensors in (("input", inputs), ("output", outputs)):
         for tensor in tensors:
@@ -64,7 +68,8 @@ def tensor_table(inputs, outputs):
     return made
 
 
-def share_table(shares):
+def share_table(shares: Sequence[inspection.Share]) -> Table:
+    """What XNNPACK takes of each part of inference, as a table."""
     right = [Column(name, justify="right") for name in ("nodes", "XNNPACK")]
     made = Table("part", *right, "left to the interpreter")
     for share in shares:
@@ -72,7 +77,8 @@ def share_table(shares):
     return made
 
 
-def operator_table(counted):
+def operator_table(counted: Sequence[tuple[str, str, int]]) -> Table:
+    """The operators of a file and their counts as a table."""
     made = Table("operator", "type", Column("count", justify="right"))
     for name, kind, count in counted:
         made.add_row(name, kind.lower(), str(count))

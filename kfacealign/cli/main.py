@@ -1,7 +1,7 @@
 """The `kfacealign` command.
 
-Nothing heavy is imported here, and of the commands only the one that is asked for, so that `--help` and mistakes answer
-at once.
+Nothing heavy is imported here, and only the module of the command that was asked for is imported, so that `--help` and
+mistakes are answered at once.
 """
 
 import argparse
@@ -40,10 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; by default those of the process.
 
     Returns:
-        Exit status: 0 done, 1 some of the inputs failed (they were named), 2 a mistake in
-        the input, told in one line on stderr, 130 interrupted.
+        Exit status: 0 done, 1 some of the inputs failed (they were named), 2 a mistake in the input, told in one line on
+        stderr, 130 interrupted.
     """
-    # TensorFlow's notices about this machine are not for this command's user; its errors are exceptions.
+    # The command's user has no use for TensorFlow's notices about the machine; TensorFlow's errors are exceptions.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     arguments = build_parser(argv).parse_args(argv)
     try:
@@ -60,7 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def build_parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
-    """The parser that knows the arguments of the one command that `argv` begins with, and the names of all."""
+    """The parser: it knows the names of all commands, but only the arguments of the command with which `argv` begins.
+
+    Args:
+        argv: arguments without the program's name; by default those of the process.
+    """
     argv = sys.argv[1:] if argv is None else argv
     wanted = next((str(word) for word in argv if not str(word).startswith("-")), None)
     parser = argparse.ArgumentParser(
@@ -81,7 +85,7 @@ def build_parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
 
 
 def import_methods(modules: Sequence[str]) -> None:
-    """Imports the modules that `--from` names, whose models are known from then on.
+    """Imports the modules that `--from` names, which makes the models defined in them known.
 
     Raises:
         ImportError: there is no such module, neither installed nor in the current folder.

@@ -1,7 +1,10 @@
-"""`kfacealign parity`: exported models beside the model they were made of, on the same crops."""
+"""`kfacealign parity`: exported models beside the model that they were made of, on the same crops."""
 
+import argparse
 import functools
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
@@ -14,8 +17,8 @@ from kfacealign.cli.arguments import add_dataset, add_from, count
 from kfacealign.cli.bench import short
 from kfacealign.deploy.measure import benchmark, parity
 
-SEED = 2  # of the drawn faces: other ones than those of training
-SIDE = 256  # pixels of their pictures
+SEED = 2  # of the drawn faces, which are not those of training
+SIDE = 256  # pixels of the drawn pictures
 
 
 DESCRIPTION = (
@@ -25,7 +28,7 @@ DESCRIPTION = (
 )
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("reference", metavar="REFERENCE", help="what the others are held against, mostly the .keras file")
     parser.add_argument("files", nargs="+", metavar="FILE", help=".tflite or .onnx files, or SavedModel folders")
     parser.add_argument(
@@ -46,12 +49,12 @@ def add_arguments(parser):
     )
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> int:
     console = Console()
     if not arguments.count:
         raise ValueError("--count is a number from 1 on")
     for path in (arguments.reference, *arguments.files):
-        benchmark.check(path)  # before anything is drawn or read
+        benchmark.check(path)  # Refuse wrong paths before any face is drawn or read.
     reference = deploy.load(arguments.reference)
     crops, truth, weights, origin = faces(arguments, reference, console)
     if not len(crops):
@@ -59,7 +62,8 @@ def run(arguments):
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("comparing", total=1 + len(arguments.files))
         advance = functools.partial(bar.advance, task)
-        records = parity.compare(reference, arguments.files, crops, truth, weights, arguments.normalizer, advance)
+        against = {"truth": truth, "weights": weights, "normalizer": arguments.normalizer}
+        records = parity.compare(reference, arguments.files, crops, **against, advance=advance)
     names = short([arguments.reference, *arguments.files])
     console.print(table(records, names, f"{len(crops)} faces of {origin}, {reference.input_size} px, {reference.scheme.name}"))
     console.print(
@@ -78,11 +82,18 @@ def run(arguments):
     return 1 if over else 0
 
 
-def faces(arguments, model, console):
-    """Crops (N, S, S, 3) uint8 or float32, their landmarks and weights or None and None, and where they are from.
+def faces(
+    arguments: argparse.Namespace, model: Any, console: Console
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, str]:
+    """The faces on which models are compared.
+
+    Returns:
+        Crops (N, S, S, 3) uint8 or float32; their landmarks (N, K, 2) and weights (N, K), or None and None where they are not
+        known; and where the faces come from, in words.
 
     Raises:
-        FileNotFoundError, ValueError: they cannot be read, or have other landmarks than the model.
+        FileNotFoundError: there are no such files.
+        ValueError: the faces cannot be read, or have other landmarks than the model.
     """
     if arguments.images and arguments.dataset:
         raise ValueError("--images and --dataset exclude each other")
@@ -103,21 +114,21 @@ def faces(arguments, model, console):
     return (*rendered(model, arguments.count, console), "this package's drawing")
 
 
-def cut(found, model, count):
-    """`count` of the faces, evenly spaced, as crops; those that cannot be read are left out."""
+def cut(found: data.Faces, model: Any, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """At most `count` faces, evenly spaced, as crops with landmarks and weights, without those that cannot be read."""
     crops = data.Crops(spread(found, count), size=model.input_size, enlarge=model.enlarge, cache=None)
     images, landmarks, weights = crops.batch(np.arange(len(crops)))
     read = np.asarray(weights).any(-1)
     return images[read], landmarks[read], np.asarray(weights)[read]
 
 
-def spread(items, count):
-    """At most `count` items, evenly spaced."""
+def spread(items: Any, count: int) -> Any:
+    """At most `count` items of an array or of `Faces`, evenly spaced."""
     return items[np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int))]
 
 
-def rendered(model, count, console):
-    """Crops of faces drawn on the fly, their landmarks and weights; without those if they are not drawn with the scheme's."""
+def rendered(model: Any, count: int, console: Console) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """Crops of faces drawn on the fly, their landmarks and weights; None for these if the scheme's points are not drawn."""
     source = data.SyntheticFaces(seed=SEED, size=SIDE)
     scheme = model.scheme.name
     crops, truth = [], []
@@ -134,7 +145,8 @@ def rendered(model, count, console):
     return np.stack(crops), np.stack(truth), np.ones((count, model.scheme.num_points), "float32")
 
 
-def table(records, names, title):
+def table(records: Sequence[parity.Parity], names: Sequence[str], title: str) -> Table:
+    """The comparison as a table; the first record is the reference."""
     headings = ("largest", "px", "mean", "px", "moved", "NME, %", "ratio")
     columns = (Column(name, justify="right", no_wrap=True) for name in headings)
     style = {"title_justify": "left", "box": SIMPLE_HEAD, "padding": (0, 1, 0, 0)}

@@ -1,5 +1,6 @@
-"""`kfacealign presets`: the bundled models, their cards, and bundling one."""
+"""`kfacealign presets`: the bundled models, their cards, and how to bundle one."""
 
+import argparse
 import re
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from kfacealign.cli.arguments import SCHEMES, add_dataset, add_from, add_part, c
 from kfacealign.presets import cards, store
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(part="list")
     parts = parser.add_subparsers(metavar="COMMAND", dest="part")
     show = add_part(parts, "show", "print the card of a preset", "Prints all that is known of a bundled model, as Markdown.")
@@ -35,7 +36,7 @@ def add_arguments(parser):
     make.add_argument("--out", metavar="DIR", help="where the files go (default: into the package, which bundles them)")
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> int:
     console = Console()
     if arguments.part == "show":
         console.print(cards.markdown(presets.card(arguments.name)), markup=False, highlight=False, soft_wrap=True)
@@ -43,8 +44,11 @@ def run(arguments):
     return make(console, arguments) if arguments.part == "make" else list_all(console)
 
 
-def list_all(console):
-    """A block a preset: the table would be wider than a terminal."""
+def list_all(console: Console) -> int:
+    """Prints all presets; returns the exit status.
+
+    Each preset is a block of lines, because a table would be wider than a terminal.
+    """
     names = presets.names()
     for name in names:
         table = Table(show_header=False, box=None, padding=(0, 2, 0, 2))
@@ -61,7 +65,8 @@ def list_all(console):
     return 0
 
 
-def make(console, arguments):
+def make(console: Console, arguments: argparse.Namespace) -> int:
+    """Bundles a trained model; returns the exit status."""
     from kfacealign.presets import bundling
     from kfacealign.training.rendered_and_real import FACTS
 
@@ -82,7 +87,8 @@ def make(console, arguments):
     out = Path(arguments.out or store.FOLDER)
     console.print(f"writing {arguments.name}.keras, .tflite, .json and .md to {out}", highlight=False, soft_wrap=True)
     weak_spots = bundling.read_weak_spots(path.with_name(bundling.WEAK_SPOTS))
-    card = bundling.make(arguments.name, model, faces, facts, out, arguments.threads, clips, weak_spots)
+    further = {"threads": arguments.threads, "clips": clips, "weak_spots": weak_spots}
+    card = bundling.make(arguments.name, model, faces, facts=facts, folder=out, **further)
     console.print(cards.markdown(card), markup=False, highlight=False, soft_wrap=True)
     sizes = [file.stat().st_size for format in store.FORMATS for file in out.glob(f"*.{format}")]
     console.print(f"all presets in {out}: {sum(sizes) / 1e6:.1f} MB in {len(sizes)} files", highlight=False, soft_wrap=True)

@@ -1,7 +1,10 @@
 """`kfacealign score`: the errors of predictions in a file, no model needed."""
 
+import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -10,6 +13,10 @@ from kfacealign import evaluation, schemes
 from kfacealign.cli.arguments import SCHEMES, positive
 from kfacealign.evaluation import protocols
 from kfacealign.files import replacing
+
+if TYPE_CHECKING:
+    from kfacealign.evaluation.published_tables import Placed
+    from kfacealign.evaluation.reports import Report
 
 NORMALIZERS = ("inter_ocular", "inter_pupil", "box", "diagonal", "image")
 FORMATS = (
@@ -22,7 +29,7 @@ DESCRIPTION = (
 )
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scheme", required=True, choices=SCHEMES)
     parser.add_argument("--truth", required=True, metavar="PATH", help="the annotation")
     parser.add_argument("--predictions", required=True, metavar="PATH")
@@ -45,13 +52,13 @@ def add_arguments(parser):
     parser.add_argument("--out", metavar="DIR", help="write score.json, report.json, pictures and the protocol's tables there")
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> int:
     console = Console()
     scheme = schemes.get(arguments.scheme)
-    protocol = protocols.get(arguments.protocol, scheme.name) if arguments.protocol else None
+    protocol = protocols.get(arguments.protocol, scheme=scheme.name) if arguments.protocol else None
     normalizers = _normalizers(arguments, scheme, protocol)
     truth = evaluation.landmark_files.read(arguments.truth, scheme)
-    predicted = evaluation.landmark_files.read(arguments.predictions, scheme, arguments.first_pixel)
+    predicted = evaluation.landmark_files.read(arguments.predictions, scheme, first_pixel=arguments.first_pixel)
     evaluation.landmark_files.check_truth(truth, scheme, normalizers)
     order = evaluation.landmark_files.match(truth, predicted)
     left = len(predicted) - len(truth)
@@ -65,7 +72,7 @@ def run(arguments):
             truth.landmarks,
             predicted.landmarks[order],
             scheme,
-            truth.weights,
+            weights=truth.weights,
             normalizer=name,
             thresholds=thresholds,
             names=names,
@@ -78,11 +85,11 @@ def run(arguments):
     hidden = None
     if truth.occlusion is not None and predicted.occlusion is not None:
         hidden = evaluation.landmark_files.occlusion_scores(
-            truth.occlusion, predicted.occlusion[order], arguments.occlusion_threshold
+            truth.occlusion, predicted.occlusion[order], threshold=arguments.occlusion_threshold
         )
         console.print(occlusion_line(hidden, arguments.occlusion_threshold))
     main = reports[normalizers[0]]
-    placed = protocols.place(protocol.name, main, Path(arguments.predictions).stem) if protocol else None
+    placed = protocols.place(protocol.name, main, label=Path(arguments.predictions).stem) if protocol else None
     for table in placed.console() if placed else ():
         console.print(table)
     for note in placed.notes if placed else ():
@@ -93,8 +100,8 @@ def run(arguments):
     return 0
 
 
-def figures(reports, title):
-    """A `rich` table, a line for every normaliser."""
+def figures(reports: "Mapping[str, Report]", title: str) -> Table:
+    """The summaries as a table, one row for each normaliser."""
     columns = list(next(iter(reports.values())).summary())
     table = Table(
         Column("normaliser", no_wrap=True),
@@ -108,8 +115,8 @@ def figures(reports, title):
     return table
 
 
-def regions(reports):
-    """A `rich` table of the mean error in every region, a column for every normaliser."""
+def regions(reports: "Mapping[str, Report]") -> Table:
+    """The mean error in every region as a table, one column for each normaliser."""
     table = Table("region", *(Column(name.replace("_", "-"), justify="right") for name in reports))
     values = {name: made.regions() for name, made in reports.items()}
     for region in next(iter(values.values())):
@@ -117,7 +124,8 @@ def regions(reports):
     return table
 
 
-def occlusion_line(scores, threshold):
+def occlusion_line(scores: Mapping[str, Any], threshold: float) -> str:
+    """What is said of hidden points: the precision and the recall with which they were found."""
     shares = {name: "-" if scores[name] is None else f"{scores[name]:.2f} %" for name in ("precision", "recall")}
     return (
         f"occlusion at {threshold:g}: precision {shares['precision']}, recall {shares['recall']} "
@@ -125,8 +133,22 @@ def occlusion_line(scores, threshold):
     )
 
 
-def write(out, reports, main, hidden, placed):
-    """The files of a run without photographs; returns their paths."""
+def write(
+    out: Path,
+    reports: "Mapping[str, Report]",
+    main: "Report",
+    hidden: Mapping[str, Any] | None,
+    placed: "Placed | None",
+) -> list[Path]:
+    """Writes the files of a run without photographs; returns their paths.
+
+    Args:
+        out: the folder.
+        reports: name of a normaliser -> report.
+        main: the report of the main normaliser.
+        hidden: scores of occlusion, or None.
+        placed: the figures among published ones, or None.
+    """
     out.mkdir(parents=True, exist_ok=True)
     content = {
         "scheme": main.scheme,
@@ -145,7 +167,10 @@ def write(out, reports, main, hidden, placed):
 
 
 def _normalizers(arguments, scheme, protocol):
-    """Names, the main one first: those asked for, else all of the scheme (the image's side only if it is given)."""
+    """Names of normalisers, the main one first.
+
+    They are those that the user asked for; by default all that the scheme has, the image's side only if it is given.
+    """
     allowed = [name for name in scheme.normalizers() if name != "image" or arguments.image_size]
     for name in arguments.normalizer or ():
         if name == "image" and not arguments.image_size:

@@ -1,12 +1,14 @@
 """`kfacealign synthetic`: rendered faces on disk."""
 
+import argparse
+
 from rich.console import Console
 
 from kfacealign import data
 from kfacealign.cli.arguments import SCHEMES, add_part, count
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     layouts = parser.add_subparsers(metavar="LAYOUT", dest="layout", required=True)
     for layout, help in (
         ("wflw", "images and lists like WFLW's, 98 landmarks"),
@@ -28,13 +30,13 @@ def add_arguments(parser):
         part.add_argument("--seed", type=int, default=0, help="default %(default)s")
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> int:
     shared = {"seed": arguments.seed, "size": arguments.size}
     if arguments.layout == "wflw":
-        data.write_wflw(arguments.out, arguments.train, arguments.test, **shared)
+        data.write_wflw(arguments.out, train=arguments.train, test=arguments.test, **shared)
     elif arguments.layout == "pts":
-        data.write_pts(arguments.out, arguments.train, arguments.test, arguments.scheme, **shared)
+        data.write_pts(arguments.out, train=arguments.train, test=arguments.test, scheme=arguments.scheme, **shared)
     else:
-        data.write_clips(arguments.out, arguments.clips, arguments.frames, arguments.scheme, **shared)
+        data.write_clips(arguments.out, clips=arguments.clips, frames=arguments.frames, scheme=arguments.scheme, **shared)
     Console().print(f"written: {arguments.out}")
     return 0

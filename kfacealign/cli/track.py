@@ -1,9 +1,12 @@
 """`kfacealign track`: the landmarks of a face through a video."""
 
+import argparse
 import csv
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,16 +15,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from kfacealign import deploy, presets
 from kfacealign.cli.arguments import MODEL_HELP, add_model, not_negative, positive, positive_count, share
-from kfacealign.data.frames import open_source
+from kfacealign.data.frames import Frame, open_source
 from kfacealign.detect import HaarDetector
 from kfacealign.drawing import draw_landmarks
 from kfacealign.files import replacing
 from kfacealign.metrics.stability import jitter
-from kfacealign.tracking import FaceTracker, OneEuro
+from kfacealign.schemes import Scheme
+from kfacealign.tracking import FaceTracker, OneEuro, Track
 
 CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
 COLOR = (60, 230, 90)
-SHOWN = 10  # problems that are printed; all are in the JSON file
+SHOWN = 10  # number of problems that are printed; the JSON file has all of them
 COORDINATES = (
     "image coordinates: (x, y) in pixels of the frame, origin at the outer top-left corner, the centre of the first pixel at "
     "(0.5, 0.5)"
@@ -36,7 +40,7 @@ DESCRIPTION = (
 )
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("video", metavar="VIDEO", help="a video file, a folder of frames, or the number of a webcam")
     add_model(parser, help=f"{MODEL_HELP}; by default the first that kfacealign presets lists")
     parser.add_argument("--out", default="tracked.mp4", metavar="OUT.mp4", help="an .mp4 or .avi file (default %(default)s)")
@@ -75,17 +79,17 @@ def add_arguments(parser):
     )
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> int:
     out, console = Path(arguments.out), Console()
     if out.suffix.lower() not in CODECS:
         raise ValueError(f"{out}: the overlay is written as {' or '.join(CODECS)}, give --out such a name")
     if out.exists() and Path(arguments.video).exists() and out.samefile(arguments.video):
         raise ValueError(f"{out} is the video itself, give another --out")
     arguments.model = presets.chosen(arguments.model, console=console)
-    model = deploy.load(arguments.model, arguments.threads)
-    source = open_source(arguments.video, arguments.every, arguments.fps)
-    smoother = OneEuro(source.fps, arguments.min_cutoff, arguments.beta) if arguments.smooth else None
-    tracker = FaceTracker(model, HaarDetector(), arguments.threshold, smoother=smoother)
+    model = deploy.load(arguments.model, threads=arguments.threads)
+    source = open_source(arguments.video, every=arguments.every, fps=arguments.fps)
+    smoother = OneEuro(fps=source.fps, min_cutoff=arguments.min_cutoff, beta=arguments.beta) if arguments.smooth else None
+    tracker = FaceTracker(model, detector=HaarDetector(), threshold=arguments.threshold, smoother=smoother)
     with replacing(out) as temporary:
         overlay = Overlay(temporary, source.fps, tracker.scheme)
         records, seconds, interrupted = follow(source, tracker, overlay, arguments.frames, console)
@@ -100,11 +104,17 @@ def run(arguments):
     return 130 if interrupted else 1 if report["problems"] else 0
 
 
-def follow(source, tracker, overlay, limit, console):
-    """Tracks until the source ends, `limit` frames are done or Ctrl-C; all that was done is kept whatever happens.
+def follow(
+    source: Any, tracker: FaceTracker, overlay: "Overlay", limit: int | None, console: Console
+) -> tuple[list[tuple[Frame, Track | None]], dict[str, float], bool]:
+    """Tracks until the source ends, `limit` frames are done, or the user presses Ctrl-C.
+
+    An error in between ends the tracking too, and becomes a problem of the source. What was done is kept in any case.
 
     Returns:
-        List of (`Frame` without its image, `Track` or None), dict of seconds by part, whether Ctrl-C ended it.
+        records: list of (`Frame` without its image, `Track` or None where the frame could not be read).
+        seconds: time spent, by part.
+        interrupted: whether Ctrl-C ended it.
     """
     records, interrupted = [], False
     seconds, start = {"reading": 0.0, "drawing and writing": 0.0}, time.perf_counter()
@@ -135,14 +145,24 @@ def follow(source, tracker, overlay, limit, console):
 
 
 class Overlay:
-    """The video with the landmarks drawn; its frames are as large as the first that could be read."""
+    """The video with the landmarks drawn. Its frames are as large as the first frame that could be read.
 
-    def __init__(self, path, fps, scheme):
+    Args:
+        path: the video, an .mp4 or .avi file.
+        fps: frames a second.
+        scheme: the scheme of the landmarks.
+    """
+
+    def __init__(self, path: Path, fps: float, scheme: Scheme):
         self.path, self.fps, self.scheme = path, fps, scheme
         self.writer = self.picture = self.size = None
 
-    def add(self, frame, image, face, source):
-        """Writes a frame; one that could not be read shows the last again."""
+    def add(self, frame: Frame, image: np.ndarray | None, face: Track | None, source: Any) -> None:
+        """Writes a frame; in place of one that could not be read the picture before it is shown again.
+
+        Raises:
+            OSError: OpenCV cannot write such a video.
+        """
         if image is not None:
             self.picture = self._drawn(frame, image, face, source)
         if self.picture is None:
@@ -155,12 +175,12 @@ class Overlay:
                 raise OSError(f"OpenCV cannot write a video of {width} x {height} as {self.path.suffix}")
         self.writer.write(cv2.cvtColor(self.picture, cv2.COLOR_RGB2BGR))
 
-    def close(self):
+    def close(self) -> None:
         """Completes the file."""
         self.writer.release()
 
     def _drawn(self, frame, image, face, source):
-        picture = draw_landmarks(image, face.landmarks, self.scheme, COLOR) if face.found else np.array(image)
+        picture = draw_landmarks(image, face.landmarks, self.scheme, color=COLOR) if face.found else np.array(image)
         size = picture.shape[1::-1]
         if self.size is not None and size != self.size:
             source.problems.append(
@@ -172,8 +192,8 @@ class Overlay:
         return picture if self.picture is None else fitted(picture, self.picture.shape)
 
 
-def fitted(picture, shape):
-    """A picture scaled to lie inside a size, in its middle, black around it."""
+def fitted(picture: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A picture scaled to fit into `shape` (height, width, ...), in the middle of it, black around."""
     height, width = shape[:2]
     if picture.shape[:2] == (height, width):
         return picture
@@ -185,8 +205,8 @@ def fitted(picture, shape):
     return canvas
 
 
-def arrays(scheme, records):
-    """The records as a dict of arrays of T frames; without a face, landmarks are NaN and scores 0."""
+def arrays(scheme: Scheme, records: Sequence[tuple[Frame, Track | None]]) -> dict[str, np.ndarray]:
+    """The records as a dict of arrays of T frames; in frames without a face, landmarks are NaN and scores 0."""
     points = scheme.num_points
     table = {
         "frame": np.array([frame.number for frame, _ in records]),
@@ -207,14 +227,21 @@ def arrays(scheme, records):
     return table
 
 
-def summary(arguments, source, tracker, records, seconds, interrupted):
-    """What the JSON file says."""
+def summary(
+    arguments: argparse.Namespace,
+    source: Any,
+    tracker: FaceTracker,
+    records: Sequence[tuple[Frame, Track | None]],
+    seconds: dict[str, float],
+    interrupted: bool,
+) -> dict[str, Any]:
+    """The content of the JSON file. The last three arguments are what `follow` returned."""
     table = arrays(tracker.scheme, records)
     found, starts = table["found"], table["detected"]
     if not found.any():
         source.problems.append(f"{source.path}: no face was found in any of the {len(records)} frames")
     tremble = {
-        name: jitter(table[key], tracker.scheme, found, starts)
+        name: jitter(table[key], tracker.scheme, found=found, starts=starts)
         for name, key in (("jitter", "landmarks"), ("raw_jitter", "raw_landmarks"))
     }
     return {
@@ -241,7 +268,7 @@ def summary(arguments, source, tracker, records, seconds, interrupted):
     }
 
 
-def write_records(out, scheme, records, report):
+def write_records(out: Path, scheme: Scheme, records: Sequence[tuple[Frame, Track | None]], report: dict[str, Any]) -> list[Path]:
     """Writes the CSV, NPZ and JSON files beside the video; returns their paths."""
     table, paths = arrays(scheme, records), [out.with_suffix(suffix) for suffix in (".csv", ".npz", ".json")]
     with replacing(paths[0]) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
@@ -260,8 +287,8 @@ def write_records(out, scheme, records, report):
     return paths
 
 
-def tell(console, report, written):
-    """Prints the report's main lines."""
+def tell(console: Console, report: dict[str, Any], written: Sequence[Path]) -> None:
+    """Prints the main lines of the report, and the files that were written."""
 
     def line(text):
         console.print(text, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Every way to read a heatmap: from maps to landmarks, whatever they were trained on.
+"""Every way to read a heatmap: from maps to landmarks, whatever the maps were trained on.
 
     argmax  the cell of the maximum
     shift   from there a quarter of a cell towards the higher neighbour along x and along y (Hourglass, HRNet)
@@ -7,34 +7,46 @@
     dark    from there a Taylor step on the logarithm of the smoothed map (Zhang et al., "Distribution-Aware
             Coordinate Representation", 2020)
     soft    global soft-argmax: the mean position under the softmax of the whole map
-    local   local soft-argmax: the same of a window around the maximum ("Subpixel Heatmap Regression", Eq. 4-5)
+    local   local soft-argmax: the mean position under the softmax of a window around the maximum ("Subpixel Heatmap
+            Regression", Eq. 4-5)
 
-All run in graphs that TFLite converts to built-in operators, and all answer with finite positions inside the map,
-whatever the map holds: NaN and values beyond +-1e30 are taken for -1e30 and +-1e30, cells outside the map weigh
-nothing, and a map of one value is read at its first cell (argmax, shift, wsm, dark), the mean of the window around
-that (local) or the middle (soft).
+All run in graphs that TFLite converts to built-in operators. All answer with finite positions inside the map, whatever the
+map holds: NaN counts as -1e30, values beyond +-1e30 count as +-1e30, and cells outside the map weigh nothing. If all values
+of a map are equal, argmax, shift, wsm and dark answer with its first cell, local with the mean of the window around the
+first cell, and soft with the middle of the map.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from keras import ops
 
+from kfacealign.codecs.codec import Codec
+
 NAMES = ("argmax", "shift", "wsm", "dark", "soft", "local")
 WINDOWS = (3, 5, 7)
-LIMIT = 1e30  # of values: large enough for every map, small enough to compute with
+LIMIT = 1e30  # values are cut to +-LIMIT, which is above all that maps should hold and small enough to compute with
 
 
-def decode(maps, name, cell_centre=0.0, window=5, temperature=10.0, sigma=2.0):
+def decode(
+    maps: Any,
+    name: str,
+    *,
+    cell_centre: float = 0.0,
+    window: int = 5,
+    temperature: float = 10.0,
+    sigma: float = 2.0,
+) -> tuple[Any, Any]:
     """Landmarks of heatmaps.
 
     Args:
         maps: `(B, h, w, K)`.
         name: one of `NAMES`.
-        cell_centre: what a cell stands for: cell i of n is the crop coordinate `(i + cell_centre) / n`.
+        cell_centre: cell i of n stands for the crop coordinate `(i + cell_centre) / n`.
         window: side of the window in cells, 3, 5 or 7; for "local".
         temperature: factor on the map before the softmax; for "local" and "soft".
-        sigma: of the smoothing in cells, best that of the Gaussians the maps were trained on; for "dark".
+        sigma: standard deviation of the smoothing in cells, best equal to that of the Gaussians in training; for "dark".
 
     Returns:
         landmarks `(B, K, 2)` float32 in crop coordinates, scores `(B, K)` float32, the maps' maxima.
@@ -42,42 +54,42 @@ def decode(maps, name, cell_centre=0.0, window=5, temperature=10.0, sigma=2.0):
     Raises:
         ValueError: there is no such decoder or window.
     """
-    check(name, window)
+    check(name, window=window)
     if name == "soft":
         maps = finite(maps)
         _, height, width, _ = maps.shape
         moved = np.array([(cell_centre - 0.5) / width, (cell_centre - 0.5) / height], "float32")
-        return soft_argmax(maps, temperature) + moved, ops.max(maps, axis=(1, 2))
+        return soft_argmax(maps, temperature=temperature) + moved, ops.max(maps, axis=(1, 2))
     if name == "local":
-        return local_soft_argmax(maps, window, temperature, cell_centre)
+        return local_soft_argmax(maps, window=window, temperature=temperature, cell_centre=cell_centre)
     cells, scores = argmax_cells(maps)
     if name == "shift":
         cells = cells + quarter_shift(maps, cells)
     elif name == "wsm":
         cells = cells + second_maximum_shift(maps, cells)
     elif name == "dark":
-        cells = inside(cells + taylor_step(maps, cells, sigma), maps)
+        cells = inside(cells + taylor_step(maps, cells, sigma=sigma), maps)
     return to_crop(cells, maps, cell_centre), finite(scores)
 
 
-def check(name, window=5):
-    """Raises ValueError unless there is such a decoder, and such a window of the local soft-argmax."""
+def check(name: str, *, window: int = 5) -> None:
+    """Raises ValueError unless there is such a decoder and the local soft-argmax has such a window."""
     if name not in NAMES:
         raise ValueError(f"decoder is one of {', '.join(NAMES)}, not {name!r}")
     if window not in WINDOWS:
         raise ValueError(f"window is 3, 5 or 7 cells, not {window!r}")
 
 
-def with_decoder(codec, name, **options):
-    """A codec like this one that reads its maps differently.
+def with_decoder(codec: Codec, name: str, **options: Any) -> Codec:
+    """A copy of a codec that reads its maps differently.
 
     Args:
-        codec: one that has a `decoder`: `Heatmap`, `ContinuousHeatmap`.
+        codec: a codec that has a `decoder`: `Heatmap` or `ContinuousHeatmap`.
         name: one of `NAMES`.
         options: other arguments of the codec to change, such as `window` and `temperature`.
 
     Raises:
-        ValueError: the codec has no such choice, or there is no such decoder.
+        ValueError: the codec has no choice of decoders, or there is no such decoder.
 
     Example:
         >>> model.codec = with_decoder(model.codec, "dark")
@@ -88,36 +100,36 @@ def with_decoder(codec, name, **options):
     return type(codec).from_config({**config, "decoder": name, **options})
 
 
-def to_crop(cells, maps, cell_centre):
+def to_crop(cells: Any, maps: Any, cell_centre: float) -> Any:
     """Positions in cells `(B, K, 2)` -> crop coordinates."""
     _, height, width, _ = maps.shape
     return (cells + cell_centre) / np.array([width, height], "float32")
 
 
-def finite(values):
-    """As float32 without NaN and infinities: a NaN becomes -1e30, the rest is cut to +-1e30."""
+def finite(values: Any) -> Any:
+    """The values as float32 without NaN and infinities: NaN becomes -1e30, everything else is cut to +-1e30."""
     values = ops.cast(values, "float32")
     return ops.minimum(ops.where(values >= -LIMIT, values, -LIMIT), LIMIT)
 
 
-def inside(cells, maps):
+def inside(cells: Any, maps: Any) -> Any:
     """Positions `(B, K, 2)` moved onto the map."""
     _, height, width, _ = maps.shape
     return ops.minimum(ops.maximum(cells, 0.0), np.array([width - 1.0, height - 1.0], "float32"))
 
 
-def argmax_cells(maps):
-    """The cell of each map's maximum and its value.
+def argmax_cells(maps: Any) -> tuple[Any, Any]:
+    """The cell of each map's maximum, and the maximum.
 
     Args:
         maps: `(B, h, w, K)`.
 
     Returns:
-        cells `(B, K, 2)` float32 (x, y), values `(B, K)` float32. Of equal maxima the
-        first in row order wins; a map with NaN gives a cell inside the map.
+        cells `(B, K, 2)` float32 (x, y), values `(B, K)` float32. Of equal maxima the first in row order wins; a map with
+        NaN gives a cell inside the map.
     """
     _, _, width, _ = maps.shape
-    # One pass over the maps for the rows' maxima, by pooling, which is faster than ops.max; all after that is small.
+    # Pooling finds the rows' maxima in one pass over the maps, faster than ops.max. All tensors after that are small.
     rows = ops.max_pool(maps, (1, width), strides=(1, width), data_format="channels_last")
     rows = ops.cast(rows[:, :, 0, :], "float32")
     values = ops.max(rows, axis=1)
@@ -127,19 +139,29 @@ def argmax_cells(maps):
     return ops.stack([column, row], axis=-1), values
 
 
-def first_place(lines, values):
-    """The first place along the last axis of `(B, K, n)` that is at least `(B, K)`, or the last: `(B, K)` float32."""
+def first_place(lines: Any, values: Any) -> Any:
+    """The first place along each line whose value is at least the given one, or the last place if there is none.
+
+    Args:
+        lines: `(B, K, n)`.
+        values: `(B, K)`.
+
+    Returns:
+        `(B, K)` float32.
+    """
     size = lines.shape[-1]
-    # Not ops.argmax: Keras' needs an operation that TFLite does not have.
+    # ops.argmax would need an operation that TFLite does not have.
     places = np.arange(size, dtype="float32")
     return ops.minimum(ops.min(ops.where(lines >= values[:, :, None], places, float(size)), axis=-1), size - 1.0)
 
 
-def at_cells(maps, x, y):
-    """One gather of a value of each landmark's own map at each of its cells.
+def at_cells(maps: Any, x: Any, y: Any) -> Any:
+    """The values of each landmark's own map at the landmark's cells, by one gather.
 
     Args:
-        maps: `(B, h, w, K)`. x, y: `(B, K, ...)` float32 columns and rows inside the map.
+        maps: `(B, h, w, K)`.
+        x: `(B, K, ...)` float32, columns inside the map.
+        y: `(B, K, ...)` float32, rows inside the map.
 
     Returns:
         `(B, K, ...)` float32.
@@ -151,15 +173,17 @@ def at_cells(maps, x, y):
     return ops.take(ops.reshape(ops.cast(maps, "float32"), (-1,)), places + first, axis=0)
 
 
-def windows(maps, cells, radius):
-    """The squares of cells around a cell of each map.
+def windows(maps: Any, cells: Any, radius: int) -> tuple[Any, Any, Any]:
+    """The square of cells around one cell of each map.
 
     Args:
-        maps: `(B, h, w, K)`. cells: `(B, K, 2)` float32, the middles. radius: cells to either side.
+        maps: `(B, h, w, K)`.
+        cells: `(B, K, 2)` float32 (x, y), the middles of the squares.
+        radius: cells to either side of the middle.
 
     Returns:
-        values `(B, K, n, n)` with n = 2 radius + 1, rows by columns, finite and -1e30 outside the map;
-        whether a column and whether a row lies in the map, `(B, K, n)` float32 each.
+        values `(B, K, n, n)` with n = 2 radius + 1, rows by columns, finite, and -1e30 outside the map; then `(B, K, n)`
+        float32, 1 for each column that lies in the map, and `(B, K, n)` float32, 1 for each row that does.
     """
     _, height, width, _ = maps.shape
     offsets = np.arange(-radius, radius + 1, dtype="float32")
@@ -171,15 +195,16 @@ def windows(maps, cells, radius):
     return ops.where(row[:, :, :, None] * column[:, :, None, :] > 0, finite(values), -LIMIT), column, row
 
 
-def local_soft_argmax(maps, window=5, temperature=10.0, cell_centre=0.5):
+def local_soft_argmax(maps: Any, *, window: int = 5, temperature: float = 10.0, cell_centre: float = 0.5) -> tuple[Any, Any]:
     """Local soft-argmax ("Subpixel Heatmap Regression", Eq. 4-5).
 
-    The mean position under `softmax(temperature * map)` of the `window` x `window` cells around the maximum; cells
+    It is the mean position under `softmax(temperature * map)` of the `window` x `window` cells around the maximum; cells
     outside the map take no part. Gradients flow through the values in the window, not through its place.
 
     Args:
         maps: `(B, h, w, K)`.
-        window: side of the window in cells. temperature: see above.
+        window: side of the window in cells, odd.
+        temperature: factor on the map before the softmax.
         cell_centre: cell i of n stands for the crop coordinate `(i + cell_centre) / n`; 0.5 is its centre.
 
     Returns:
@@ -197,7 +222,7 @@ def local_soft_argmax(maps, window=5, temperature=10.0, cell_centre=0.5):
     return to_crop(cells + ops.stack([x, y], axis=-1), maps, cell_centre), finite(scores)
 
 
-def soft_argmax(maps, temperature):
+def soft_argmax(maps: Any, *, temperature: float) -> Any:
     """Global soft-argmax: the mean position under `softmax(temperature * map)`.
 
     Args:
@@ -205,8 +230,8 @@ def soft_argmax(maps, temperature):
         temperature: factor on the map before the softmax.
 
     Returns:
-        `(B, K, 2)` crop coordinates; a cell stands for its centre, so a map with all its
-        mass in cell i gives `(i + 0.5) / size`.
+        `(B, K, 2)` crop coordinates. A cell stands for its centre, so a map with all its mass in cell i gives
+        `(i + 0.5) / size`.
     """
     _, height, width, points = maps.shape
     flat = ops.reshape(ops.cast(maps, "float32") * temperature, (-1, height * width, points))
@@ -218,12 +243,12 @@ def soft_argmax(maps, temperature):
     return ops.stack([mean_x, mean_y], axis=-1)
 
 
-def quarter_shift(maps, cells):
+def quarter_shift(maps: Any, cells: Any) -> Any:
     """A quarter of a cell from each map's maximum towards the higher of its neighbours, along x and along y.
 
-    The second highest response of a peak lies beside the highest, so this moves towards it
-    along both axes (PIPNet, Sec. 4.3.1). A maximum at the map's border does not move across it,
-    nor one whose two neighbours are equal.
+    The second highest response of a peak lies beside the highest, so this moves towards it along both axes (PIPNet,
+    Sec. 4.3.1). A maximum at the map's border does not move across the border. A maximum whose two neighbours along an axis
+    are equal does not move along this axis.
 
     Args:
         maps: `(B, h, w, K)`.
@@ -238,19 +263,21 @@ def quarter_shift(maps, cells):
     before, after = ops.maximum(cells - 1.0, 0.0), ops.minimum(cells + 1.0, last)
     columns = ops.stack([before[..., 0], x, after[..., 0], x], axis=-1)
     rows = ops.stack([y, before[..., 1], y, after[..., 1]], axis=-1)
-    # One gather from the maps: two values before the maximum and two after it.
+    # One gather fetches two values before the maximum and two after it.
     values = finite(at_cells(maps, columns, rows))
     shift = 0.25 * ops.sign(values[..., 2:] - values[..., :2])
     return ops.where(ops.logical_and(cells > 0.0, cells < last), shift, 0.0)
 
 
-def second_maximum_shift(maps, cells):
+def second_maximum_shift(maps: Any, cells: Any) -> Any:
     """A quarter of a cell from each map's maximum towards the highest of the eight cells around it.
 
-    Of several that are equally high it moves towards their middle, and not at all where that is the maximum itself.
+    If several cells are equally high, the maximum moves towards their middle; if their middle is the maximum itself, it
+    does not move.
 
     Args:
-        maps: `(B, h, w, K)`. cells: `(B, K, 2)` float32 (x, y), the maxima.
+        maps: `(B, h, w, K)`.
+        cells: `(B, K, 2)` float32 (x, y), the maxima.
 
     Returns:
         `(B, K, 2)` in cells, of length 0.25 or 0.
@@ -265,26 +292,28 @@ def second_maximum_shift(maps, cells):
     return 0.25 * ops.stack([x / length, y / length], axis=-1)
 
 
-def taylor_step(maps, cells, sigma):
+def taylor_step(maps: Any, cells: Any, *, sigma: float) -> Any:
     """DARK's step from each map's maximum: `-H^-1 g` of the logarithm of the smoothed map.
 
-    The Gaussian that smooths is cut at 3 sigma; outside the map there is 0. The step is at most one cell along each
-    axis; there is none across the border from a maximum that lies on it, and none where the smoothed map has no
-    maximum nearby.
+    The Gaussian that smooths is cut at 3 sigma, and the map counts as 0 outside of its border. The step is at most one cell
+    along each axis. It is 0 along an axis at whose border the maximum lies, and 0 if the smoothed map has no maximum nearby.
 
     Args:
-        maps: `(B, h, w, K)`. cells: `(B, K, 2)` float32 (x, y), the maxima. sigma: of the smoothing, in cells.
+        maps: `(B, h, w, K)`.
+        cells: `(B, K, 2)` float32 (x, y), the maxima.
+        sigma: standard deviation of the smoothing, in cells.
 
     Returns:
         `(B, K, 2)` in cells.
     """
     _, height, width, _ = maps.shape
     reach = math.ceil(3 * sigma)
-    # Of the window only what the three by three smoothed cells need.
+    # The window is as large as the three by three smoothed cells need it.
     values, column, row = windows(maps, cells, reach + 1)
     kernel = smoothing(reach, sigma)
     values = ops.where(row[:, :, :, None] * column[:, :, None, :] > 0, values, 0.0)
-    # Sums of products: accelerators round the factors of a matrix product to ten bits, and second differences show it.
+    # Sums of products take the place of a matrix product: accelerators round its factors to ten bits, and second differences
+    # show it.
     columns = ops.sum(values[..., None] * kernel, axis=3)  # (B, K, n, x)
     smooth = [ops.sum(columns * kernel[:, y, None], axis=2) for y in range(3)]
     (ul, u, ur), (left, middle, right), (dl, d, dr) = (
@@ -302,8 +331,8 @@ def taylor_step(maps, cells, sigma):
     return ops.where(free, ops.clip(step, -1.0, 1.0), 0.0)
 
 
-def smoothing(reach, sigma):
-    """`(2 reach + 3, 3)`: columns are the Gaussian around the window's three middle cells, each of sum 1."""
+def smoothing(reach: int, sigma: float) -> np.ndarray:
+    """`(2 reach + 3, 3)`: the columns are Gaussians around the window's three middle cells, each with the sum 1."""
     distance = np.arange(2 * reach + 3)[:, None] - (reach + np.arange(3))[None, :]
     kernel = np.where(np.abs(distance) <= reach, np.exp(-(distance**2) / (2 * sigma**2)), 0)
     return (kernel / kernel.sum(axis=0)).astype("float32")

@@ -1,5 +1,7 @@
 """Heatmap in heatmap, the representation of HIH (Sec. III-B and III-C)."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -13,27 +15,26 @@ from kfacealign.losses import CoordinateSoftClassification
 class HeatmapInHeatmap(HeatmapCodec):
     """An integer heatmap for the cell and a decimal heatmap for the position inside it.
 
-    Encoding (Eq. 1-3): the integer cell is the floor of the position in cells, the decimal
-    cell the rest times `decimal_size`, rounded and clipped to the map's last cell (the
-    rounding, not the floor that Eq. 2 prints, gives the "Ideal" column of Table IX).
-    Positions outside the crop are moved to its edge first.
+    Encoding (Eq. 1-3): positions outside the crop are moved to its edge. The integer cell is the floor of the position in
+    cells. The decimal cell is the rest times `decimal_size`, rounded and clipped to the map's last cell. Eq. 2 prints a
+    floor instead of the rounding, but the rounding gives the "Ideal" column of Table IX.
 
     Decoding (Eq. 4): argmax of both, `(integer + decimal / decimal_size) / size`.
 
-    Loss (Eq. 6): mean squared error of every stack's integer heatmap plus `alpha` times
-    the coordinate soft-classification of the decimal heatmap.
+    Loss (Eq. 6): mean squared error of every stack's integer heatmap plus `alpha` times the coordinate soft-classification
+    of the decimal heatmap.
 
     Args:
         size: side of the integer heatmaps.
         decimal_size: side of the decimal heatmaps; 4, 8 or 16 in Table IX.
-        sigma: of the integer Gaussian, in cells (1.5; 1.0 on 300W).
-        decimal_sigma: of the decimal Gaussian, in decimal cells.
+        sigma: standard deviation of the integer Gaussian, in cells (1.5; 1.0 on 300W).
+        decimal_sigma: standard deviation of the decimal Gaussian, in decimal cells.
         alpha: weight of the decimal loss (0.1 for the tiny network, 0.05 otherwise).
         decimal_label: "soft" for the Gaussian, "hard" for a single 1 (Table VII).
         decimal_loss: "csc" for Eq. 5 or "mse" (Table VIII).
 
-    Outputs read: `heatmap_s` `(B, size, size, K)` for each stack s, `decimal`
-    `(B, decimal_size, decimal_size, K)`. A landmark's score is its integer map's maximum.
+    Outputs read: `heatmap_s` `(B, size, size, K)` for each stack s, `decimal` `(B, decimal_size, decimal_size, K)`. A
+    landmark's score is its integer map's maximum.
 
     Raises:
         ValueError: `decimal_label` or `decimal_loss` is none of the above.
@@ -50,13 +51,14 @@ class HeatmapInHeatmap(HeatmapCodec):
 
     def __init__(
         self,
-        size=64,
-        decimal_size=8,
-        sigma=1.5,
-        decimal_sigma=1.0,
-        alpha=0.05,
-        decimal_label="soft",
-        decimal_loss="csc",
+        size: int = 64,
+        decimal_size: int = 8,
+        *,
+        sigma: float = 1.5,
+        decimal_sigma: float = 1.0,
+        alpha: float = 0.05,
+        decimal_label: str = "soft",
+        decimal_loss: str = "csc",
     ):
         if decimal_label not in ("soft", "hard"):
             raise ValueError(f"decimal_label is 'soft' or 'hard', not {decimal_label!r}")
@@ -71,14 +73,14 @@ class HeatmapInHeatmap(HeatmapCodec):
         self.decimal_loss = decimal_loss
         self.soft_classification = CoordinateSoftClassification(reduction=None)
 
-    def cells(self, landmarks):
+    def cells(self, landmarks: Any) -> tuple[Any, Any]:
         """Crop coordinates `(B, K, 2)` -> integer cells and decimal cells, both `(B, K, 2)` float32."""
         position = ops.clip(landmarks, 0.0, 1.0) * self.size
         integer = ops.minimum(ops.floor(position), self.size - 1.0)
         decimal = ops.floor((position - integer) * self.decimal_size + 0.5)
         return integer, ops.minimum(decimal, self.decimal_size - 1.0)
 
-    def encode(self, landmarks):
+    def encode(self, landmarks: Any) -> dict[str, Any]:
         integer, decimal = self.cells(landmarks)
         if self.decimal_label == "hard":
             decimal_map = one_hot_maps(decimal, self.decimal_size)
@@ -86,24 +88,25 @@ class HeatmapInHeatmap(HeatmapCodec):
             decimal_map = gaussian_maps(decimal, self.decimal_size, self.decimal_sigma)
         return {"heatmap": gaussian_maps(integer, self.size, self.sigma), "decimal": decimal_map}
 
-    def loss(self, targets, outputs, weights):
+    def loss(self, targets: dict[str, Any], outputs: dict[str, Any], weights: Any) -> dict[str, Any]:
         return {
             "heatmap_loss": self.heatmap_loss(targets["heatmap"], outputs, weights),
             "decimal_loss": self.alpha * self.decimal_term(targets["decimal"], outputs["decimal"], weights),
         }
 
-    def decimal_term(self, target, predicted, weights):
+    def decimal_term(self, target: Any, predicted: Any, weights: Any) -> Any:
+        """The loss of the decimal heatmaps `(B, decimal_size, decimal_size, K)`, before `alpha`."""
         predicted = ops.cast(predicted, "float32")
         if self.decimal_loss == "mse":
             return weighted_mean(ops.mean(ops.square(predicted - target), axis=(1, 2)), weights)
         return weighted_mean(self.soft_classification(target, predicted), weights)
 
-    def decode(self, outputs):
+    def decode(self, outputs: dict[str, Any]) -> tuple[Any, Any]:
         integer, scores = argmax_cells(self.stack_maps(outputs)[-1])
         decimal, _ = argmax_cells(outputs["decimal"])
         return (integer + decimal / self.decimal_size) / self.size, scores
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "size": self.size,
             "decimal_size": self.decimal_size,

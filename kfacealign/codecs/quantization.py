@@ -1,13 +1,15 @@
-"""What a representation loses by itself: landmarks encoded and decoded again, without a network.
+"""What a representation loses by itself: landmarks are encoded and decoded again, without a network.
 
-(HIH, Sec. IV-B and Table IX; "Subpixel Heatmap Regression", figure 3.)
+The study is that of HIH (Sec. IV-B and Table IX) and of "Subpixel Heatmap Regression" (figure 3).
 """
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
 from kfacealign import geometry, schemes
+from kfacealign.codecs.codec import Codec
 from kfacealign.codecs.continuous_heatmap import ContinuousHeatmap
 from kfacealign.codecs.decoders import NAMES, with_decoder
 from kfacealign.codecs.heatmap import Heatmap
@@ -15,10 +17,10 @@ from kfacealign.codecs.heatmap_in_heatmap import HeatmapInHeatmap
 from kfacealign.codecs.offsets import OffsetMap, OffsetValue
 
 ENLARGEMENT = 1.1
-DECODING = ("decoder", "window", "temperature")  # arguments that no map depends on
+DECODING = ("decoder", "window", "temperature")  # arguments of codecs that their maps do not depend on
 
-# Name of the row -> codec; each encodes to the outputs that it decodes. The first is what the others are compared with.
-CODECS = {
+# Name of the row -> codec. Each encodes to the outputs that it decodes. The others are compared with the first.
+CODECS: dict[str, Codec] = {
     "heatmap 64x64, rounded": Heatmap(64),
     **{f"heatmap 64x64, rounded, {name}": Heatmap(64, decoder=name) for name in NAMES if name != "argmax"},
     "heatmap 64x64, floored": Heatmap(64, quantize="floor"),
@@ -36,14 +38,20 @@ CODECS = {
 }
 
 
-def quantization_table(landmarks, scheme, batch_size=32, codecs=None):
+def quantization_table(
+    landmarks: np.ndarray,
+    scheme: schemes.Scheme | str,
+    *,
+    batch_size: int = 32,
+    codecs: Mapping[str, Codec] | None = None,
+) -> list[tuple[str, float]]:
     """The error of each codec on perfect predictions.
 
-    The crop is the landmarks' box, width and height each enlarged by 10 %, not squared.
+    The crop is the landmarks' box with its width and its height enlarged by 10 %; it is not made square.
 
     Args:
         landmarks: `(N, K, 2)` in image coordinates.
-        scheme: of the landmarks; it needs eye corners.
+        scheme: scheme of the landmarks, a name or a `Scheme`; it needs eye corners.
         batch_size: faces encoded at a time.
         codecs: name -> codec; by default all of `CODECS`.
 
@@ -59,18 +67,18 @@ def quantization_table(landmarks, scheme, batch_size=32, codecs=None):
     inter_ocular = np.linalg.norm(landmarks[:, left] - landmarks[:, right], axis=-1)
     codecs = CODECS if codecs is None else codecs
     rows = []
-    for name, crop in round_trips(codecs, (landmarks - origin) / extent, batch_size).items():
+    for name, crop in round_trips(codecs, (landmarks - origin) / extent, batch_size=batch_size).items():
         errors = np.linalg.norm(crop * extent + origin - landmarks, axis=-1) / inter_ocular[:, None]
         rows.append((name, float(100 * errors.mean())))
     return rows
 
 
-def round_trips(codecs, landmarks, batch_size):
-    """`(N, K, 2)` crop coordinates, encoded and decoded by each codec: name -> `(N, K, 2)`."""
+def round_trips(codecs: Mapping[str, Codec], landmarks: np.ndarray, *, batch_size: int) -> dict[str, np.ndarray]:
+    """Landmarks `(N, K, 2)` in crop coordinates, encoded and decoded by each codec: name -> `(N, K, 2)`."""
     decoded = {name: [] for name in codecs}
     for start in range(0, len(landmarks), batch_size):
         batch = np.asarray(landmarks[start : start + batch_size], "float32")
-        encoded = {}  # codecs that differ in decoding share their maps
+        encoded = {}  # codecs that differ only in decoding share their maps
         for name, codec in codecs.items():
             key = encoding(codec)
             if key not in encoded:
@@ -80,7 +88,7 @@ def round_trips(codecs, landmarks, batch_size):
     return {name: np.concatenate(parts) for name, parts in decoded.items()}
 
 
-def encoding(codec):
-    """What tells codecs apart that encode differently."""
+def encoding(codec: Codec) -> tuple:
+    """A key that two codecs share if they encode alike."""
     config = {name: value for name, value in codec.get_config().items() if name not in DECODING}
     return type(codec).__name__, *sorted(config.items())

@@ -1,4 +1,5 @@
 from . import catalogue as catalogue
+from . import effects as effects
 from . import five_points as five_points
 from . import frames as frames
 from . import images as images

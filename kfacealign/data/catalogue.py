@@ -1,9 +1,11 @@
 """The datasets that this package reads: one table for `kfacealign datasets`, `--dataset` and `docs/datasets.md`.
 
-Each reader has its entries beside it. Three further datasets are rendered when they are asked for.
+The entries stand beside their readers, in `kfacealign.data.readers`. Three further datasets are rendered when they are asked
+for. Every command imports this module, so it imports neither Keras nor what reads MATLAB and HDF5 files.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from kfacealign import schemes
@@ -49,16 +51,16 @@ ENTRIES = (
     *packed.ENTRIES,
 )
 CATALOGUE = {entry.name: entry for entry in ENTRIES}
-# Datasets with labels, that models are trained or measured on.
+# The datasets with labels, on which models are trained or measured.
 LABELLED = tuple(entry.name for entry in ENTRIES if entry.name != "celeba")
-# Datasets that are rendered here, and the landmarks they have.
+# The datasets that are rendered here, and the schemes of their landmarks.
 RENDERED = {"synthetic": "wflw98", "synthetic68": "ibug68", "synthetic106": "jd106"}
 DATASETS = (*LABELLED, *RENDERED)
-# The faces of these are rendered once, then read like any other dataset.
+# How many faces are rendered; they are written once, then read like any other dataset.
 SYNTHETIC = {"train": 1800, "test": 300, "seed": 0, "size": 256}
-# Other faces than those, rendered to be used without labels.
+# Other faces, which are rendered to be used without labels.
 SYNTHETIC_UNLABELLED = {"train": 900, "test": 0, "seed": 1, "size": 256}
-# Datasets whose training faces are of use without labels, a folder of any images, and rendered faces.
+# What can be used without labels: a folder of any images, rendered faces, and the training faces of these datasets.
 UNLABELLED = ("folder", "pts", "synthetic", "wflw", "wflw68", "cofw", "300w", "aflw", "celeba")
 
 
@@ -74,18 +76,26 @@ def get(name: str) -> Entry:
 
 
 def load_dataset(
-    name: str, root: str | os.PathLike | None = None, *, scheme: str | None = None, needed: tuple[str, ...] = ("train", "test")
+    name: str,
+    root: str | os.PathLike | None = None,
+    *,
+    scheme: str | schemes.Scheme | None = None,
+    needed: Sequence[str] = ("train", "test"),
 ) -> Dataset:
     """The dataset that `--dataset` and `--data-dir` name.
 
     Args:
         name: one of `DATASETS`.
-        root: the dataset's directory. Rendered faces are written to it, unless they are there; by default to data/NAME.
-        scheme: landmark scheme of datasets that have none of their own, `pts` and `csv`.
-        needed: parts without which the dataset is of no use.
+        root: the dataset's directory. Rendered faces are written to it unless they are there already; for these the default
+            is data/NAME.
+        scheme: landmark scheme of the datasets that have none of their own, `pts` and `csv`.
+        needed: the parts that must have faces, "train" or "test" or both.
+
+    Returns:
+        A `Dataset`.
 
     Raises:
-        FileNotFoundError: it is not there; the message says what is expected and where to get it.
+        FileNotFoundError: the dataset is not there; the message says what is expected and where to get it.
         ValueError: there is no such dataset, or a part that is needed has no faces.
     """
     if name in RENDERED:
@@ -109,24 +119,28 @@ def load_dataset(
 def load_unlabelled(
     name: str, root: str | os.PathLike | None, *, scheme: str | schemes.Scheme, file_scheme: str = "ibug68"
 ) -> Faces:
-    """The faces that `--unlabelled-dataset` and `--unlabelled` name, without labels; of a dataset those for training.
+    """The faces that `--unlabelled-dataset` and `--unlabelled` name, without labels. Of a dataset it takes the training part.
 
     Args:
         name: one of `UNLABELLED`.
-        root: the directory; None only for "synthetic", whose faces are rendered to data/synthetic_unlabelled.
-        scheme: that of the labelled faces, whatever a dataset's own is.
-        file_scheme: that of the files of "pts".
+        root: the directory. Only "synthetic" may have None; its faces are then rendered to data/synthetic_unlabelled.
+        scheme: scheme of the labelled faces, whatever scheme the dataset itself has.
+        file_scheme: scheme of the files of "pts".
+
+    Returns:
+        `Faces` with the attribute `unlabelled`.
 
     Raises:
-        FileNotFoundError: they are not there. ValueError: there is no face.
+        FileNotFoundError: the faces are not there.
+        ValueError: there is no face.
     """
     if name == "folder":
         return image_folder(root, scheme)
     if name == "pts":
-        return ignore_labels(pts.pts(root, scheme=file_scheme, test_fraction=0).train, scheme)
+        return ignore_labels(pts.pts(root, scheme=file_scheme, test_fraction=0).train, scheme=scheme)
     if name == "celeba":
-        return celeba.celeba(root, scheme)
+        return celeba.celeba(root, scheme=scheme)
     if name != "synthetic":
-        return ignore_labels(get(name).read(root).train, scheme)
+        return ignore_labels(get(name).read(root).train, scheme=scheme)
     root = write_pts(Path(root or Path("data") / "synthetic_unlabelled"), **SYNTHETIC_UNLABELLED)
-    return ignore_labels(pts.pts(root / "train", test_fraction=0).train, scheme)
+    return ignore_labels(pts.pts(root / "train", test_fraction=0).train, scheme=scheme)

@@ -2,34 +2,45 @@
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
-from kfacealign.data.faces import Dataset
+from kfacealign import schemes
+from kfacealign.data.effects import Effects
+from kfacealign.data.faces import Dataset, Faces
 
 
 class Clips:
-    """C clips, each some frames of a video in their order; no pixel is read.
+    """C clips, each of them some frames of a video in their order; no pixel is read.
 
     `clips[3]` is the `Faces` of one clip; `clips[10:20]`, `clips[indices]` and `clips[mask]` are `Clips`.
 
     Args:
-        frames: `Faces`, the frames of all videos.
-        indices: C sequences of T positions in `frames`. Videos may differ in length: `windows` cuts them to one.
-        names: C short names; "clip 0" and so on when `None`.
-        numbers: C sequences of the frames' numbers in their videos; 0, 1, 2 ... when `None`. `windows` keeps to runs
-            without a gap.
-        effects: what moves, lights or hides the frames' pixels, see `kfacealign.data.motion.Effects`; C by T.
+        frames: the frames of all videos.
+        indices: C sequences of T positions in `frames`. Videos may differ in length; `windows` cuts them to one length.
+        names: C short names. None names them "clip 0" and so on.
+        numbers: C sequences of the frames' numbers in their videos, by which `windows` finds gaps. None numbers the frames
+            0, 1, 2 and so on.
+        effects: what moves, lights or hides the pixels of the C by T frames.
 
     Attributes:
         indices: list of C int arrays.
         numbers: list of C int arrays.
 
     Raises:
-        ValueError: an index that is no frame, an empty clip, or counts that disagree.
+        ValueError: an index belongs to no frame, a clip is empty, or counts disagree.
     """
 
-    def __init__(self, frames, indices, names=None, numbers=None, effects=None):
+    def __init__(
+        self,
+        frames: Faces,
+        indices: Sequence[Sequence[int]] | np.ndarray,
+        *,
+        names: Sequence[str] | None = None,
+        numbers: Sequence[Sequence[int]] | None = None,
+        effects: Effects | None = None,
+    ):
         self.frames = frames
         self.indices = [np.asarray(clip, int).reshape(-1) for clip in indices]
         self.names = [f"clip {i}" for i in range(len(self.indices))] if names is None else [str(name) for name in names]
@@ -49,27 +60,27 @@ class Clips:
             raise ValueError(f"effects for {effects.shape} clips and frames, expected {(len(self), self.length)}")
 
     @property
-    def scheme(self):
+    def scheme(self) -> schemes.Scheme:
         """The landmark scheme of all frames."""
         return self.frames.scheme
 
     @property
-    def length(self):
+    def length(self) -> int | None:
         """T, or None where clips differ in length."""
         lengths = {len(clip) for clip in self.indices}
         return lengths.pop() if len(lengths) == 1 else None
 
     @property
-    def faces(self):
+    def faces(self) -> Faces:
         """`Faces` of all frames, clip after clip."""
         if not len(self):
             return self.frames[:0]
         return self.frames[np.concatenate(self.indices)]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int | slice | Sequence | np.ndarray) -> "Faces | Clips":
         if isinstance(index, (int, np.integer)):
             return self.frames[self.indices[index]]
         index = index if isinstance(index, slice) or np.size(index) else slice(0)
@@ -77,9 +88,9 @@ class Clips:
         return Clips(
             self.frames,
             [self.indices[i] for i in chosen],
-            [self.names[i] for i in chosen],
-            [self.numbers[i] for i in chosen],
-            None if self.effects is None else self.effects[chosen],
+            names=[self.names[i] for i in chosen],
+            numbers=[self.numbers[i] for i in chosen],
+            effects=None if self.effects is None else self.effects[chosen],
         )
 
     def __repr__(self):
@@ -87,11 +98,14 @@ class Clips:
         return f"Clips({len(self):,} of {frames} frames, {self.scheme.name})"
 
 
-@dataclasses.dataclass(repr=False)
+@dataclasses.dataclass(kw_only=True, repr=False)
 class ClipsDataset(Dataset):
-    """A `Dataset` whose parts are `Clips`; subsets are positions of clips in `test`."""
+    """A `Dataset` whose parts are `Clips`; its subsets are positions of clips in `test`."""
 
-    def summary(self):
+    train: Clips
+    test: Clips
+
+    def summary(self) -> str:
         """One line for people: the counts that were read."""
         parts = [f"{name} {len(indices):,}" for name, indices in self.subsets.items()]
         counts = " and ".join(
@@ -101,20 +115,20 @@ class ClipsDataset(Dataset):
         return f"{self.name} ({self.scheme.name}): {counts}" + (f" ({', '.join(parts)})" if parts else "")
 
 
-def windows(clips, length, step=None):
+def windows(clips: Clips, length: int, *, step: int | None = None) -> Clips:
     """Cuts videos into clips of one length, for training.
 
     Args:
         clips: `Clips` of any lengths, without effects.
         length: T.
-        step: frames from the start of a window to that of the next; T when `None`, so that none is in two.
+        step: frames from the start of one window to the start of the next. None takes T, so that no frame is in two windows.
 
     Returns:
-        `Clips`. A window holds frames of one video that follow each other in it without a gap (by the video's smallest
-        step from number to number); frames that fill no window are left out.
+        `Clips`. A window holds frames of one video that follow each other without a gap: their numbers grow by the smallest
+        step that occurs in the video. Frames that fill no window are left out.
 
     Raises:
-        ValueError: no video is that long, or the clips have effects, which belong to whole clips.
+        ValueError: no video is that long, a number is not positive, or the clips have effects, which belong to whole clips.
     """
     step = length if step is None else step
     if length < 1 or step < 1:
@@ -132,11 +146,11 @@ def windows(clips, length, step=None):
     if not indices:
         longest = max((len(clip) for clip in clips.indices), default=0)
         raise ValueError(f"no video has {length} frames in a row, the longest of {len(clips)} has {longest}")
-    return Clips(clips.frames, indices, names, numbers)
+    return Clips(clips.frames, indices, names=names, numbers=numbers)
 
 
 def _runs(numbers):
-    """Slices of the stretches without a gap."""
+    """Slices of the stretches that have no gap."""
     steps = np.diff(numbers)
     breaks = np.flatnonzero(steps != steps.min()) + 1 if len(steps) else np.zeros(0, int)
     edges = [0, *breaks.tolist(), len(numbers)]

@@ -1,8 +1,8 @@
 """Square face crops from the photographs, made once and cached.
 
-Annotations are on the stored pixels, so an EXIF orientation is ignored when a photograph is decoded. Crop coordinates
-are image coordinates through the crop's affine map, divided by its size: [0, 1] inside the crop, beyond it for a
-landmark that lies outside.
+Annotations are on the stored pixels, so an EXIF orientation is ignored when a photograph is decoded. To come to crop
+coordinates, image coordinates go through the crop's affine map and are divided by its size: they are in [0, 1] inside the
+crop and beyond that range for a landmark that lies outside.
 """
 
 import concurrent.futures
@@ -11,26 +11,28 @@ import os
 import threading
 import warnings
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
 from kfacealign import geometry
 from kfacealign.data import five_points
+from kfacealign.data.faces import Faces
 from kfacealign.data.images import read_image, split
 
-GREY = 128  # of the crop that stands in for an unreadable photograph
+GREY = 128  # value of the crop that stands in for an unreadable photograph
 WORKERS = min(8, os.cpu_count() or 1)
 NAMED = 5  # failures that the summary names before it only counts
 
 
 class Crops:
-    """The square crops of a list of faces, made when first asked for.
+    """The square crops of a list of faces, each made when it is first asked for.
 
-    The crop is the square around the face's box whose side is `enlarge` times the box's longer side, or, with
-    `align="five_points"`, the square that turns the face upright and has its eyes, nose and mouth where the template of
-    `kfacealign.data.five_points` has them. Either way `matrices` take points into the crop and their inverse takes
-    predictions back. A photograph that cannot be read gives a grey crop with weights 0 (its landmarks count nowhere), a
-    warning and an entry in `failures`; with `strict` it raises.
+    The crop is the square around the face's box whose side is `enlarge` times the box's longer side. With
+    `align="five_points"` it is the square that turns the face upright and has its eyes, nose and mouth where the template of
+    `kfacealign.data.five_points` has them. Either way `matrices` take points into the crop, and their inverses take
+    predictions back. A photograph that cannot be read gives a grey crop, a warning and an entry in `failures`; the weights of
+    its landmarks are 0, so that they count nowhere. With `strict` it raises.
 
     ```python
     crops = Crops(dataset.train, size=128)
@@ -41,27 +43,37 @@ class Crops:
     Args:
         faces: `Faces`.
         size: side S of the crops in pixels.
-        enlarge: side of the crop over the longer side of the box; 1.25 lets the landmarks fill 80 % of the crop. Aligned
-            by five points, an upright face fills 2/3 of the crop at 1.25, and less at more.
+        enlarge: side of the crop over the longer side of the box; at 1.25 the landmarks fill 80 % of the crop. An upright
+            face that is aligned by five points fills 2/3 of the crop at 1.25, and less at a larger factor.
         box: "landmarks", the box of the annotated landmarks, or "file", the box that the dataset gives.
-        cache: "memory" keeps every crop made (S * S * 3 bytes each), `None` keeps none, and a directory keeps them
-            there across runs, in files that are used again only for the same faces, unchanged photographs, size,
-            enlargement, box and alignment.
+        cache: "memory" keeps every crop made (S * S * 3 bytes each), None keeps none, and a directory keeps them there
+            across runs. Its files are used again only if faces, photographs, size, enlargement, box and alignment are the
+            same.
         strict: whether an unreadable photograph raises.
-        align: "box", or "five_points"; a face whose five points are not annotated is then cropped by its box, which the
-            summary counts.
+        align: "box" or "five_points". With "five_points", a face whose five points are not annotated is cropped by its
+            box, and the summary counts it.
 
     Attributes:
-        landmarks: (N, K, 2) float32, crop coordinates of all the faces.
+        landmarks: (N, K, 2) float32, crop coordinates of all faces.
         matrices: (N, 2, 3) float64, image coordinates -> crop pixels.
         aligned: (N,) bool, whether the face is aligned by five points.
-        failures: list of (path, reason), each face once.
+        failures: list of (path, reason) with one entry for each face.
 
     Raises:
-        ValueError: `box` or `align` is neither of its two, or the scheme has no five points (`menpo39`).
+        ValueError: `box` or `align` has none of the values above, or the scheme has no five points (`menpo39`).
     """
 
-    def __init__(self, faces, size, enlarge=1.25, box="landmarks", cache="memory", strict=False, align="box"):
+    def __init__(
+        self,
+        faces: Faces,
+        size: int,
+        *,
+        enlarge: float = 1.25,
+        box: str = "landmarks",
+        cache: str | os.PathLike | None = "memory",
+        strict: bool = False,
+        align: str = "box",
+    ):
         if box not in ("landmarks", "file"):
             raise ValueError(f"box is {box!r}, expected 'landmarks' or 'file'")
         if align not in ("box", "five_points"):
@@ -73,7 +85,7 @@ class Crops:
         if align == "five_points":
             self.aligned = five_points.usable(faces.landmarks, faces.weights, faces.scheme)
             points = faces.landmarks[self.aligned]
-            self.matrices[self.aligned] = five_points.crop_matrices(points, faces.scheme, self.size, self.enlarge)
+            self.matrices[self.aligned] = five_points.crop_matrices(points, faces.scheme, self.size, enlarge=self.enlarge)
         self.landmarks = faces.landmarks
         if len(faces):
             self.landmarks = geometry.apply_affine(self.matrices, faces.landmarks) / np.float32(self.size)
@@ -83,25 +95,25 @@ class Crops:
         self._lock = threading.Lock()
         self._store = _store(cache, (len(faces), self.size, self.size, 3), self._key)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.faces)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The crop (S, S, 3) uint8, its landmarks (K, 2) in crop coordinates and their weights (K,)."""
         images, landmarks, weights = self.batch([index])
         return images[0], landmarks[0], weights[0]
 
-    def matrix(self, index):
-        """(2, 3) float64: image coordinates -> crop pixels of this face."""
+    def matrix(self, index: int) -> np.ndarray:
+        """The map (2, 3) float64 from image coordinates to the crop pixels of this face."""
         return self.matrices[index]
 
     @property
-    def sides(self):
+    def sides(self) -> np.ndarray:
         """(N,) float64: the side of each crop in pixels of its photograph."""
         return self.size / geometry.length_scale(self.matrices)
 
-    def batch(self, indices):
-        """The crops of several faces; those not cached are decoded in parallel.
+    def batch(self, indices: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The crops of several faces; crops that are not cached are made in parallel.
 
         Args:
             indices: B positions.
@@ -110,7 +122,7 @@ class Crops:
             images (B, S, S, 3) uint8, landmarks (B, K, 2) float32 in crop coordinates, weights (B, K) float32.
 
         Raises:
-            ValueError: with `strict`, for an unreadable photograph, naming it.
+            ValueError: with `strict`, a photograph cannot be read; the message names it.
         """
         indices = np.arange(len(self))[np.asarray(indices, int)]
         images = np.empty((len(indices), self.size, self.size, 3), "uint8")
@@ -123,8 +135,8 @@ class Crops:
         weights = np.where(self._failed[indices, None], np.float32(0), self.faces.weights[indices])
         return images, self.landmarks[indices], weights
 
-    def summary(self):
-        """One line for people: how many crops, how many not aligned, how many photographs could not be read (and which)."""
+    def summary(self) -> str:
+        """One line for people: how many crops there are, how many are not aligned, and which photographs cannot be read."""
         text = f"{len(self):,} face crops of {self.size} px"
         boxed = len(self) - int(self.aligned.sum())
         if self.align == "five_points" and boxed:
@@ -140,12 +152,12 @@ class Crops:
     def _box_matrices(self):
         boxes = self.faces.boxes
         if self.box == "landmarks" and len(self):
-            boxes = geometry.landmark_box(self.faces.landmarks, self.faces.weights)
+            boxes = geometry.landmark_box(self.faces.landmarks, weights=self.faces.weights)
         squares = [geometry.square_box(box, self.enlarge) for box in boxes]
         return np.array([geometry.crop_matrix(square, self.size) for square in squares]).reshape(-1, 2, 3)
 
     def _recall(self, index, out):
-        """Fills `out` from the cache; False if it is not there."""
+        """Fills `out` from the cache; returns False if it is not there."""
         if self._failed[index]:
             out[:] = GREY
             return True
@@ -180,7 +192,7 @@ class Crops:
         warnings.warn(f"{path}: cannot be read ({reason}), skipped", stacklevel=2)
 
     def _key(self):
-        """A hash of all that the pixels depend on, the photographs by size and modification time."""
+        """A hash of all that the pixels depend on; the photographs enter it by size and modification time."""
         digest = hashlib.sha256(f"{self.size} {self.enlarge} {self.box} {self.align}".encode())
         digest.update(self.matrices.tobytes())
         for path in self.faces.images:
@@ -216,7 +228,7 @@ class _MemoryStore:
 
 
 class _DiskStore:
-    """Crops in a memory-mapped `.npy` with a checksum each, which a crop half written by a killed run fails."""
+    """Crops in a memory-mapped `.npy`, each with a checksum: a crop that a killed run wrote half does not match its own."""
 
     def __init__(self, directory, shape, key):
         os.makedirs(directory, exist_ok=True)
@@ -240,7 +252,7 @@ def _checksum(pixels):
 
 
 def _memmap(path, dtype, shape):
-    """Opens a `.npy` for reading and writing, made under a temporary name if it is not there or not of this shape."""
+    """Opens a `.npy` for reading and writing; if it is not there or has another shape, it is made first."""
     try:
         array = np.load(path, mmap_mode="r+")
         if array.shape == shape and array.dtype == dtype:

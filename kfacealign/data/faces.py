@@ -1,30 +1,32 @@
 """Annotated faces without pixels: what every reader returns.
 
-`Faces` is a list of annotations held as arrays, `Dataset` is a training and a test `Faces` with the named subsets of
-the test part. All coordinates are image coordinates: (x, y), origin at the outer top-left corner, so that the centre
-of the first pixel is (0.5, 0.5).
+`Faces` is a list of annotations held as arrays. `Dataset` is a training and a test `Faces` with named subsets of the test
+part. All coordinates are image coordinates: (x, y), with the origin at the outer top-left corner, so that the centre of the
+first pixel is (0.5, 0.5).
 """
 
 import dataclasses
+import os
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from kfacealign import geometry, schemes
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(kw_only=True)
 class Face:
     """One annotated face.
 
     Attributes:
-        image: path of the photograph it is in (several faces may share one).
+        image: path of the photograph that shows it; several faces may share one.
         name: a short name for reports.
         landmarks: (K, 2) float32, image coordinates; points may lie outside the image.
         weights: (K,) float32, 0 = this landmark is not annotated.
         box: (4,) float32, x0, y0, x1, y1 in image coordinates.
         attributes: flags of this face by name, for instance `{"occlusion": True}`.
         occluded: (K,) bool, the landmarks that something hides; None where the dataset does not say.
-        origin: where the annotation was read ("list.txt:12").
+        origin: where the annotation was read, for instance "list.txt:12".
     """
 
     image: str
@@ -32,7 +34,7 @@ class Face:
     landmarks: np.ndarray
     weights: np.ndarray
     box: np.ndarray
-    attributes: dict
+    attributes: dict[str, bool]
     occluded: np.ndarray | None = None
     origin: str = ""
 
@@ -46,20 +48,32 @@ class Faces:
         scheme: a `kfacealign.schemes.Scheme` or its name; K is its number of points.
         images: N image paths.
         landmarks: (N, K, 2), image coordinates.
-        weights: (N, K), 0 = not annotated; all ones when `None`.
-        boxes: (N, 4), x0, y0, x1, y1; the box of the annotated landmarks when `None`.
-        attributes: dict of name -> (N,) flags.
-        names: N short names; the image paths when `None`.
-        origins: N strings that say where a face was read ("list.txt:12"), for messages; the image paths when `None`.
-        occluded: (N, K), which landmarks something hides; `None` where the dataset does not say. A hidden landmark is
+        weights: (N, K), 0 = not annotated. None makes them all 1.
+        boxes: (N, 4), x0, y0, x1, y1. None takes the boxes of the annotated landmarks.
+        attributes: name -> (N,) flags.
+        names: N short names. None takes the image paths.
+        origins: N strings for messages, which say where a face was read, for instance "list.txt:12". None takes the image
+            paths.
+        occluded: (N, K), which landmarks something hides; None where the dataset does not say. A hidden landmark is
             annotated all the same, so its weight is not 0.
 
     Raises:
-        ValueError: naming the face's origin, for a wrong shape, a coordinate that is not finite, or a face of no size.
+        ValueError: an array has a wrong shape, a coordinate is not finite, or a face has no size; the message names the
+            origin of the face.
     """
 
     def __init__(
-        self, scheme, images, landmarks, weights=None, boxes=None, attributes=None, names=None, origins=None, occluded=None
+        self,
+        scheme: str | schemes.Scheme,
+        images: Sequence[str | os.PathLike],
+        landmarks: np.ndarray,
+        *,
+        weights: np.ndarray | None = None,
+        boxes: np.ndarray | None = None,
+        attributes: Mapping[str, Sequence[bool] | np.ndarray] | None = None,
+        names: Sequence[str] | None = None,
+        origins: Sequence[str] | None = None,
+        occluded: np.ndarray | None = None,
     ):
         self.scheme = schemes.get(scheme)
         self.images = [str(image) for image in images]
@@ -84,10 +98,10 @@ class Faces:
             if len(self.attributes[name]) != count:
                 raise ValueError(f"{count} images but {len(self.attributes[name])} flags for attribute '{name}'")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int | slice | Sequence | np.ndarray) -> "Face | Faces":
         if isinstance(index, (int, np.integer)):
             return Face(
                 image=self.images[index],
@@ -116,28 +130,29 @@ class Faces:
         return f"Faces({len(self):,} of {self.scheme.name})"
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(kw_only=True)
 class Dataset:
-    """The two parts of a landmark dataset and how its faces are customarily cropped and measured.
+    """The two parts of a landmark dataset, and how its faces are customarily cropped and measured.
 
     Attributes:
         name: "wflw", or the folder's name.
         scheme: the landmark scheme of both parts.
-        train, test: `Faces`.
-        subsets: dict of name -> integer positions in `test`.
-        enlarge: side of the square crop over the longer side of the landmarks' box (1.25 fills 80 % of the crop).
-        normalizer: the error's customary normaliser, for instance "inter_ocular".
+        train: the training faces.
+        test: the test faces.
+        subsets: name -> integer positions in `test`.
+        enlarge: side of the square crop over the longer side of the landmarks' box; 1.25 fills 80 % of the crop.
+        normalizer: what errors are customarily divided by, for instance "inter_ocular".
     """
 
     name: str
     scheme: schemes.Scheme
     train: Faces
     test: Faces
-    subsets: dict
+    subsets: dict[str, np.ndarray]
     enlarge: float
     normalizer: str
 
-    def summary(self):
+    def summary(self) -> str:
         """One line for people: the counts that were read."""
         parts = ", ".join(f"{name} {len(indices):,}" for name, indices in self.subsets.items())
         return f"{self.name} ({self.scheme.name}): {len(self.train):,} training and {len(self.test):,} test faces" + (
@@ -148,7 +163,7 @@ class Dataset:
         return f"<{self.summary()}>"
 
 
-def joined(parts):
+def joined(parts: Iterable[Faces]) -> Faces:
     """Several `Faces` of one scheme as one, in their order; attributes that one of them lacks are left out."""
     parts = list(parts)
     shared = [name for name in parts[0].attributes if all(name in part.attributes for part in parts)]
@@ -185,7 +200,7 @@ def _positions(index, count):
 
 
 def _check_faces(landmarks, weights, origins):
-    """Finite coordinates, sensible weights, and annotated points which span more than a dot."""
+    """Refuses coordinates that are not finite, weights without sense, and annotated points that span no more than a dot."""
     bad = ~np.isfinite(landmarks).all((1, 2))
     if bad.any():
         face = int(np.flatnonzero(bad)[0])
@@ -218,4 +233,4 @@ def _check_boxes(boxes, origins):
 def _landmark_boxes(landmarks, weights):
     if not len(landmarks):
         return np.zeros((0, 4), "float32")
-    return geometry.landmark_box(landmarks, weights)
+    return geometry.landmark_box(landmarks, weights=weights)

@@ -1,27 +1,27 @@
 """Five-point alignment: the similarity transform that brings eyes, nose and mouth to fixed places of the crop.
 
-LOTR crops its faces so (Sec. 4.1). The five points are, in this order and by sides of the image: the centre of the left
-eye and of the right, the tip of the nose, the left and the right corner of the mouth. The centre of an eye is the middle
-between its corners, which all schemes annotate and which neither blink nor gaze moves.
+LOTR crops its faces so (Sec. 4.1). By sides of the image and in this order, the five points are the centre of the left eye,
+the centre of the right eye, the tip of the nose, the left corner of the mouth and the right corner of the mouth. The centre
+of an eye is the middle between its corners, which all schemes annotate and which neither blink nor gaze moves.
 """
 
 import numpy as np
 
 from kfacealign import schemes
 
-# The five points of the mean face in crops of the default enlargement. They are those of the jd106 mean shape, shrunk
-# until its box fills 2/3 of the crop, where a crop made by the box itself fills 80 %: the five points of a turned face
-# lie close together, so they enlarge it, and its jaw leaves a tighter crop. (On ytf68, 47 % of the faces have
-# landmarks outside of the crop at 80 %, 8 % at 2/3; 0.3 % of the points.) Numbers and not computed from the mean shape,
-# because trained models depend on them.
+# The five points of the mean face in crops of the default enlargement. They are taken from the jd106 mean shape, shrunk
+# until its box fills 2/3 of the crop. A crop that is made by the box fills 80 %, but here the jaw of a turned face would
+# leave such a crop: its five points lie close together, so the alignment enlarges it. (On ytf68, 47 % of the faces have
+# landmarks outside of the crop at 80 %, and 8 % at 2/3, which are 0.3 % of the points.) The numbers are written down
+# instead of computed from the mean shape because trained models depend on them.
 TEMPLATE = np.array([[0.3566, 0.2819], [0.6434, 0.2819], [0.5, 0.4541], [0.373, 0.6042], [0.627, 0.6042]])
 TEMPLATE.setflags(write=False)
-ENLARGE = 1.25  # what TEMPLATE belongs to: the default of `Crops`
+ENLARGE = 1.25  # the enlargement that TEMPLATE belongs to, the default of `Crops`
 
 _EYES8 = (("left_eye_0", "left_eye_4"), ("right_eye_0", "right_eye_4"))
 _EYES6 = (("left_eye_0", "left_eye_3"), ("right_eye_0", "right_eye_3"))
 _NOSE_AND_LIPS = (("bridge_3",), ("outer_lip_0",), ("outer_lip_6",))
-# Names of the points whose mean each of the five is.
+# For each of the five points, the names of the landmarks whose mean it is.
 _POINTS = {
     "wflw98": (*_EYES8, *_NOSE_AND_LIPS),
     "jd106": (*_EYES8, *_NOSE_AND_LIPS),
@@ -43,11 +43,11 @@ _POINTS = {
 }
 
 
-def indices(scheme):
-    """Which points of a scheme each of the five is the mean of: five tuples of point indices.
+def indices(scheme: str | schemes.Scheme) -> tuple[tuple[int, ...], ...]:
+    """Five tuples of point indices: each of the five points is the mean of the landmarks in its tuple.
 
     Raises:
-        ValueError: the scheme has no five points, as `menpo39`.
+        ValueError: the scheme has no five points (`menpo39`), or they are not known.
     """
     scheme = schemes.get(scheme)
     if scheme.name == "menpo39":
@@ -60,7 +60,7 @@ def indices(scheme):
     return tuple(tuple(scheme.point_names.index(name) for name in names) for names in _POINTS[scheme.name])
 
 
-def five_points(landmarks, scheme):
+def five_points(landmarks: np.ndarray, scheme: str | schemes.Scheme) -> np.ndarray:
     """The five points of faces.
 
     Args:
@@ -68,8 +68,8 @@ def five_points(landmarks, scheme):
         scheme: their scheme, a name or a `Scheme`.
 
     Returns:
-        (N, 5, 2) or (5, 2) float64, in the coordinates of the landmarks: centre of the image-left eye, of the
-        image-right eye, tip of the nose, image-left and image-right corner of the mouth.
+        (N, 5, 2) or (5, 2) float64, in the coordinates of the landmarks: image-left eye, image-right eye, tip of the nose,
+        image-left corner of the mouth, image-right corner of the mouth.
 
     Raises:
         ValueError: the scheme has no five points, or another number of landmarks.
@@ -80,26 +80,35 @@ def five_points(landmarks, scheme):
     return np.stack([points[..., list(chosen), :].mean(-2) for chosen in indices(scheme)], axis=-2)
 
 
-def usable(landmarks, weights, scheme):
-    """Which faces can be aligned: (N,) true where all of the five points are annotated and do not coincide.
+def usable(landmarks: np.ndarray, weights: np.ndarray, scheme: str | schemes.Scheme) -> np.ndarray:
+    """Which faces can be aligned.
 
     Args:
-        landmarks: (N, K, 2). weights: (N, K), 0 = not annotated. scheme: theirs.
+        landmarks: (N, K, 2), in any coordinates.
+        weights: (N, K), 0 = not annotated.
+        scheme: their scheme, a name or a `Scheme`.
+
+    Returns:
+        (N,) bool, True where all of the five points are annotated and do not coincide.
+
+    Raises:
+        ValueError: the scheme has no five points, or another number of landmarks.
     """
     needed = [point for chosen in indices(scheme) for point in chosen]
     spread = np.ptp(five_points(landmarks, scheme), axis=-2).max(-1)
     return (np.asarray(weights)[:, needed] > 0).all(1) & (spread > 0)
 
 
-def similarity(points, template):
+def similarity(points: np.ndarray, template: np.ndarray) -> np.ndarray:
     """The similarity transform (rotation, one scale, translation) with the least squared distance to a template.
 
-    Umeyama's problem restricted to proper rotations. In the plane it is linear: with points z and template w as complex
-    numbers from their means, the map `z -> a z + b` of least `sum |a z + b - w|^2` has
+    This is Umeyama's problem, restricted to proper rotations. In the plane it is linear. Let z be the points and w the
+    template, written as complex numbers and measured from their means. Then the map `z -> a z + b` of least
+    `sum |a z + b - w|^2` has
 
         a = sum(conj(z) w) / sum |z|^2
 
-    and, as multiplication by a complex number, never reflects.
+    It never reflects, because it multiplies by a complex number.
 
     Args:
         points: (N, P, 2) or (P, 2) with P of at least 2.
@@ -109,8 +118,8 @@ def similarity(points, template):
         (N, 2, 3) or (2, 3) float64 maps `[A | t]`, coordinates of the points -> coordinates of the template.
 
     Raises:
-        ValueError: points and template differ in shape, or no such map has an inverse: the points of a face coincide,
-            or are not finite.
+        ValueError: points and template differ in shape, or the points of a face coincide or are not finite, so that no such
+            map has an inverse.
     """
     points, template = np.asarray(points, np.float64), np.asarray(template, np.float64)
     if points.shape[-2:] != template.shape[-2:] or points.shape[-1] != 2:
@@ -128,21 +137,21 @@ def similarity(points, template):
     return np.concatenate([linear, target[..., None] - linear @ centre[..., None]], axis=-1)
 
 
-def crop_matrices(landmarks, scheme, size, enlarge=ENLARGE):
+def crop_matrices(landmarks: np.ndarray, scheme: str | schemes.Scheme, size: int, *, enlarge: float = ENLARGE) -> np.ndarray:
     """The maps that align faces: image coordinates -> crop pixels.
 
     Args:
         landmarks: (N, K, 2) or (K, 2), image coordinates.
         scheme: their scheme, a name or a `Scheme`.
         size: side of the crops in pixels.
-        enlarge: 1.25 takes the five points to `TEMPLATE`; a larger factor shows as much more around the face, as it
-            does for a box.
+        enlarge: 1.25 takes the five points to `TEMPLATE`. A larger factor shows more around the face, in the same measure
+            as it does for a box.
 
     Returns:
         (N, 2, 3) or (2, 3) float64; `geometry.invert_affine` takes predictions back.
 
     Raises:
-        ValueError: the scheme has no five points, those of a face coincide, or `enlarge` is not positive.
+        ValueError: the scheme has no five points, the five points of a face coincide, or `enlarge` is not positive.
     """
     if not enlarge > 0:
         raise ValueError(f"enlarge must be a positive factor, got {enlarge}")

@@ -1,8 +1,8 @@
 """Frames of videos: a file, a folder of images or a webcam, read one frame after the other.
 
 Frames are numbered from 1. `reference("vid.avi", 12)` is "vid.avi#000012", which stands for an image file wherever the
-package reads one (`kfacealign.data.images`). Frames are reached by decoding all those before them: the
-seeking of OpenCV depends on the time stamps in the file, and a frame that is off by one has another's landmarks.
+package reads one (`kfacealign.data.images`). A frame is reached by decoding all frames before it. OpenCV's seeking depends
+on the time stamps in the file, and a frame that is off by one would get the landmarks of another.
 """
 
 import collections
@@ -12,15 +12,16 @@ import os
 import re
 import threading
 import time
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
 
 from kfacealign.files import IMAGE_SUFFIXES
 
-KEPT = 8  # decoded frames that a reader remembers, as many as threads may ask for in another order
+KEPT = 8  # decoded frames that a reader remembers, because threads may ask for so many in another order
 OPEN = 4  # videos kept open at a time
-FAILURES = 250  # frames in a row that cannot be decoded before the video counts as ended
+FAILURES = 250  # so many frames in a row that cannot be decoded end the video
 
 
 class VideoEnded(ValueError):
@@ -30,17 +31,17 @@ class VideoEnded(ValueError):
 # === Single frames by reference ===
 
 
-def reference(video, number):
-    """The name of a frame, numbered from 1, as the image of a face."""
+def reference(video: str | os.PathLike, number: int) -> str:
+    """The name under which a frame, numbered from 1, is the image of a face."""
     return f"{os.fspath(video)}#{number:06d}"
 
 
-def read_frame(video, number):
+def read_frame(video: str, number: int) -> np.ndarray:
     """One frame of a video file, (H, W, 3) uint8 RGB. Videos stay open for the frames that follow.
 
     Raises:
-        OSError: the video cannot be opened. ValueError: it has no such frame, or the frame is corrupt; the message
-        does not name the file.
+        OSError: the video cannot be opened.
+        ValueError: it has no such frame, or the frame is corrupt; the message does not name the file.
     """
     with _lock:
         reader = _readers.pop(video, None) or VideoReader(video)
@@ -54,7 +55,9 @@ _lock, _readers = threading.Lock(), collections.OrderedDict()
 
 
 class VideoReader:
-    """An open video file whose frames are read by number; forwards is quick, backwards decodes it again from its start.
+    """An open video file whose frames are read by number.
+
+    Reading forwards is quick; reading backwards decodes the file again from its start.
 
     Args:
         path: the file.
@@ -68,7 +71,7 @@ class VideoReader:
         OSError: there is no such file, or it is no video that OpenCV reads.
     """
 
-    def __init__(self, path, keep=KEPT):
+    def __init__(self, path: str | os.PathLike, *, keep: int = KEPT):
         self.path, self.keep = os.fspath(path), keep
         self._guard = threading.Lock()
         self._recent = collections.OrderedDict()
@@ -77,11 +80,12 @@ class VideoReader:
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps = float(fps) if np.isfinite(fps) and 0 < fps <= 1000 else 25.0
 
-    def read(self, number):
+    def read(self, number: int) -> np.ndarray:
         """A frame by its number, (H, W, 3) uint8 RGB.
 
         Raises:
-            VideoEnded: the video has fewer frames. ValueError: this frame is corrupt. Neither names the file.
+            VideoEnded: the video has fewer frames.
+            ValueError: this frame is corrupt. Neither message names the file.
         """
         if number < 1:
             raise ValueError(f"there is no frame {number}: frames are numbered from 1")
@@ -97,7 +101,7 @@ class VideoReader:
     def _open(self):
         if not os.path.isfile(self.path):
             raise FileNotFoundError(2, "no such video file", self.path)
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # damage is told once, by an exception
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # an exception tells of damage, once
         self._capture = cv2.VideoCapture(self.path)
         if not self._capture.isOpened():
             raise OSError(5, "not a video, damaged at its start, or of a format that OpenCV does not read", self.path)
@@ -105,7 +109,7 @@ class VideoReader:
         self._recent.clear()
 
     def _advance(self, wanted):
-        """Decodes the next frame; keeps it if it is near the wanted one."""
+        """Decodes the next frame and keeps it if it is near the wanted one."""
         if self._capture.grab():
             self.position += 1
         else:
@@ -121,7 +125,7 @@ class VideoReader:
             self._recent.popitem(last=False)
 
     def _skip_damage(self):
-        """After a frame that could not be decoded: goes on to the next that can, or tells that the video has ended."""
+        """Goes on from a frame that could not be decoded to the next that can, or raises `VideoEnded`."""
         last = self.position
         for number in range(last + 2, min(self.count, last + 1 + FAILURES) + 1):
             if self._capture.grab():
@@ -140,7 +144,7 @@ class Frame:
     """A frame of a source.
 
     Attributes:
-        number: from 1.
+        number: the frame's number, from 1.
         time: seconds since the first frame.
         image: (H, W, 3) uint8 RGB, or None where it cannot be read.
     """
@@ -153,29 +157,30 @@ class Frame:
 class VideoFile:
     """The frames of a video file, in order.
 
-    A frame that cannot be decoded is yielded without image; a video that ends before its announced end just ends. Both
-    are told in `problems`.
+    A frame that cannot be decoded is yielded without image. A video that ends before its announced end ends the iteration.
+    `problems` tells of both.
 
     Args:
-        path: the file. every: 2 yields every second frame, and so on.
+        path: the file.
+        every: 2 yields every second frame, and so on.
 
     Attributes:
         fps: frames a second of what is yielded.
-        count: how many frames are expected, None if not known.
-        problems: list of messages, filled while reading.
+        count: how many frames are expected; None if that is not known.
+        problems: list of messages, filled while frames are read.
 
     Raises:
-        OSError: it cannot be opened.
+        OSError: the file cannot be opened.
     """
 
-    def __init__(self, path, every=1):
+    def __init__(self, path: str | os.PathLike, *, every: int = 1):
         self.path, self.every = os.fspath(path), every
         self.reader = VideoReader(path, keep=1)
         self.fps = self.reader.fps / every
         self.count = -(-self.reader.count // every) or None
         self.problems = []
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Frame]:
         number = 1
         while True:
             image = None
@@ -193,22 +198,27 @@ class VideoFile:
 
 
 class FrameFolder:
-    """The images of a folder, in the order of their names (the numbers in them count as numbers).
+    """The images of a folder, in the order of their names, in which numbers are sorted as numbers.
 
-    Arguments and attributes as of `VideoFile`; `fps` is that of the frames in the folder.
+    The attributes have the meaning that they have in `VideoFile`.
+
+    Args:
+        path: the folder.
+        every: 2 yields every second image, and so on.
+        fps: frames a second of the images in the folder.
 
     Raises:
         OSError: the folder holds no image.
     """
 
-    def __init__(self, path, every=1, fps=25.0):
+    def __init__(self, path: str | os.PathLike, *, every: int = 1, fps: float = 25.0):
         self.path, self.every, self.frame_rate = os.fspath(path), every, float(fps)
         self.files = image_files(path)
         if not self.files:
             raise FileNotFoundError(2, "the folder holds no image", self.path)
         self.fps, self.count, self.problems = self.frame_rate / every, -(-len(self.files) // every), []
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Frame]:
         for place in range(0, len(self.files), self.every):
             path = os.path.join(self.path, self.files[place])
             content = np.fromfile(path, np.uint8)
@@ -223,13 +233,19 @@ class FrameFolder:
 
 
 class Webcam:
-    """The frames of a camera, until it stops. Arguments and attributes as of `VideoFile`.
+    """The frames of a camera, until it stops.
+
+    The attributes have the meaning that they have in `VideoFile`.
+
+    Args:
+        index: number of the camera.
+        every: 2 yields every second frame, and so on.
 
     Raises:
         OSError: there is no such camera.
     """
 
-    def __init__(self, index, every=1):
+    def __init__(self, index: int, *, every: int = 1):
         self.path, self.every = f"webcam {index}", every
         self.capture = cv2.VideoCapture(index)
         if not self.capture.isOpened():
@@ -238,7 +254,7 @@ class Webcam:
         self.fps = (float(fps) if 0 < fps <= 1000 else 30.0) / every
         self.count, self.problems = None, []
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Frame]:
         number, start = 1, time.monotonic()
         while self.capture.grab():
             if (number - 1) % self.every == 0:
@@ -249,33 +265,34 @@ class Webcam:
         self.problems.append(f"{self.path}: no more frames after frame {number - 1}")
 
 
-def open_source(source, every=1, fps=25.0):
-    """A video file, a folder of frames or the index of a webcam as an iterable of `Frame`s.
+def open_source(source: str | os.PathLike | int, *, every: int = 1, fps: float = 25.0) -> VideoFile | FrameFolder | Webcam:
+    """A video file, a folder of frames or a webcam as an iterable of `Frame`s.
 
     Args:
-        source: a path, or a number (also as text, unless a file has that name).
+        source: a path, or the number of a webcam. A text of digits is a number unless a file has that name.
         every: 2 takes every second frame, and so on.
-        fps: of a folder's frames.
+        fps: frames a second of a folder's images.
 
     Raises:
-        OSError: there is nothing to read. ValueError: `every` or `fps` is not positive.
+        OSError: there is nothing to read.
+        ValueError: `every` or `fps` is not positive.
     """
     if every < 1 or not fps > 0:
         raise ValueError(f"every is {every} and fps {fps}: both must be positive")
     text = os.fspath(source) if not isinstance(source, int) else str(source)
     if text.isdecimal() and not os.path.exists(text):
-        return Webcam(int(text), every)
+        return Webcam(int(text), every=every)
     if os.path.isdir(text):
-        return FrameFolder(text, every, fps)
-    return VideoFile(text, every)
+        return FrameFolder(text, every=every, fps=fps)
+    return VideoFile(text, every=every)
 
 
-def image_files(folder):
+def image_files(folder: str | os.PathLike) -> list[str]:
     """Names of a folder's images, in the order of the numbers in them."""
     names = [name for name in os.listdir(folder) if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")]
     return sorted(names, key=natural)
 
 
-def natural(name):
+def natural(name: str) -> list[tuple[int, int, str]]:
     """A key that sorts "10" behind "9"."""
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]

@@ -1,8 +1,11 @@
 """What a random view does to pixels: resampling, colour, blur, occlusion. Batched, in `keras.ops`.
 
-Every function takes (B, H, W, 3) float32 images of 0..255 with static H and W and one parameter per sample, and
-leaves a sample whose parameter asks for nothing exactly as it is.
+Every function takes (B, H, W, 3) float32 images of 0..255 with static H and W, and one parameter for each sample. A sample
+whose parameter asks for nothing stays exactly as it is.
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,11 +14,11 @@ from kfacealign.backend import ops
 _LUMA = np.array([0.299, 0.587, 0.114], "float32")  # ITU-R BT.601
 
 
-def sample_affine(images, matrix):
+def sample_affine(images: Any, matrix: Sequence[Sequence[Any]]) -> Any:
     """Resample images bilinearly; what lies outside of an image is 0.
 
-    Written with `ops.take` because `ops.image.affine_transform` computes its coordinates by a matrix product under
-    JAX, which accelerators round to ten bits (a tenth of a pixel), and takes ten times as long there.
+    It is written with `ops.take`. Under JAX, `ops.image.affine_transform` computes its coordinates by a matrix product, which
+    accelerators round to ten bits (a tenth of a pixel), and it takes ten times as long.
 
     Args:
         images: (B, H, W, 3) float32.
@@ -50,13 +53,22 @@ def sample_affine(images, matrix):
     return upper + share(stride, low_share - both) + share(stride + 1, both)
 
 
-def adjust_color(images, gain, offset):
-    """`images * gain + offset`, cut to 0..255. `gain` is (B, 3), one factor per channel; `offset` (B,) grey levels."""
+def adjust_color(images: Any, gain: Any, offset: Any) -> Any:
+    """`images * gain + offset`, cut to 0..255.
+
+    Args:
+        images: (B, H, W, 3) float32.
+        gain: (B, 3), a factor for each channel.
+        offset: (B,), grey levels.
+
+    Returns:
+        (B, H, W, 3) float32.
+    """
     return ops.clip(images * gain[:, None, None, :] + offset[:, None, None, None], 0, 255)
 
 
-def to_gray(images, chosen):
-    """Give all three channels the luma (BT.601) in the samples where `chosen` (B,) is true."""
+def to_gray(images: Any, chosen: Any) -> Any:
+    """Give all three channels the luma (BT.601), in the samples where `chosen` (B,) is true."""
     luma = ops.sum(images * _LUMA, axis=-1, keepdims=True)
     return ops.where(chosen[:, None, None, None], luma, images)
 
@@ -76,11 +88,11 @@ def _apply_to_columns(matrices, images):
     return ops.reshape(result, (-1, height, width, channels))
 
 
-def gaussian_blur(images, sigma):
+def gaussian_blur(images: Any, sigma: Any) -> Any:
     """Blur every sample by a Gaussian of its own width, mirroring the image at its edges.
 
-    The separable kernel is applied as one dense matrix per sample and axis: on a CPU a convolution of 41 taps which
-    differ between samples takes many times as long as this product.
+    The separable kernel is applied as one dense matrix for each sample and axis. On a CPU, a
+    convolution whose 41 taps differ between samples takes many times as long as this product.
 
     Args:
         images: (B, H, W, C) float32.
@@ -97,14 +109,14 @@ def gaussian_blur(images, sigma):
     return ops.where((sigma > 0)[:, None, None, None], blurred, images)
 
 
-def occlude(images, rectangle, color):
+def occlude(images: Any, rectangle: Sequence[Any], color: Any) -> Any:
     """Paint a rectangle over every sample.
 
     Args:
         images: (B, H, W, 3) float32.
-        rectangle: x0, y0, x1, y1, each (B,), in crop coordinates; pixels whose centre lies in it are covered. A
-            rectangle without area covers none.
-        color: (B, 3) of 0..255.
+        rectangle: x0, y0, x1, y1, each (B,), in crop coordinates. It covers the pixels whose centre lies in it; without
+            area it covers none.
+        color: (B, 3), 0..255.
 
     Returns:
         (B, H, W, 3) float32.

@@ -1,4 +1,7 @@
-"""Writing packed datasets: crops and labels in one file; `kfacealign.data.readers.packed` says what is in it and reads it."""
+"""Writing packed datasets: crops and labels in one file.
+
+`kfacealign.data.readers.packed` reads the file and says what is in it.
+"""
 
 import os
 
@@ -16,30 +19,52 @@ from kfacealign.files import replacing
 BATCH = 64  # crops made at a time
 
 
-def pack(dataset, path, size=256, enlarge=1.25, box="landmarks", strict=False, progress=True):
+def pack(
+    dataset: Dataset | Faces,
+    path: str | os.PathLike,
+    *,
+    size: int = 256,
+    enlarge: float = 1.25,
+    box: str = "landmarks",
+    strict: bool = False,
+    progress: bool = True,
+) -> tuple[int, list[tuple[str, str]]]:
     """Writes a dataset's crops and labels to one file.
 
+    Training from the file cuts its crops from the crops in it, so what lies outside of them is lost. A larger enlargement than
+    the model's leaves room.
+
     Args:
-        dataset: a `Dataset`, or `Faces` (unlabelled ones), which become its training part.
+        dataset: a `Dataset`, or unlabelled `Faces`, which become the training part.
         path: the file, NAME.h5.
-        size, enlarge, box: of the crops, as of `Crops`. Training from the file cuts its crops from these, so what lies
-            outside of them is lost: an enlargement of more than the model's leaves room.
-        strict: whether a photograph that cannot be read raises; else its face is left out with a warning.
+        size: side of the crops in pixels.
+        enlarge: see `Crops`.
+        box: see `Crops`.
+        strict: whether a photograph that cannot be read raises; if not, its face is left out with a warning.
         progress: whether a progress bar is shown.
 
     Returns:
-        (number of faces written, list of (photograph, reason) of those left out).
+        The number of faces written, and a list of (photograph, reason) for the faces left out.
 
     Raises:
-        ValueError: the path does not end in .h5, there is no face, or, if strict, an unreadable photograph.
+        ValueError: the path does not end in .h5, there is no face, no photograph can be read, or, if strict, one cannot.
     """
     path = os.fspath(path)
     if not path.endswith(".h5"):
         raise ValueError(f"{path}: a packed dataset is a file NAME.h5")
     if isinstance(dataset, Faces):
         empty = Faces(dataset.scheme, [], [])
-        dataset = Dataset("unlabelled", dataset.scheme, dataset, empty, {}, enlarge, dataset.scheme.default_normalizer)
-    parts = [Crops(faces, size, enlarge, box, cache=None, strict=strict) for faces in (dataset.train, dataset.test)]
+        dataset = Dataset(
+            name="unlabelled",
+            scheme=dataset.scheme,
+            train=dataset,
+            test=empty,
+            subsets={},
+            enlarge=enlarge,
+            normalizer=dataset.scheme.default_normalizer,
+        )
+    options = {"enlarge": enlarge, "box": box, "cache": None, "strict": strict}
+    parts = [Crops(faces, size, **options) for faces in (dataset.train, dataset.test)]
     total = sum(map(len, parts))
     if not total:
         raise ValueError(f"{dataset.name}: there is no face to pack")
@@ -60,7 +85,7 @@ def pack(dataset, path, size=256, enlarge=1.25, box="landmarks", strict=False, p
 
 
 def _write_images(images, parts, progress):
-    """Fills the first rows with the crops that can be read; returns the positions of these in each part."""
+    """Fills the first rows with the crops that can be read; returns their positions in each part."""
     console, row, kept = Console(), 0, []
     with Progress(console=console, transient=True, disable=not (progress and console.is_terminal)) as bar:
         task = bar.add_task("packing", total=len(images))
@@ -88,7 +113,7 @@ def _write_labels(file, parts, kept):
     for name, values in joint.items():
         file[name] = values.astype("float32")
     file["matrices"] = matrices
-    # A part without faces has no say in what the other knows of its own.
+    # A part without faces must not keep back what the other part has.
     told = [part for part in faces if len(part)]
     if all(part.occluded is not None for part in told):
         file["occluded"] = np.concatenate([part.occluded for part in told]).astype("uint8")

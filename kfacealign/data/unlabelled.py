@@ -1,12 +1,15 @@
 """Faces without labels, for self-training and domain adaptation.
 
-They are `Faces` like all others, so that crops, batches and views need not know: the landmarks are placeholders (the
-scheme's mean shape, stretched to the face's box), the box is that of brows to chin, and the attribute `unlabelled` says
-that no method may learn from the landmarks. Cut their crops with `box="file"`.
+They are `Faces` like all others, so that crops, batches and views need not know of them. The landmarks are placeholders, the
+scheme's mean shape stretched to the face's box. The box reaches from brows to chin. The attribute `unlabelled` says that no
+method may learn from the landmarks. Cut the crops of such faces with `box="file"`.
 """
 
+import os
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -18,28 +21,34 @@ from kfacealign.data.images import read_image
 from kfacealign.detect import HaarDetector, find_faces
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-NAMED = 5  # images left out that a warning names before it only counts
+NAMED = 5  # how many images left out a warning names; it counts the rest
 
 
-def image_folder(root, scheme, boxes=None, detector=None):
-    """The faces in a folder of images, one for each image: the largest.
+def image_folder(
+    root: str | os.PathLike,
+    scheme: str | schemes.Scheme,
+    *,
+    boxes: Mapping[str, Sequence[float]] | None = None,
+    detector: Any = None,
+) -> Faces:
+    """The largest face of each image in a folder.
 
-    An image without a face, or one that cannot be read, is left out with a warning. Pixels are taken as stored, as
-    everywhere in training, so a photograph that only its EXIF orientation turns upright shows no face.
+    An image that shows no face or cannot be read is left out with a warning. Pixels are taken as they are stored, as everywhere
+    in training, so a photograph that only its EXIF orientation turns upright shows no face.
 
     Args:
         root: the folder; its subfolders are read too. Faces are in the order of the paths and named by them.
         scheme: landmark scheme that the faces shall be labelled in, a name or a `Scheme`.
-        boxes: mapping from an image's path below `root` ("people/anna.jpg") to its face's box, brows to chin,
-            `(x0, y0, x1, y1)` in image coordinates; images that it does not name are left out. None detects faces.
-        detector: anything with `HaarDetector`'s `boxes`; by default that.
+        boxes: the box `(x0, y0, x1, y1)` of each face, brows to chin, in image coordinates, by the image's path below `root`
+            ("people/anna.jpg"). Images that it does not name are left out. None detects the faces.
+        detector: an object with the method `boxes` of `HaarDetector`. None takes a `HaarDetector`.
 
     Returns:
         `Faces` with the attribute `unlabelled`.
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: it holds no image, none with a face, or a box is not one.
+        ValueError: the folder holds no image, no image shows a face, or a box is not four numbers.
     """
     root, scheme = Path(root), schemes.get(scheme)
     if not root.is_dir():
@@ -54,39 +63,39 @@ def image_folder(root, scheme, boxes=None, detector=None):
         raise ValueError(f"{root}: no face was found in any of its {len(images):,} images ({shown(missing)}); {hint}")
     if missing:
         warnings.warn(f"{root}: {len(missing):,} of {len(images):,} images left out: {shown(missing)}", stacklevel=2)
-    return unlabelled_faces(scheme, [images[name] for name in found], np.stack(list(found.values())), list(found))
+    return unlabelled_faces(scheme, [images[name] for name in found], np.stack(list(found.values())), names=list(found))
 
 
-def ignore_labels(faces, scheme=None):
+def ignore_labels(faces: Faces, *, scheme: str | schemes.Scheme | None = None) -> Faces:
     """Labelled faces as unlabelled ones: only the box of their landmarks is kept.
 
     Args:
         faces: `Faces`.
-        scheme: the scheme that they shall be labelled in, if another than their own: WFLW's faces, annotated with 98
+        scheme: the scheme that they shall be labelled in; None takes their own. WFLW's faces, which are annotated with 98
             points, are unlabelled data for a model of 68.
 
     Returns:
-        `Faces` with the attribute `unlabelled`, `boxes` those of the annotated landmarks.
+        `Faces` with the attribute `unlabelled` and the boxes of the annotated landmarks.
 
     Raises:
         ValueError: there is no face.
     """
     if not len(faces):
         raise ValueError("there is no face whose labels could be ignored")
-    boxes = geometry.landmark_box(faces.landmarks, faces.weights)
-    return unlabelled_faces(schemes.get(scheme or faces.scheme), faces.images, boxes, faces.names)
+    boxes = geometry.landmark_box(faces.landmarks, weights=faces.weights)
+    return unlabelled_faces(schemes.get(scheme or faces.scheme), faces.images, boxes, names=faces.names)
 
 
-def mixed(labelled, unlabelled):
-    """One list of labelled faces and of those that are not, or whose labels are a model's.
+def mixed(labelled: Faces, unlabelled: Faces) -> Faces:
+    """One list of labelled faces and of faces that have no labels, or labels by a model.
 
     Args:
         labelled: `Faces`.
-        unlabelled: `Faces` of the same scheme; their boxes are those that crops are to be cut by.
+        unlabelled: `Faces` of the same scheme; crops will be cut by their boxes.
 
     Returns:
-        `Faces`, the labelled ones first, with the attribute `unlabelled` and no other. With `box="file"` all crops
-        are cut alike, those of the labelled faces as `box="landmarks"` would.
+        `Faces`, the labelled ones first, with the attribute `unlabelled` and no other. `box="file"` cuts all crops alike: for
+        labelled faces it gives the crops that `box="landmarks"` gives.
 
     Raises:
         ValueError: the schemes differ, or one of the two has no face.
@@ -99,7 +108,7 @@ def mixed(labelled, unlabelled):
             f"the labelled faces have {labelled.scheme.name}, the unlabelled ones {unlabelled.scheme.name}: "
             "read the unlabelled ones in the scheme of the labelled"
         )
-    boxes = geometry.landmark_box(labelled.landmarks, labelled.weights)
+    boxes = geometry.landmark_box(labelled.landmarks, weights=labelled.weights)
     return Faces(
         labelled.scheme,
         images=[*labelled.images, *unlabelled.images],
@@ -111,7 +120,10 @@ def mixed(labelled, unlabelled):
     )
 
 
-def unlabelled_faces(scheme, images, boxes, names):
+def unlabelled_faces(
+    scheme: schemes.Scheme, images: Sequence[str | os.PathLike], boxes: np.ndarray, *, names: Sequence[str]
+) -> Faces:
+    """`Faces` with the attribute `unlabelled` and placeholders for landmarks, by their boxes (N, 4)."""
     return Faces(
         scheme,
         images=images,
@@ -122,16 +134,24 @@ def unlabelled_faces(scheme, images, boxes, names):
     )
 
 
-def placeholders(scheme, boxes):
-    """The scheme's mean shape stretched to boxes (N, 4): (N, K, 2) float32, the box of each is the box given."""
+def placeholders(scheme: schemes.Scheme, boxes: np.ndarray) -> np.ndarray:
+    """The scheme's mean shape stretched to boxes (N, 4): (N, K, 2) float32."""
     boxes = np.asarray(boxes, "float32")
     shape = scheme.mean_shape
     low, high = shape.min(0), shape.max(0)
     return boxes[:, None, :2] + (shape - low) / (high - low) * (boxes[:, None, 2:] - boxes[:, None, :2])
 
 
-def given_boxes(images, boxes):
-    """The boxes (4,) by name of the images that have one, and the others: name -> reason."""
+def given_boxes(images: Mapping[str, Path], boxes: Mapping[str, Sequence[float]]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Which images have a box.
+
+    Args:
+        images: name -> path.
+        boxes: name -> x0, y0, x1, y1.
+
+    Returns:
+        Name -> box (4,) of the images that have one, and name -> reason of the others.
+    """
     found = {name: np.asarray(boxes[name], "float32") for name in images if name in boxes}
     for name, box in found.items():
         if box.shape != (4,):
@@ -139,14 +159,14 @@ def given_boxes(images, boxes):
     return found, {name: "no box given" for name in images if name not in boxes}
 
 
-def detect_boxes(images, detector):
-    """As `given_boxes`, of the largest face found in each image."""
+def detect_boxes(images: Mapping[str, Path], detector: Any) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The box of the largest face found in each image; the result has the form of `given_boxes`."""
     console = Console()
     found, missing = {}, {}
     items = track(images.items(), "finding faces", console=console, transient=True, disable=not console.is_terminal)
     for name, path in items:
         try:
-            boxes = find_faces(read_image(path), detector)
+            boxes = find_faces(read_image(path), detector=detector)
         except (OSError, ValueError) as error:
             missing[name] = getattr(error, "strerror", None) or str(error)
             continue
@@ -157,7 +177,7 @@ def detect_boxes(images, detector):
     return found, missing
 
 
-def shown(missing):
-    """The first images left out, with the reason, and how many more there are."""
+def shown(missing: Mapping[str, str]) -> str:
+    """The first images left out with their reasons, and how many more there are."""
     text = "; ".join(f"{name} ({reason})" for name, reason in list(missing.items())[:NAMED])
     return text + (f"; and {len(missing) - NAMED:,} more" if len(missing) > NAMED else "")

@@ -1,4 +1,6 @@
-"""Random views of face crops: geometric and photometric augmentation whose landmarks follow the pixels."""
+"""Random views of face crops: geometric and photometric augmentation in which the landmarks follow the pixels."""
+
+from typing import Any, Self
 
 import numpy as np
 
@@ -6,7 +8,7 @@ from kfacealign import schemes
 from kfacealign.backend import keras, ops
 from kfacealign.data import image_ops
 
-# What one sample's uniform numbers decide, in order. "..._chosen" is compared with the probability, the rest is
+# What the uniform numbers of one sample decide, in order. "..._chosen" is compared with the probability; the others are
 # mapped to the range. The order is part of the interface: the same numbers always give the same view.
 DRAWS = (
     "translation_chosen",
@@ -89,7 +91,7 @@ def _inverse_in_pixels(angle, scale, mirror, shift_x, shift_y, height, width):
 
 
 def _map_points(affine, points):
-    # Written out: accelerators round the factors of a matrix product to ten bits.
+    # The product is written out because accelerators round the factors of a matrix product to ten bits.
     x, y = points[..., 0], points[..., 1]
     return ops.stack([row[0][:, None] * x + row[1][:, None] * y + row[2][:, None] for row in affine], axis=-1)
 
@@ -98,15 +100,14 @@ def _map_points(affine, points):
 class RandomView(keras.layers.Layer):
     """Random views of face crops.
 
-    In this order: one affine map (mirror, scale and rotate about the centre, then translate; bilinear, black outside),
-    colour gain and brightness, grey, Gaussian blur, and a rectangle of one random colour. Every transformation is
-    chosen for each sample by its own probability, and then takes a value uniform in its range. All lengths are
-    fractions of the crop's side, so that crops of 128 and of 256 pixels are treated alike; a range of 0 or None and a
-    probability of 0 switch a transformation off. The defaults are those of
-    PIPNet and HIH (PIPNet, "Implementation Details": 30 pixels of 256, 30 degrees, blur to 5 pixels, a mirror,
-    a rectangle of up to 40 % of the side in each direction).
+    A view is made in this order: one affine map (mirror, scale and rotate about the centre, then translate; bilinear, black
+    outside), colour gain and brightness, grey, Gaussian blur, and a rectangle of one random colour. Every transformation is
+    chosen for each sample by its own probability, and then takes a value uniform in its range. All lengths are fractions of
+    the crop's side, so that crops of 128 and of 256 pixels are treated alike. A range of 0 or None, or a probability of 0,
+    switches a transformation off. The defaults are the views of PIPNet and HIH (PIPNet, "Implementation Details": 30 pixels of
+    256, 30 degrees, blur to 5 pixels, a mirror, a rectangle of up to 40 % of the side in each direction).
 
-    The layer augments whenever it is called, in training and out of it: call it on batches, or map it over a dataset.
+    The layer augments whenever it is called, in training and out of it. Call it on batches, or map it over a dataset.
 
     Args:
         translation: largest shift along x and along y, as a fraction of the width and height.
@@ -119,26 +120,31 @@ class RandomView(keras.layers.Layer):
         gray: probability of turning the colours to grey.
         blur: largest standard deviation of the Gaussian blur, as a fraction of the shorter side.
         occlusion: largest width and height of the rectangle, as a fraction of the width and height.
-        translation_probability, rotation_probability, scale_probability, color_probability, brightness_probability,
-            blur_probability, occlusion_probability: how often each is applied.
-        scheme: landmark scheme (name or `Scheme`) whose mirror permutation is used; None takes the scheme that has as
-            many landmarks as the input.
-        seed: seed of the layer's own random numbers, used when a call brings none.
+        translation_probability: how often the view is translated.
+        rotation_probability: how often it is rotated.
+        scale_probability: how often it is scaled.
+        color_probability: how often the colour channels get factors.
+        brightness_probability: how often the brightness changes.
+        blur_probability: how often the view is blurred.
+        occlusion_probability: how often a rectangle is painted.
+        scheme: landmark scheme (name or `Scheme`) whose mirror permutation is used. None takes the scheme that has as many
+            landmarks as the input.
+        seed: seed of the layer's own random numbers, which are used when a call brings none.
 
     Call arguments:
-        inputs: `(images, landmarks)`; images (B, H, W, 3) of any dtype, 0..255, H and W static; landmarks (B, K, 2)
-            in crop coordinates.
-        draws: optional (B, `draws_per_sample`) numbers, uniform in [0, 1), that make all decisions (see `DRAWS`): the
-            same numbers give the same views in every pipeline.
+        inputs: `(images, landmarks)`: images (B, H, W, 3) of any dtype, 0..255, with static H and W, and landmarks
+            (B, K, 2) in crop coordinates.
+        draws: optional numbers (B, `draws_per_sample`), uniform in [0, 1), that make all decisions (see `DRAWS`). The same
+            numbers give the same views in every pipeline.
 
     Returns:
-        `(images, landmarks, affine)`: images (B, H, W, 3) float32 0..255; landmarks (B, K, 2) float32 in the
-        coordinates of the view, reordered where mirrored; affine (B, 2, 3) float32, the map crop coordinates -> view
-        coordinates, which includes the mirror and not the reordering. `permute` reorders other per-landmark values.
+        `(images, landmarks, affine)`: images (B, H, W, 3) float32, 0..255; landmarks (B, K, 2) float32 in the coordinates
+        of the view, reordered where the view is mirrored; affine (B, 2, 3) float32, the map from crop coordinates to view
+        coordinates, which includes the mirror but not the reordering. `permute` reorders other values of the landmarks.
 
     Raises:
-        ValueError: a probability or range out of bounds; images without static size or three channels; no scheme, or
-            the wrong one, for the number of landmarks.
+        ValueError: a probability or range is out of bounds, the images have no static size or not three channels, or no
+            scheme fits the number of landmarks.
 
     Example:
         >>> views = RandomView.paper("wflw98")
@@ -150,29 +156,30 @@ class RandomView(keras.layers.Layer):
 
     def __init__(
         self,
-        translation=30 / 256,
-        rotation=30.0,
-        scale=None,
-        flip=0.5,
-        color=None,
-        brightness=0.0,
-        gray=0.0,
-        blur=5 / 256,
-        occlusion=0.4,
-        translation_probability=0.5,
-        rotation_probability=0.5,
-        scale_probability=0.5,
-        color_probability=0.5,
-        brightness_probability=0.5,
-        blur_probability=0.3,
-        occlusion_probability=0.5,
-        scheme=None,
-        seed=0,
-        dtype="float32",
-        **kwargs,
+        *,
+        translation: float = 30 / 256,
+        rotation: float = 30.0,
+        scale: tuple[float, float] | None = None,
+        flip: float = 0.5,
+        color: tuple[float, float] | None = None,
+        brightness: float = 0.0,
+        gray: float = 0.0,
+        blur: float = 5 / 256,
+        occlusion: float = 0.4,
+        translation_probability: float = 0.5,
+        rotation_probability: float = 0.5,
+        scale_probability: float = 0.5,
+        color_probability: float = 0.5,
+        brightness_probability: float = 0.5,
+        blur_probability: float = 0.3,
+        occlusion_probability: float = 0.5,
+        scheme: str | schemes.Scheme | None = None,
+        seed: int = 0,
+        dtype: Any = "float32",
+        **kwargs: Any,
     ):
+        # Half precision would move landmarks by a quarter of a pixel, so the layer ignores a mixed-precision policy.
         super().__init__(dtype=dtype, **kwargs)
-        # Half precision would move landmarks by a quarter of a pixel: the layer ignores a mixed-precision policy.
         self.translation = translation
         self.rotation = rotation
         self.scale = None if scale is None else tuple(scale)
@@ -195,13 +202,13 @@ class RandomView(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     @classmethod
-    def paper(cls, scheme=None, **overrides):
+    def paper(cls, scheme: str | schemes.Scheme | None = None, **overrides: Any) -> Self:
         """The views of HIH and PIPNet, which are the defaults; `overrides` are constructor arguments."""
         return cls(scheme=scheme, **overrides)
 
     @classmethod
-    def subpixel(cls, scheme=None, **overrides):
-        """The views of "Subpixel Heatmap Regression": the papers' with colour 0.6-1.4 and scale 0.85-1.15."""
+    def subpixel(cls, scheme: str | schemes.Scheme | None = None, **overrides: Any) -> Self:
+        """The views of "Subpixel Heatmap Regression": like `paper`, with colour 0.6-1.4 and scale 0.85-1.15."""
         return cls(scheme=scheme, **{"color": (0.6, 1.4), "scale": (0.85, 1.15), **overrides})
 
     def _check(self):
@@ -279,7 +286,7 @@ class RandomView(keras.layers.Layer):
         color = ops.stack([draw["occlusion_red"], draw["occlusion_green"], draw["occlusion_blue"]], axis=-1)
         return image_ops.occlude(images, (x0, y0, x0 + width, y0 + height), 255.0 * color)
 
-    def call(self, inputs, draws=None):
+    def call(self, inputs: tuple[Any, Any], draws: Any = None) -> tuple[Any, Any, Any]:
         images, landmarks = inputs
         height, width, channels = images.shape[1:]
         if height is None or width is None or channels != 3:
@@ -308,24 +315,24 @@ class RandomView(keras.layers.Layer):
         permutation = np.array(self._mirror(values.shape[1]), "int32")
         return ops.where(mirrored, ops.take(values, permutation, axis=1), values)
 
-    def permute(self, values, affine):
-        """Reorder per-landmark values where a view was mirrored.
+    def permute(self, values: Any, affine: Any) -> Any:
+        """Reorder values of the landmarks where a view was mirrored.
 
         Args:
             values: (B, K) or (B, K, C), for instance the weights of the landmarks.
-            affine: (B, 2, 3) as the layer returned it; a mirror shows in its negative determinant.
+            affine: (B, 2, 3) as the layer returned it; a mirror makes its determinant negative.
 
         Returns:
-            Tensor like `values`. The reordering is its own inverse.
+            A tensor of the shape of `values`. The reordering is its own inverse.
         """
         values, affine = ops.convert_to_tensor(values), ops.convert_to_tensor(affine)
         return self._reorder(values, affine[:, 0, 0] * affine[:, 1, 1] < affine[:, 0, 1] * affine[:, 1, 0])
 
-    def compute_output_shape(self, inputs_shape, draws_shape=None):
+    def compute_output_shape(self, inputs_shape: tuple, draws_shape: tuple | None = None) -> tuple:
         images, landmarks = inputs_shape
         return tuple(images), tuple(landmarks), (images[0], 2, 3)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update({name: getattr(self, name) for name in _CONFIG})
         return config

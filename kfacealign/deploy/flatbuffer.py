@@ -1,18 +1,23 @@
 """TFLite files as data: reading what is in one, joining two, adding metadata.
 
-The schema's Python bindings come with `ai_edge_litert` and with TensorFlow; either
-does. A model is handled in the bindings' object form (`ModelT`), in which an
-operator names its tensors by index and a tensor its constant data by buffer index.
+The schema's Python bindings come with `ai_edge_litert` and with TensorFlow; either of them suffices. A model is handled in
+the bindings' object form (`ModelT`): an operator refers to its tensors by index, and a tensor to its constant data by
+buffer index. `ModelT` is annotated as `Any`, because its class is only known once the bindings are imported.
 """
 
 import functools
 import importlib
+from collections.abc import Collection
+from types import ModuleType
+from typing import Any
 
-SIGNATURE = b"serving_default"
 
+def schema() -> ModuleType:
+    """The flatbuffer bindings of the TFLite schema.
 
-def schema():
-    """The flatbuffer bindings of the TFLite schema."""
+    Raises:
+        ImportError: neither LiteRT nor TensorFlow is installed.
+    """
     for name in ("ai_edge_litert.schema_py_generated", "tensorflow.lite.python.schema_py_generated"):
         try:
             return importlib.import_module(name)
@@ -21,12 +26,12 @@ def schema():
     raise ImportError("reading TFLite files needs ai-edge-litert or TensorFlow: pip install ai-edge-litert")
 
 
-def is_tflite(content):
+def is_tflite(content: bytes) -> bool:
     """Whether bytes begin like a TFLite model."""
     return content[4:8] == b"TFL3"
 
 
-def unpack(content):
+def unpack(content: bytes) -> Any:
     """Bytes of a `.tflite` file -> `ModelT`.
 
     Raises:
@@ -37,8 +42,8 @@ def unpack(content):
     return schema().ModelT.InitFromObj(schema().Model.GetRootAs(bytearray(content), 0))
 
 
-def pack(model):
-    """`ModelT` -> bytes."""
+def pack(model: Any) -> bytes:
+    """`ModelT` -> bytes of a `.tflite` file."""
     import flatbuffers
 
     builder = flatbuffers.Builder(1 << 20)
@@ -46,12 +51,15 @@ def pack(model):
     return bytes(builder.Output())
 
 
-def operators(content):
-    """What a TFLite file computes, in order.
+def operators(content: bytes) -> list[tuple[str, str]]:
+    """The operators of a TFLite file, in the order in which they run.
 
     Returns:
-        List of (operator, element type of its first output), such as `("CONV_2D", "INT8")`.
-        A custom operator (Flex, the "select" TensorFlow ops) appears as `"CUSTOM:name"`.
+        List of (operator, element type of its first output), such as `("CONV_2D", "INT8")`. A custom operator, such as one
+        of TensorFlow's "select" operators (Flex), appears as `"CUSTOM:name"`.
+
+    Raises:
+        ValueError: the bytes are not a TFLite model.
     """
     model = unpack(content)
     types = {value: name for name, value in vars(schema().TensorType).items() if isinstance(value, int)}
@@ -62,8 +70,8 @@ def operators(content):
     ]
 
 
-def operator_name(model, operator):
-    """Name of an operator of a `ModelT`, such as `"CONV_2D"`, or `"CUSTOM:name"`."""
+def operator_name(model: Any, operator: Any) -> str:
+    """Name of an operator of a `ModelT`, such as `"CONV_2D"` or `"CUSTOM:name"`."""
     code = model.operatorCodes[operator.opcodeIndex]
     if code.customCode:
         return f"CUSTOM:{code.customCode.decode()}"
@@ -72,26 +80,25 @@ def operator_name(model, operator):
 
 
 @functools.cache
-def builtin_names():
-    """Code of a built-in operator -> its name."""
+def builtin_names() -> dict[int, str]:
+    """Dict of the codes of built-in operators -> their names."""
     return {value: name for name, value in vars(schema().BuiltinOperator).items() if isinstance(value, int)}
 
 
-def join(first, second, keep=()):
-    """One TFLite model that feeds the outputs of one into the inputs of another.
+def join(first: bytes, second: bytes, *, keep: Collection[str] = ()) -> bytes:
+    """One TFLite model that feeds the outputs of one model into the inputs of another.
 
-    The inputs of `second` are outputs of `first` of the same names, by their
-    signatures. The result has the inputs of `first`, and the outputs of `second` and
-    those of `first` that `keep` names. Neither part is converted again, so each keeps
-    its own precision.
+    Signatures give the names: every input of `second` is the output of `first` that has its name. The result has the inputs
+    of `first`. Its outputs are the outputs of `second` and those outputs of `first` that `keep` names. Neither part is
+    converted again, so each keeps its own precision.
 
     Args:
-        first, second: bytes of `.tflite` files with one graph and one signature each.
+        first: bytes of a `.tflite` file with one graph and one signature.
+        second: bytes of another such file.
         keep: names of outputs of `first`.
 
     Raises:
-        ValueError: an input of `second` has no counterpart, or a part has control flow
-            (several graphs).
+        ValueError: an input of `second` has no counterpart, or a part has control flow (several graphs).
     """
     model, tail = unpack(first), unpack(second)
     if len(model.subgraphs) != 1 or len(tail.subgraphs) != 1:
@@ -114,15 +121,19 @@ def join(first, second, keep=()):
     return pack(model)
 
 
-def inputs_read(model):
-    """Names of the inputs that a model (`ModelT`) makes use of, sorted."""
+def inputs_read(model: Any) -> list[str]:
+    """Names of the inputs that the operators of a `ModelT` read, sorted."""
     graph = model.subgraphs[0]
     read = {index for operator in graph.operators for index in operator.inputs} | set(graph.outputs)
     return sorted(entry.name.decode() for entry in model.signatureDefs[0].inputs if entry.tensorIndex in read)
 
 
-def feeds(model, tail):
-    """Tensor index of each input of `tail` -> tensor index of the output of `model` it reads."""
+def feeds(model: Any, tail: Any) -> dict[int, int]:
+    """Tensor index of each input of `tail` -> tensor index of the output of `model` that it reads.
+
+    Raises:
+        ValueError: no output has the name of an input, or its type or shape is another.
+    """
     outputs = {output.name: output.tensorIndex for output in model.signatureDefs[0].outputs}
     found = {}
     read = inputs_read(tail)
@@ -139,9 +150,18 @@ def feeds(model, tail):
     return found
 
 
-def append_tensors(model, tail, known):
-    """Adds the tensors of `tail` with their data; returns old index -> new index."""
-    # Buffer 0 is empty by convention and means "no data" in both.
+def append_tensors(model: Any, tail: Any, known: dict[int, int]) -> dict[int, int]:
+    """Adds the tensors of `tail` and their data to `model`.
+
+    Args:
+        model: `ModelT`, which is changed.
+        tail: `ModelT`.
+        known: index in `tail` -> index in `model`, of tensors that `model` has already.
+
+    Returns:
+        Index in `tail` -> index in `model`, of all tensors of `tail`.
+    """
+    # In both models buffer 0 is empty and means "no data".
     shift = len(model.buffers) - 1
     model.buffers.extend(tail.buffers[1:])
     tensors = model.subgraphs[0].tensors
@@ -155,16 +175,17 @@ def append_tensors(model, tail, known):
     return known
 
 
-def append_operator_codes(model, tail):
+def append_operator_codes(model: Any, tail: Any) -> range:
+    """Adds the operator codes of `tail` to `model`; returns their new indices in the old order."""
     start = len(model.operatorCodes)
     model.operatorCodes.extend(tail.operatorCodes)
     return range(start, len(model.operatorCodes))
 
 
-def read_bytes(content, name):
-    """The same model whose float32 input `name` is uint8, a byte standing for its value (scale 1, zero point 0).
+def read_bytes(content: bytes, name: str) -> bytes:
+    """The same model with uint8 in place of float32 as its input `name`; a byte stands for its value (scale 1, zero point 0).
 
-    Where the input is quantised at once, its bytes are; whatever else reads it reads them as float32.
+    Operators that quantise the input read the bytes directly. All others read a float32 copy of them.
     """
     model = unpack(content)
     graph, enums = model.subgraphs[0], schema()
@@ -182,8 +203,8 @@ def read_bytes(content, name):
     return pack(model)
 
 
-def add_float_copy(model, index):
-    """Puts a DEQUANTIZE of the tensor `index` before all operators; returns the index of its output."""
+def add_float_copy(model: Any, index: int) -> int:
+    """Puts a DEQUANTIZE of the tensor `index` before all operators of a `ModelT`; returns the index of its output."""
     graph, enums = model.subgraphs[0], schema()
     source, copy = graph.tensors[index], enums.TensorT()
     copy.shape, copy.shapeSignature, copy.type = source.shape, source.shapeSignature, enums.TensorType.FLOAT32
@@ -200,7 +221,7 @@ def add_float_copy(model, index):
     return len(graph.tensors) - 1
 
 
-def add_metadata(content, name, text):
+def add_metadata(content: bytes, name: str, text: str) -> bytes:
     """The same model with `text` (UTF-8) as its metadata entry `name`."""
     model = unpack(content)
     buffer = schema().BufferT()
@@ -212,8 +233,12 @@ def add_metadata(content, name, text):
     return pack(model)
 
 
-def read_metadata(content, name):
-    """Text of the metadata entry `name`, or None."""
+def read_metadata(content: bytes, name: str) -> str | None:
+    """Text of the metadata entry `name`, or None where there is no such entry.
+
+    Raises:
+        ValueError: the bytes are not a TFLite model.
+    """
     if not is_tflite(content):
         raise ValueError("not a TFLite file")
     model = schema().Model.GetRootAs(content, 0)

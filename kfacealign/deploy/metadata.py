@@ -1,17 +1,22 @@
 """What an exported model says about itself, so that its user needs nothing else."""
 
 import json
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kfacealign import geometry
 from kfacealign.version import __version__
 
+if TYPE_CHECKING:
+    from kfacealign.models.aligner import FaceAligner
+
 NAME = "kfacealign"
-# Of what is in the JSON text; a key that changes its meaning raises it, a new key does not.
+# The version of the JSON text: it rises when a key changes its meaning, not when a key is added.
 FORMAT_VERSION = 1
-# Inside a SavedModel; assets.extra is TensorFlow's place for what is not its own.
+# The place inside a SavedModel: TensorFlow leaves assets.extra to others.
 FILE = Path("assets.extra") / f"{NAME}.json"
 UNKNOWN = "unknown: ask whoever trained the model"
 COORDINATES = (
@@ -28,14 +33,28 @@ FROM_DETECTOR = (
 )
 
 
-def describe(aligner, precision, flip=False, batch=1, licence=None, training_data=None, detector=None, **further):
+def describe(
+    aligner: "FaceAligner",
+    precision: str,
+    *,
+    flip: bool = False,
+    batch: int | None = 1,
+    licence: str | None = None,
+    training_data: str | None = None,
+    detector: str | dict | None = None,
+    **further: Any,
+) -> str:
     """The metadata of an exported aligner, as JSON text.
 
     Args:
-        batch: crops that the graph takes, None for any number.
-        licence, training_data: what the model's user should know about both, in words.
+        aligner: the `FaceAligner`.
+        precision: one of `kfacealign.deploy.exporting.exporter.PRECISIONS`.
+        flip: whether the graph averages with the mirrored crop.
+        batch: number of crops that the graph takes; None for any number.
+        licence: what users should know about the model's licence, in words.
+        training_data: what they should know about the data it was trained on, in words.
         detector: see `detector_rule`.
-        further: keys of their own, such as `float_parts`; those that are None are left out.
+        further: additional keys, such as `float_parts`; a key whose value is None is left out.
 
     Raises:
         ValueError: there is no such detector.
@@ -76,11 +95,15 @@ def describe(aligner, precision, flip=False, batch=1, licence=None, training_dat
     )
 
 
-def parse(text, path):
-    """Metadata text of the file `path` -> dict.
+def parse(text: str | None, path: str | os.PathLike) -> dict:
+    """Metadata text -> dict.
+
+    Args:
+        text: the JSON text, or None where the file has no metadata.
+        path: the file, for messages.
 
     Raises:
-        ValueError: there is none, or it lacks what running the model needs.
+        ValueError: there is no metadata, or it lacks what running the model needs.
     """
     if text is None:
         raise ValueError(f"{path} was not exported by kfacealign: it has no '{NAME}' metadata. Use kfacealign.deploy.export")
@@ -99,20 +122,20 @@ def parse(text, path):
 # === From a detector's box to the crop ===
 
 
-def detector_rule(detector, enlarge):
-    """How the crop is made of a face detector's box, as written into the metadata.
+def detector_rule(detector: str | dict | None, enlarge: float) -> dict | None:
+    """How the crop is made from a face detector's box, as the metadata says it.
 
     Args:
-        detector: None; "haar" for the boxes of `kfacealign.detect.HaarDetector`, treated as `kfacealign align` does;
-            or a dict of `scale`, the crop's side over the box's longer side, and `shift`, (dx, dy) from the centre of the
-            box to that of the crop, in longer sides.
-        enlarge: of the model.
+        detector: None for no rule; "haar" for the boxes of `kfacealign.detect.HaarDetector`, treated as `kfacealign align`
+            treats them; or a dict of `scale`, the crop's side over the box's longer side, and `shift`, the way (dx, dy)
+            from the box's centre to the crop's centre, in longer sides.
+        enlarge: the model's `enlarge`.
 
     Returns:
-        None, or a dict of `detector`, `scale`, `shift` and `rule`, the rule in words.
+        None, or a dict of `detector`, `scale`, `shift` and `rule` (the rule in words).
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: `detector` is none of these.
     """
     if detector is None:
         return None
@@ -131,8 +154,8 @@ def detector_rule(detector, enlarge):
     return {**found, **rounded, "rule": FROM_DETECTOR}
 
 
-def detector_crop(rule, box):
-    """The crop of a detector's box by the metadata entry `crop_from_detector`.
+def detector_crop(rule: dict, box: np.ndarray) -> np.ndarray:
+    """The crop that the metadata entry `crop_from_detector` makes of a detector's box.
 
     Args:
         rule: dict of `scale` and `shift`.

@@ -1,57 +1,63 @@
 """Two runs on the same faces: by how much one is better, and whether that may be chance.
 
-For the faces that count in both, d_i = error in the second run - error in the first. The interval is that of the mean of d
-over resamples of the faces (percentile bootstrap); the sign test asks how probable at least so unequal numbers of better
-and worse faces are if both runs were equally good (two-sided, equal errors left out).
+For each face that counts in both, d_i is its error in the second run minus its error in the first. The mean of d has a
+confidence interval from resamples of the faces (percentile bootstrap). The sign test gives the probability that the numbers of
+better and worse faces are at least so unequal although both runs are equally good (two-sided, equal errors left out).
 """
 
 import dataclasses
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from scipy.stats import binomtest
 
 RESAMPLES = 10_000
-BLOCK = 4_000_000  # draws at a time, to bound the memory
+BLOCK = 4_000_000  # the most faces that are drawn at a time, to bound the memory
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(kw_only=True)
 class Run:
-    """What comparing needs of a run's `report.json`.
+    """What a comparison needs to know of a run's `report.json`.
 
     Attributes:
-        path: of the file.
-        label: its folder's name.
-        scheme, normalizer: of the errors.
+        path: path of the file.
+        label: name of its folder.
+        scheme: name of the landmark scheme.
+        normalizer: name of the normaliser.
         names: N names of faces.
         errors: (N,) NME in percent, NaN where the face does not count.
-        subsets: dict of name -> positions.
-        threshold: the largest one of its failure rates, in percent.
+        subsets: dict of name -> positions of faces.
+        threshold: the largest threshold of the report's failure rates, in percent.
     """
 
     path: Path
     label: str
     scheme: str
     normalizer: str
-    names: list
+    names: list[str]
     errors: np.ndarray
-    subsets: dict
+    subsets: dict[str, np.ndarray]
     threshold: float
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(kw_only=True)
 class Comparison:
     """The second run against the first on some faces; errors in percent.
 
     Attributes:
-        faces: how many count in both.
-        first, second: mean errors.
+        faces: number of faces that count in both runs.
+        first: mean error in the first run.
+        second: mean error in the second run.
         difference: second - first.
-        low, high: ends of the confidence interval of the difference.
-        better, worse, equal: numbers of faces with a lower, higher, or the same error in the second run.
-        p_value: of the sign test.
+        low: lower end of the difference's confidence interval.
+        high: upper end of the difference's confidence interval.
+        better: number of faces with a lower error in the second run.
+        worse: number of faces with a higher error in the second run.
+        equal: number of faces with the same error in both runs.
+        p_value: the sign test's probability.
     """
 
     faces: int
@@ -66,11 +72,15 @@ class Comparison:
     p_value: float
 
 
-def read_run(path):
-    """The `Run` of a `report.json`, or of the folder it is in.
+def read_run(path: str | os.PathLike) -> Run:
+    """Reads a `report.json`.
+
+    Args:
+        path: the file, or the folder that it is in.
 
     Raises:
-        FileNotFoundError: there is none. ValueError: it is no report; the message names the file.
+        FileNotFoundError: there is no such file.
+        ValueError: the file is no report; the message names it.
     """
     path = Path(path)
     path = path / "report.json" if path.is_dir() else path
@@ -83,15 +93,27 @@ def read_run(path):
         errors = np.array([np.nan if face["nme"] is None else face["nme"] for face in faces], "float64")
         scheme, normalizer = content["scheme"], content["normalizer"]
         thresholds = [float(name[3:]) for name in content["subsets"]["full"] if name.startswith("fr@")]
-        # Reports written before there were positions have none.
+        # Reports of earlier versions have no positions.
         subsets = {name: np.array(where, int) for name, where in content.get("subset_positions", {}).items()}
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not the report of a run ({type(error).__name__}: {error})") from None
-    return Run(path, path.resolve().parent.name, scheme, normalizer, names, errors, subsets, max(thresholds, default=10.0))
+    return Run(
+        path=path,
+        label=path.resolve().parent.name,
+        scheme=scheme,
+        normalizer=normalizer,
+        names=names,
+        errors=errors,
+        subsets=subsets,
+        threshold=max(thresholds, default=10.0),
+    )
 
 
-def pair(first, second):
-    """Positions in the second run of the faces of the first.
+def pair(first: Run, second: Run) -> np.ndarray:
+    """Where the faces of one run are in another.
+
+    Returns:
+        (N,) int: for each face of the first run, its position in the second.
 
     Raises:
         ValueError: the runs differ in scheme, normaliser or faces.
@@ -117,20 +139,23 @@ def pair(first, second):
     return np.array([places[name] for name in first.names])
 
 
-def compare(first, second, resamples=RESAMPLES, confidence=95.0, seed=0):
-    """Errors of the same faces in two runs.
+def compare(
+    first: np.ndarray, second: np.ndarray, *, resamples: int = RESAMPLES, confidence: float = 95.0, seed: int = 0
+) -> Comparison | None:
+    """Compares the errors of the same faces in two runs.
 
     Args:
-        first, second: (N,) percent, paired; NaN does not count.
-        resamples: of the bootstrap.
-        confidence: of the interval, in percent.
-        seed: of the resamples.
+        first: (N,) percent, the errors in the first run; a NaN does not count.
+        second: (N,) percent, the errors of the same faces in the second run.
+        resamples: number of the bootstrap's resamples.
+        confidence: confidence of the interval, in percent.
+        seed: seed of the resamples.
 
     Returns:
         A `Comparison`, or None where no face counts in both.
 
     Raises:
-        ValueError: different lengths, no resample, or a confidence that is not between 0 and 100.
+        ValueError: the lengths differ, there is no resample, or the confidence is not between 0 and 100.
     """
     first, second = np.asarray(first, "float64"), np.asarray(second, "float64")
     if first.shape != second.shape or first.ndim != 1:
@@ -142,7 +167,7 @@ def compare(first, second, resamples=RESAMPLES, confidence=95.0, seed=0):
         return None
     first, second = first[counted], second[counted]
     differences = second - first
-    low, high = bootstrap_interval(differences, resamples, confidence, seed)
+    low, high = bootstrap_interval(differences, resamples=resamples, confidence=confidence, seed=seed)
     better, worse = int((differences < 0).sum()), int((differences > 0).sum())
     return Comparison(
         faces=len(differences),
@@ -158,8 +183,20 @@ def compare(first, second, resamples=RESAMPLES, confidence=95.0, seed=0):
     )
 
 
-def bootstrap_interval(values, resamples=RESAMPLES, confidence=95.0, seed=0):
-    """Percentile interval of the mean of `values` (N,) over resamples of N of them: two floats."""
+def bootstrap_interval(
+    values: np.ndarray, *, resamples: int = RESAMPLES, confidence: float = 95.0, seed: int = 0
+) -> tuple[float, float]:
+    """The percentile bootstrap's confidence interval of a mean.
+
+    Args:
+        values: (N,) numbers; every resample draws N of them.
+        resamples: number of resamples.
+        confidence: confidence of the interval, in percent.
+        seed: seed of the resamples.
+
+    Returns:
+        The lower and the upper end.
+    """
     values, rng = np.asarray(values, "float64"), np.random.default_rng(seed)
     block = max(1, BLOCK // len(values))
     means = [
@@ -171,15 +208,15 @@ def bootstrap_interval(values, resamples=RESAMPLES, confidence=95.0, seed=0):
     return float(low), float(high)
 
 
-def most_changed(differences, count):
-    """Positions of the largest improvements and of the largest deteriorations, at most `count` each, largest first."""
+def most_changed(differences: np.ndarray, count: int) -> tuple[list[int], list[int]]:
+    """Positions of the largest improvements and of the largest deteriorations, at most `count` of each, the largest first."""
     order = np.argsort(np.nan_to_num(differences), kind="stable")
     differences = np.nan_to_num(np.asarray(differences))
     better = [int(place) for place in order[:count] if differences[place] < 0]
     return better, [int(place) for place in order[::-1][:count] if differences[place] > 0]
 
 
-def labels(runs):
-    """Short unique names of runs: their folders', or their paths where these are the same."""
+def labels(runs: Sequence[Run]) -> list[str]:
+    """Short unique names of runs: the names of their folders, or the paths of their files where two folders have one name."""
     names = [run.label for run in runs]
     return names if len(set(names)) == len(names) else [os.fspath(run.path) for run in runs]

@@ -1,25 +1,27 @@
-"""Charts as SVG text for a page: curves and bars in the page's own colours (`--c0` ... and `currentColor`)."""
+"""Charts as SVG text for a page: curves and bars in the colours that the page defines as `--c0`, `--c1` ..."""
 
 import html
+from collections.abc import Sequence
 
 import numpy as np
 
-COLORS = 8  # custom properties --c0 ... of the page
+COLORS = 8  # number of the page's custom properties --c0, --c1 ...
 WIDTH, HEIGHT = 560, 300
 LEFT, RIGHT, TOP, BOTTOM = 48, 12, 12, 40
-POINTS = 240  # of a curve; more of them cannot be seen
+POINTS = 240  # points of a curve; nobody would see more
 
 
-def curves(series, limit, x_label, y_label):
+def curves(series: Sequence[tuple[str, np.ndarray, np.ndarray]], *, limit: float, x_label: str, y_label: str) -> str:
     """Step curves from 0 to `limit`.
 
     Args:
-        series: list of (name, x, y): sorted errors `(N,)` in percent and the share of faces `(N,)` in [0, 1].
-        limit: right end of the axis.
-        x_label, y_label: of the axes.
+        series: (name, x, y) of each curve; x are sorted errors `(N,)` in percent, y the share of faces `(N,)` in [0, 1].
+        limit: right end of the horizontal axis.
+        x_label: label of the horizontal axis.
+        y_label: label of the vertical axis.
 
     Returns:
-        An `<svg>` element; a curve is a `<path>` with the name as `data-series`.
+        An `<svg>` element; a curve is a `<path>` with its name as `data-series`.
     """
     across, down = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
     parts = [_axes(limit, 100, x_label, y_label)]
@@ -35,15 +37,22 @@ def curves(series, limit, x_label, y_label):
     return _svg(WIDTH, HEIGHT, parts, f"{y_label} against {x_label}")
 
 
-def bars(groups, label, unit="%", width=WIDTH, numbers=False):
-    """Vertical bars in groups of one colour, a group's name and mean below it; NaN has no bar.
+def bars(
+    groups: Sequence[tuple[str, Sequence[tuple[str, float]]]],
+    label: str,
+    *,
+    unit: str = "%",
+    width: int = WIDTH,
+    numbers: bool = False,
+) -> str:
+    """Vertical bars in groups of one colour, with each group's name and mean below it; NaN has no bar.
 
     Args:
-        groups: list of (name, [(bar's name, value), ...]).
-        label: of the vertical axis.
-        unit: after a value, in what the pointer shows.
-        width: of the chart.
-        numbers: whether the value is written above its bar.
+        groups: (name, [(bar's name, value), ...]) of each group.
+        label: label of the vertical axis.
+        unit: unit that follows a value in the text that appears under the pointer.
+        width: width of the chart in pixels.
+        numbers: whether each value is written above its bar; means are then left out.
 
     Returns:
         An `<svg>` element.
@@ -84,7 +93,7 @@ def bars(groups, label, unit="%", width=WIDTH, numbers=False):
 
 
 def _axes(right, top, x_label, y_label, width=WIDTH):
-    """Grid lines and numbers: upward to `top`, and along to `right` unless that is None."""
+    """Grid lines and numbers up to `top`, and along the horizontal axis to `right` unless that is None."""
     across, down = width - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
     parts = []
     for value in np.linspace(0, top, 6):

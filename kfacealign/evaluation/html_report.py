@@ -1,24 +1,28 @@
 """The report page of a run: one HTML file that needs nothing beside it.
 
-It has the figures by subset, the error distribution, the errors by region and by landmark, the worst and the best faces,
-and, where the run was placed among published figures, those tables. Choosing a subset shows its charts and faces.
+The page has the figures by subset, the error distribution, the errors by region and by landmark, and the worst and the best
+faces. Where the run was placed among published figures, it has those tables, too. Whoever chooses a subset sees its charts and
+faces.
 """
 
 import base64
 import html
+import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from kfacealign import schemes
+from kfacealign.data.faces import Faces
 from kfacealign.evaluation import html_charts, plots
-from kfacealign.evaluation.reports import heading, shown
+from kfacealign.evaluation.published_tables import Placed
+from kfacealign.evaluation.reports import Report, heading, shown
 from kfacealign.files import replacing
 from kfacealign.metrics.distribution import ced
 
-SHOWN = 12  # faces of a subset in each gallery
-QUALITY = 82  # of the JPEGs
+SHOWN = 12  # number of a subset's faces in each gallery
+QUALITY = 82  # quality of the JPEGs, out of 100
 
 STYLE = """
 :root { color-scheme: light dark; --page: #fff; --ink: #1c1f23; --soft: #5d6670; --line: #d8dde3; --card: #f5f7f9;
@@ -69,21 +73,28 @@ choose(buttons.some(b => b.value === asked) ? asked : "full");
 """
 
 
-def write_page(report, faces, path, size=plots.SIDE, placed=None):
-    """Writes the page of a run; returns its path. Arguments as `page`."""
+def write_page(
+    report: Report,
+    faces: Faces,
+    path: str | os.PathLike,
+    *,
+    size: int = plots.SIDE,
+    placed: Placed | None = None,
+) -> Path:
+    """Writes the page of a run to a file and returns the file's path; see `page` for the other arguments."""
     with replacing(path) as temporary:
-        temporary.write_text(page(report, faces, size, placed), encoding="utf-8")
+        temporary.write_text(page(report, faces, size=size, placed=placed), encoding="utf-8")
     return Path(path)
 
 
-def page(report, faces, size=plots.SIDE, placed=None):
-    """The page as text.
+def page(report: Report, faces: Faces, *, size: int = plots.SIDE, placed: Placed | None = None) -> str:
+    """The page as HTML text.
 
     Args:
         report: a `Report`.
-        faces: the `Faces` it is about, in the same order; the photographs of those shown are read.
+        faces: the report's `Faces`, in the same order. The photographs of the faces that are shown are read.
         size: side of a face in pixels.
-        placed: the run among published figures, as of `protocols.place`; None leaves that part out.
+        placed: the run among published figures (`protocols.place`); None leaves that part out.
     """
     parts = {"full": report, **{name: report.part(indices) for name, indices in report.subsets.items()}}
     names = [name for name, part in parts.items() if part.counted.any()]
@@ -109,7 +120,7 @@ def page(report, faces, size=plots.SIDE, placed=None):
 
 
 def _document(body):
-    """The page around its parts; nothing in it is fetched."""
+    """The whole page with these parts in its body; it fetches nothing."""
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Facial landmarks: a run</title>'
     return (
@@ -135,7 +146,8 @@ def _curves(parts, names, report):
         for number, name in enumerate(names)
     )
     label = f"NME, % of {report.normalizer.replace('_', '-')}"
-    return f'{html_charts.curves(series, max(report.thresholds), label, "faces, %")}<div class="key">{"".join(keys)}</div>'
+    chart = html_charts.curves(series, limit=max(report.thresholds), x_label=label, y_label="faces, %")
+    return f'{chart}<div class="key">{"".join(keys)}</div>'
 
 
 def _regions(part, unit):
@@ -153,9 +165,8 @@ def _landmarks(part, unit):
 
 
 def _galleries(report, faces, names, size):
-    """The worst and the best faces of every subset; each face is stored once."""
+    """The worst and the best faces of every subset. A face that is in several subsets stands once among them."""
     errors = report.face_errors
-    pictures = {}
     body = []
     for title, order in (("Worst faces", np.argsort(-errors, kind="stable")), ("Best faces", np.argsort(errors, kind="stable"))):
         order = order[np.isfinite(errors[order])]
@@ -167,9 +178,9 @@ def _galleries(report, faces, names, size):
         body += [f"<h2>{title}</h2>", "<p>truth green, prediction red</p>", '<div class="faces">']
         for face in order:
             if int(face) in members:
-                pictures.setdefault(int(face), _jpeg(plots.face_picture(report, faces, int(face), size)))
+                data = _jpeg(plots.face_picture(report, faces, int(face), size=size))
                 caption = f"<b>{errors[face]:.2f} %</b> {_text(report.names[face])}"
-                picture = f'<img alt="" loading="lazy" src="data:image/jpeg;base64,{pictures[int(face)]}">'
+                picture = f'<img alt="" loading="lazy" src="data:image/jpeg;base64,{data}">'
                 body.append(f"<figure {_in(members[int(face)])}>{picture}<figcaption>{caption}</figcaption></figure>")
         body.append("</div>")
     return body
@@ -204,7 +215,7 @@ def _only(name, content):
 
 
 def _in(names):
-    """The attribute that shows an element while one of these subsets is chosen."""
+    """The attribute that shows an element only while one of these subsets is chosen."""
     listed = ", ".join('"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"' for name in names)
     return f'data-in="{_text(f"[{listed}]")}"'
 

@@ -1,21 +1,23 @@
-"""Readers of landmarks that were predicted, or annotated, elsewhere: no model and no photograph is needed.
+"""Readers of landmarks that were predicted or annotated elsewhere; they need neither a model nor photographs.
 
 | file | content | coordinates |
 |---|---|---|
 | `.npz` | `landmarks` (N, K, 2); may have `names` (N,), `occlusion` (N, K), `weights` (N, K), 0 = not annotated | image |
-| `.csv` | header `name,x0,y0,...`; may have `occlusion0,...`; a list of `image_name,scale,...` is read as such a list | image |
-| `.txt` | COFW-68's benchmark, four lines a face: index, the x, the y, the occlusion | 1-based |
-| folder of `.pts` | below it too; named by their paths without suffix | 1-based |
-| folder of `N_points.mat` | COFW-68's `test_annotations`; named N | 1-based |
+| `.csv` | header `name,x0,y0,...`; may have `occlusion0,...`; or a list that `kfacealign.data.csv_lists` reads | image |
+| `.txt` | COFW-68's benchmark, four lines for each face: its index, all x, all y, the occlusion of all points | 1-based |
+| folder of `.pts` | subfolders are read, too; a face's name is the path of its file without the suffix | 1-based |
+| folder of `N_points.mat` | COFW-68's `test_annotations`; a face's name is N | 1-based |
 
-Image coordinates have the centre of the first pixel at (0.5, 0.5); where it is elsewhere in an `.npz` or `.csv`, `first_pixel`
-says so. Occlusion is 1 for a hidden point, or a score that is higher for one that is more likely hidden.
+Image coordinates have the centre of the first pixel at (0.5, 0.5). Where an `.npz` or `.csv` has it elsewhere, pass its
+coordinate as `first_pixel`. Occlusion is 1 for a hidden point, or a score that grows with the probability that the point is
+hidden.
 """
 
 import csv
 import dataclasses
 import os
 import zipfile
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -25,18 +27,18 @@ from kfacealign.data.readers.checks import numbers
 from kfacealign.data.readers.csv_lists import read_list
 from kfacealign.data.readers.pts import IMAGE_SUFFIXES, read_pts
 
-LISTED = 3  # names that a message shows
+LISTED = 3  # number of names that a message shows
 MATLAB = "_points.mat"
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(kw_only=True)
 class PointFile:
     """Landmarks of N faces and where each was read.
 
     Attributes:
         path: the file or folder.
         landmarks: (N, K, 2) float32, image coordinates.
-        origins: N strings, "file.csv:12" or "file.npz, face 12".
+        origins: N strings that say where a face was read, "file.csv:12" or "file.npz, face 12".
         names: N unique names, or None.
         weights: (N, K) float32, 0 = not annotated.
         occlusion: (N, K) float32, or None.
@@ -44,30 +46,27 @@ class PointFile:
 
     path: str
     landmarks: np.ndarray
-    origins: list
-    names: list | None
+    origins: list[str]
+    names: list[str] | None
     weights: np.ndarray
     occlusion: np.ndarray | None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.landmarks)
 
 
-def read(path, scheme, first_pixel=0.5):
-    """Reads a file or folder of landmarks, by its suffix and content.
+def read(path: str | os.PathLike, scheme: schemes.Scheme | str, *, first_pixel: float = 0.5) -> PointFile:
+    """Reads a file or folder of landmarks; its suffix and content decide how.
 
     Args:
-        path: see the table of the module.
-        scheme: of the landmarks, a name or a `Scheme`.
-        first_pixel: coordinate of the centre of the first pixel in `.npz` and `name,x0,y0,...` files: 0.5 (this
-            package), 0 (OpenCV), or 1 (MATLAB).
-
-    Returns:
-        A `PointFile`.
+        path: a file or folder of the module's table.
+        scheme: scheme of the landmarks, a name or a `Scheme`.
+        first_pixel: coordinate of the first pixel's centre in `.npz` and `name,x0,y0,...` files: 0.5 (this package), 0
+            (OpenCV), or 1 (MATLAB).
 
     Raises:
-        FileNotFoundError: there is no such file, or none in the folder.
-        ValueError: malformed; the message names the file and the line or face.
+        FileNotFoundError: there is no such file, or the folder has none of these files.
+        ValueError: the file is malformed; the message names the file and the line or face.
     """
     path, scheme = os.fspath(path), schemes.get(scheme)
     suffix = os.path.splitext(path)[1].lower()
@@ -86,10 +85,18 @@ def read(path, scheme, first_pixel=0.5):
     return made
 
 
-def check_truth(truth, scheme, normalizers):
-    """Raises ValueError for a face that cannot be measured: all landmarks equal, or a normaliser of length 0.
+def check_truth(truth: PointFile, scheme: schemes.Scheme | str, normalizers: Iterable[str]) -> None:
+    """Checks that every face can be measured.
 
-    A face of which the points of a normaliser are not annotated passes: it does not count under that normaliser.
+    A face passes if points that a normaliser needs are not annotated; it then does not count under that normaliser.
+
+    Args:
+        truth: the true landmarks.
+        scheme: their scheme, a name or a `Scheme`.
+        normalizers: names of the normalisers.
+
+    Raises:
+        ValueError: all landmarks of a face are equal, or a normaliser has length 0 in it.
     """
     from kfacealign import metrics
 
@@ -101,22 +108,22 @@ def check_truth(truth, scheme, normalizers):
     needed = {"inter_ocular": scheme.eye_corners or (), "inter_pupil": [p for group in scheme.pupils or () for p in group]}
     for name in normalizers:
         if name != "image":
-            lengths = np.asarray(metrics.normalizer(truth.landmarks, scheme, name, truth.weights))
+            lengths = np.asarray(metrics.normalizer(truth.landmarks, scheme, name=name, weights=truth.weights))
             known = annotated[:, list(needed.get(name, range(scheme.num_points)))]
             known = known.all(1) if name in needed else known.any(1)
             _refuse(truth, known & ~(lengths > 0), f"the normaliser {name} has length 0 (leave it out with --normalizer)")
 
 
-def match(truth, predicted):
-    """Positions in `predicted` of the faces of `truth`: by name where both have names, else by order.
+def match(truth: PointFile, predicted: PointFile) -> np.ndarray:
+    """Finds the prediction of every face, by name if both files have names, and by order if not.
 
     Names are compared without the suffix of an image.
 
     Returns:
-        (N,) int, N of the truth.
+        (N,) int: for each of the N faces of `truth`, its position in `predicted`.
 
     Raises:
-        ValueError: a face has no prediction, or without names the counts differ.
+        ValueError: a face has no prediction, or there are no names and the numbers of faces differ.
     """
     if truth.names is None or predicted.names is None:
         if len(truth) != len(predicted):
@@ -136,17 +143,17 @@ def match(truth, predicted):
     return np.array([places[_stem(name)] for name in truth.names])
 
 
-def occlusion_scores(truth, predicted, threshold=0.5):
+def occlusion_scores(truth: np.ndarray, predicted: np.ndarray, *, threshold: float = 0.5) -> dict[str, float | int | None]:
     """How well hidden points were told from visible ones.
 
     Args:
         truth: (N, K), 1 = hidden.
         predicted: (N, K) flags or scores.
-        threshold: scores at or above it say hidden.
+        threshold: a score at or above it means hidden.
 
     Returns:
-        Dict of `precision` and `recall` of the hidden points in percent (None where there are no such points), `hidden`
-        and `found`, the numbers of points that are and that were called hidden.
+        Dict of `precision` and `recall` in percent, None where there is no point to compute them of; `hidden`, the number of
+        points that are hidden; and `found`, the number of points that were called hidden.
     """
     truth, found = np.asarray(truth) > 0.5, np.asarray(predicted) >= threshold
     right = int((truth & found).sum())
@@ -188,7 +195,7 @@ def _read_csv(path, scheme, offset):
         header = [field.strip() for field in next(reader, [])]
         rows = [(reader.line_num, row) for row in reader if row]
     if header[:2] == ["image_name", "scale"]:
-        faces = read_list(path, scheme)
+        faces = read_list(path, scheme=scheme)
         return _made(path, faces.landmarks, faces.origins, faces.names, None, faces.weights)
     count = scheme.num_points
     columns = [f"{axis}{point}" for point in range(count) for axis in "xy"]
@@ -215,7 +222,7 @@ def _read_csv(path, scheme, offset):
 
 
 def _read_cofw(path, scheme, _):
-    """Four lines a face; blank lines do not count."""
+    """Reads COFW-68's list, which has four lines for each face; blank lines do not count."""
     with open(path, encoding="utf-8", errors="replace") as file:
         lines = [(number, line.replace(",", " ").split()) for number, line in enumerate(file, start=1) if line.strip()]
     if len(lines) % 4:
@@ -241,7 +248,7 @@ def _read_folder(path, scheme):
     points = sorted(file for file in found if file.lower().endswith(".pts"))
     if points:
         names = [os.path.splitext(os.path.relpath(file, path))[0] for file in points]
-        return _made(path, np.stack([read_pts(file, scheme.num_points) for file in points]), points, names)
+        return _made(path, np.stack([read_pts(file, num_points=scheme.num_points) for file in points]), points, names)
     here = [name for name in os.listdir(path) if name.endswith(MATLAB)]
     if not here:
         below = sorted({os.path.dirname(file) for file in found if file.endswith(MATLAB)})
@@ -268,7 +275,7 @@ def _made(path, landmarks, origins, names, occlusion=None, weights=None):
     landmarks = np.ascontiguousarray(landmarks, "float32")
     weights = np.ones(landmarks.shape[:2], "float32") if weights is None else np.asarray(weights, "float32")
     occlusion = None if occlusion is None else np.asarray(occlusion, "float32")
-    made = PointFile(path, landmarks, origins, names, weights, occlusion)
+    made = PointFile(path=path, landmarks=landmarks, origins=origins, names=names, weights=weights, occlusion=occlusion)
     _refuse(made, (~np.isfinite(landmarks).all(-1) & (weights > 0)).any(1), "a landmark is not finite")
     return made
 

@@ -1,8 +1,11 @@
 """Pictures of a report: the error distribution, the errors by landmark, and the worst, median and best faces."""
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kfacealign import drawing, geometry, schemes
@@ -10,15 +13,19 @@ from kfacealign.data.crops import read_image
 from kfacealign.files import replacing
 from kfacealign.metrics.distribution import auc, ced
 
-SIDE = 224  # pixels of a face in the gallery
+if TYPE_CHECKING:
+    from kfacealign.data.faces import Faces
+    from kfacealign.evaluation.reports import Report
+
+SIDE = 224  # side of a face in the gallery, in pixels
 COLUMNS = 6
-MARGIN = 1.35  # of the picture over the longer side of the landmarks' box
+MARGIN = 1.35  # side of the picture over the longer side of the landmarks' box
 GREEN, RED = (60, 220, 60), (255, 50, 50)
 SIDED = ("contour", "brows", "eyes")  # regions whose two sides are groups of their own
-GAP = 1.5  # between groups of bars, in bars
+GAP = 1.5  # distance between groups of bars, in bars
 
 
-def ced_figure(report):
+def ced_figure(report: "Report") -> Figure:
     """The share of faces within each error, for the full set and every subset."""
     figure = Figure(figsize=(6.4, 4.8), layout="constrained")
     axes = figure.add_subplot()
@@ -37,8 +44,14 @@ def ced_figure(report):
     return figure
 
 
-def landmark_figure(report, index=None):
-    """The mean error of every landmark; of the face at `index` alone, with the means as black marks on its bars."""
+def landmark_figure(report: "Report", *, index: int | None = None) -> Figure:
+    """The error of every landmark.
+
+    Args:
+        report: a `Report`.
+        index: position of the face whose errors are shown, with the means over the set as black marks on its bars; None
+            shows the means.
+    """
     means = report.landmark_errors
     if index is None:
         title = f"Mean error of each landmark, {int(report.counted.sum()):,} faces"
@@ -48,17 +61,26 @@ def landmark_figure(report, index=None):
     return landmark_errors(errors, report.scheme, title=title, normalizer=report.normalizer, reference=means)
 
 
-def landmark_errors(errors, scheme, target=None, title="", normalizer=None, reference=None):
-    """A bar for the error of every landmark, grouped by region with the sides apart (PIPNet, Fig. 6).
+def landmark_errors(
+    errors: np.ndarray,
+    scheme: schemes.Scheme | str,
+    *,
+    target: Axes | str | Path | None = None,
+    title: str = "",
+    normalizer: str | None = None,
+    reference: np.ndarray | None = None,
+) -> Figure:
+    """A bar for the error of every landmark, grouped by region, the left side apart from the right (PIPNet, Fig. 6).
 
-    Numbers below the bars are those of the annotation; the line across a group is its mean. NaN has no bar.
+    The numbers below the bars are the annotation's numbers of the landmarks. The dotted line across a group is its mean. NaN
+    has no bar.
 
     Args:
-        errors: `(K,)` percent, of one face or means over a set (`Report.landmark_errors`).
+        errors: `(K,)` percent, the errors of one face or the means over a set (`Report.landmark_errors`).
         scheme: a name or a `Scheme` of K points.
-        target: where to draw: matplotlib axes, or the path of an image file; None only returns the figure.
-        title: of the chart.
-        normalizer: of the errors, for the label of the axis; None takes the scheme's default.
+        target: matplotlib axes to draw into, or the path of an image file to write; None only returns the figure.
+        title: title of the chart.
+        normalizer: normaliser of the errors, for the label of the axis; None takes the scheme's default.
         reference: `(K,)` percent, drawn as a mark on each bar; None draws none.
 
     Returns:
@@ -103,11 +125,11 @@ def landmark_errors(errors, scheme, target=None, title="", normalizer=None, refe
     return axes.figure
 
 
-def landmark_groups(scheme):
-    """Dict of group name -> its points in the order of the annotation; every point is in one group.
+def landmark_groups(scheme: schemes.Scheme | str) -> dict[str, list[int]]:
+    """Dict of group name -> the group's points in the order of the annotation; every point is in one group.
 
-    The groups are the scheme's regions; contour, brows and eyes are halved where the scheme has two sides, a point on
-    the midline counted to the left. That is eight groups for most schemes, five for a profile.
+    The groups are the scheme's regions. Where the scheme has two sides, contour, brows and eyes are each two groups, and a
+    point on the midline is in the left one. That makes eight groups for most schemes, and five for a profile.
     """
     scheme = schemes.get(scheme)
     groups = {}
@@ -120,17 +142,25 @@ def landmark_groups(scheme):
 
 
 def _side(scheme, point):
-    """Which side of the image a point of a frontal face is on: by its name, else the one annotated first is left."""
+    """The side of the image that a point of a frontal face is on, "left" or "right".
+
+    The point's name says so; if it does not, the point of the pair that is annotated first is the left one.
+    """
     for side in ("left", "right"):
         if scheme.point_names[point].startswith(f"{side}_"):
             return side
     return "left" if point <= scheme.mirror[point] else "right"
 
 
-def gallery_figure(report, faces, size=SIDE):
-    """Worst, median and best faces, a row each: truth green, prediction red, the error below.
+def gallery_figure(report: "Report", faces: "Faces", *, size: int = SIDE) -> Figure:
+    """The worst, the median and the best faces in a row each, the truth green, the prediction red, the error below.
 
-    Faces that do not count are left out; with fewer than three times six faces the rows overlap.
+    Faces that do not count are left out. With fewer than three times six faces some are in more than one row.
+
+    Args:
+        report: a `Report`.
+        faces: the report's `Faces`, in the same order.
+        size: side of a face in pixels.
     """
     errors = report.face_errors
     order = np.argsort(errors, kind="stable")[: int(np.isfinite(errors).sum())]  # NaN comes last
@@ -146,34 +176,59 @@ def gallery_figure(report, faces, size=SIDE):
     for axes, (name, indices) in zip(grid, rows.items(), strict=False):
         axes[0].set_ylabel(name)
         for axis, index in zip(axes, indices, strict=False):
-            axis.imshow(face_picture(report, faces, int(index), size))
+            axis.imshow(face_picture(report, faces, int(index), size=size))
             axis.set_xlabel(f"{errors[index]:.2f} %", fontsize=8)
             axis.set(xticks=[], yticks=[])
     figure.suptitle(f"truth green, prediction red; NME {errors[order].mean():.2f} % on {len(order):,} faces")
     return figure
 
 
-def face_picture(report, faces, index, size=SIDE):
-    """One face, `(size, size, 3)`, with its annotated landmarks in green and the predicted ones in red."""
-    truth = faces.images[index], faces.landmarks[index], faces.weights[index]
-    return draw_face(*truth, report.predicted[index], faces.scheme, size)
+def face_picture(report: "Report", faces: "Faces", index: int, *, size: int = SIDE) -> np.ndarray:
+    """The face at position `index`, its annotated landmarks green and the predicted ones red, `(size, size, 3)` uint8."""
+    return draw_face(
+        faces.images[index],
+        landmarks=faces.landmarks[index],
+        weights=faces.weights[index],
+        predicted=report.predicted[index],
+        scheme=faces.scheme,
+        size=size,
+    )
 
 
-def draw_face(image, landmarks, weights, predicted, scheme, size=SIDE):
-    """The face in the photograph at path `image`, `(size, size, 3)`: `landmarks` green, `predicted` red, both `(K, 2)`.
+def draw_face(
+    image: str | os.PathLike,
+    *,
+    landmarks: np.ndarray,
+    weights: np.ndarray,
+    predicted: np.ndarray,
+    scheme: schemes.Scheme | str,
+    size: int = SIDE,
+) -> np.ndarray:
+    """A face cut out of its photograph, with its true landmarks green and the predicted ones red.
+
+    Args:
+        image: path of the photograph.
+        landmarks: `(K, 2)` true landmarks in image coordinates.
+        weights: `(K,)`, 0 = not annotated.
+        predicted: `(K, 2)` predicted landmarks in image coordinates.
+        scheme: scheme of both, a name or a `Scheme`.
+        size: side of the picture in pixels.
+
+    Returns:
+        `(size, size, 3)` uint8, RGB.
 
     Raises:
         OSError, ValueError: the photograph cannot be read.
     """
-    box = geometry.square_box(geometry.landmark_box(landmarks, weights), MARGIN)
+    box = geometry.square_box(geometry.landmark_box(landmarks, weights=weights), MARGIN)
     picture, matrix = geometry.crop(read_image(image), box, size)
     truth, found = (geometry.apply_affine(matrix, points) for points in (landmarks, predicted))
-    picture = drawing.draw_landmarks(picture, truth, scheme, GREEN, weights=weights)
-    return drawing.draw_landmarks(picture, found, scheme, RED)
+    picture = drawing.draw_landmarks(picture, truth, scheme, color=GREEN, weights=weights)
+    return drawing.draw_landmarks(picture, found, scheme, color=RED)
 
 
-def write_figure(figure, path):
-    """Saves a figure in the format of the path's suffix; returns the path."""
+def write_figure(figure: Figure, path: Path) -> Path:
+    """Writes a figure to a file in the format that its suffix names; returns the path."""
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110)
     return path

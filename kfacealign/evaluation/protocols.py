@@ -1,51 +1,64 @@
-"""How the papers measure each dataset, and their numbers beside those of a run.
+"""How the papers measure each dataset, and a run's figures among the published ones.
 
-A protocol names the subsets, normalisers, thresholds and columns of the tables that papers print about one dataset.
-`place` puts a `Report` into these tables among the published rows, which are in `published.json` with the paper and the
-number of the table that each was copied from.
+A protocol names the subsets, normalisers, thresholds and columns of the tables that papers print about one dataset. `place`
+puts a `Report` into these tables among the published rows. The rows are in `published.json`, each with the paper and the number
+of the table that it was copied from.
 """
 
 import dataclasses
 import json
 import re
 from importlib import resources
+from typing import TYPE_CHECKING, Any
 
 from kfacealign.evaluation.published_tables import Placed, PlacedTable, Row
 from kfacealign.metrics.distribution import auc, failure_rate
 
+if TYPE_CHECKING:
+    from kfacealign.evaluation.reports import Report
+
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """One column: a metric of one subset.
+    """One column of a table: a metric of one subset.
 
     Attributes:
-        key: its name in `published.json`.
+        key: the column's name in `published.json`.
         title: its heading.
-        metric: "nme", "nrmse", "fr@10" or "auc@10" (the threshold in percent).
-        normalizer: of the errors.
-        subset: of the test set; "full" is all of it.
+        metric: "nme", "nrmse", "fr@10" or "auc@10", with the threshold in percent.
+        normalizer: name of the normaliser.
+        subset: name of the subset; "full" is the whole test set.
         percent: whether an AUC is printed in percent rather than in [0, 1].
-        scheme: of the faces it is about, where the protocol has several; None takes any of them.
-        points: positions of the landmarks that count; None takes all.
+        scheme: where the protocol has several schemes, the one of the faces that the column measures; None measures any.
+        points: positions of the landmarks that count; None counts all.
     """
 
     key: str
     title: str
     metric: str = "nme"
     normalizer: str = "inter_ocular"
+    _: dataclasses.KW_ONLY
     subset: str = "full"
     percent: bool = False
     scheme: str | None = None
-    points: tuple | None = None
+    points: tuple[int, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """One table: `name` is that in `published.json`, `note` is printed below it."""
+    """One table of a protocol.
+
+    Attributes:
+        name: the table's name in `published.json`.
+        title: its title.
+        columns: its columns.
+        note: a text below it; empty where there is none.
+    """
 
     name: str
     title: str
-    columns: tuple
+    columns: tuple[Column, ...]
+    _: dataclasses.KW_ONLY
     note: str = ""
 
 
@@ -54,26 +67,27 @@ class Protocol:
     """How one dataset is measured.
 
     Attributes:
-        name: as on the command line.
-        title: of the dataset.
-        schemes: of the faces.
-        normalizer: of a run's own report.
-        thresholds: of failure rate and AUC in a run's own report, in percent.
+        name: the protocol's name on the command line.
+        title: the dataset's title.
+        schemes: names of the schemes that faces may have.
+        normalizer: normaliser of a run's own report.
+        thresholds: thresholds of failure rate and AUC in a run's own report, in percent.
         counts: dict of subset -> published number of faces.
         tables: the tables that papers print.
     """
 
     name: str
     title: str
-    schemes: tuple
+    _: dataclasses.KW_ONLY
+    schemes: tuple[str, ...]
     normalizer: str
-    thresholds: tuple
-    counts: dict
-    tables: tuple
+    thresholds: tuple[float, ...]
+    counts: dict[str, int]
+    tables: tuple[Table, ...]
 
 
 def _subsets(names, metric="nme", normalizer="inter_ocular", **more):
-    return tuple(Column(name, name.replace("_", " "), metric, normalizer, name, **more) for name in names)
+    return tuple(Column(name, name.replace("_", " "), metric, normalizer, subset=name, **more) for name in names)
 
 
 WFLW_SUBSETS = ("full", "pose", "expression", "illumination", "makeup", "occlusion", "blur")
@@ -96,24 +110,32 @@ PROTOCOLS = {
         Protocol(
             "300w",
             "300W",
-            ("ibug68",),
-            "inter_ocular",
-            (8.0, 10.0),
-            {"full": 689, "common": 554, "challenging": 135, "test": 600},
-            (
+            schemes=("ibug68",),
+            normalizer="inter_ocular",
+            thresholds=(8.0, 10.0),
+            counts={"full": 689, "common": 554, "challenging": 135, "test": 600},
+            tables=(
                 Table("nme", "NME, % of inter-ocular", _subsets(("common", "challenging", "full", "test"))),
                 Table("box", "private test set, box", tuple(dataclasses.replace(column, subset="test") for column in BOX)),
-                Table("nrmse", "NRMSE, % of inter-ocular", _subsets(("common", "challenging", "full"), "nrmse"), MIXED),
+                Table("nrmse", "NRMSE, % of inter-ocular", _subsets(("common", "challenging", "full"), "nrmse"), note=MIXED),
             ),
         ),
         Protocol(
             "wflw",
             "WFLW",
-            ("wflw98", "ibug68"),
-            "inter_ocular",
-            (10.0,),
-            {"full": 2500, "pose": 326, "expression": 314, "illumination": 698, "makeup": 206, "occlusion": 736, "blur": 773},
-            (
+            schemes=("wflw98", "ibug68"),
+            normalizer="inter_ocular",
+            thresholds=(10.0,),
+            counts={
+                "full": 2500,
+                "pose": 326,
+                "expression": 314,
+                "illumination": 698,
+                "makeup": 206,
+                "occlusion": 736,
+                "blur": 773,
+            },
+            tables=(
                 Table("nme", "NME, % of inter-ocular", _subsets(WFLW_SUBSETS, scheme="wflw98")),
                 Table("fr10", "FR 10 %, inter-ocular", _subsets(WFLW_SUBSETS, "fr@10", scheme="wflw98")),
                 Table("auc10", "AUC 10 %, inter-ocular", _subsets(WFLW_SUBSETS, "auc@10", scheme="wflw98")),
@@ -123,11 +145,11 @@ PROTOCOLS = {
         Protocol(
             "cofw",
             "COFW",
-            ("cofw29",),
-            "inter_ocular",
-            (10.0,),
-            {"full": 507},
-            (
+            schemes=("cofw29",),
+            normalizer="inter_ocular",
+            thresholds=(10.0,),
+            counts={"full": 507},
+            tables=(
                 Table(
                     "nme",
                     "29 points",
@@ -137,19 +159,19 @@ PROTOCOLS = {
                         Column("nme_inter_pupil", "NME inter-pupil", "nme", "inter_pupil"),
                         Column("fr10_inter_pupil", "FR 10 % inter-pupil", "fr@10", "inter_pupil"),
                     ),
-                    "Figures that HIH's Table II gives as inter-pupil (LAB 5.58, MHHN 4.95, DAC-CSR 6.03) are inter-ocular in "
-                    "Table 13 of the subpixel paper and Table 3 of PIPNet; each row is as its own table has it.",
+                    note="Figures that HIH's Table II gives as inter-pupil (LAB 5.58, MHHN 4.95, DAC-CSR 6.03) are inter-ocular "
+                    "in Table 13 of the subpixel paper and Table 3 of PIPNet; each row is as its own table has it.",
                 ),
             ),
         ),
         Protocol(
             "cofw68",
             "COFW-68",
-            ("ibug68",),
-            "inter_ocular",
-            (7.0, 10.0),
-            {"full": 507},
-            (
+            schemes=("ibug68",),
+            normalizer="inter_ocular",
+            thresholds=(7.0, 10.0),
+            counts={"full": 507},
+            tables=(
                 Table("nme", "NME, % of inter-ocular", _subsets(("full",))),
                 Table("box", "box", BOX),
             ),
@@ -157,33 +179,33 @@ PROTOCOLS = {
         Protocol(
             "aflw",
             "AFLW-19",
-            ("aflw19",),
-            "diagonal",
-            (7.0,),
-            {"full": 4386, "frontal": 1314},
-            (
+            schemes=("aflw19",),
+            normalizer="diagonal",
+            thresholds=(7.0,),
+            counts={"full": 4386, "frontal": 1314},
+            tables=(
                 Table(
                     "nme",
                     "diagonal and box",
                     (
                         Column("nme_diagonal_full", "NME diagonal, full", "nme", "diagonal"),
-                        Column("nme_diagonal_frontal", "NME diagonal, frontal", "nme", "diagonal", "frontal"),
+                        Column("nme_diagonal_frontal", "NME diagonal, frontal", "nme", "diagonal", subset="frontal"),
                         Column("nme_box_full", "NME box, full", "nme", "box"),
                         Column("auc7_box_full", "AUC 7 % box, full", "auc@7", "box", percent=True),
                     ),
                 ),
-                Table("face_size", "NME, % of the image's side", _subsets(("full",), "nme", "image"), IMAGE_SIZE),
-                Table("face_size_nrmse", "NRMSE, % of the face's size", _subsets(("full",), "nrmse", "box"), MIXED),
+                Table("face_size", "NME, % of the image's side", _subsets(("full",), "nme", "image"), note=IMAGE_SIZE),
+                Table("face_size_nrmse", "NRMSE, % of the face's size", _subsets(("full",), "nrmse", "box"), note=MIXED),
             ),
         ),
         Protocol(
             "menpo",
             "Menpo 2D",
-            ("ibug68", "menpo39"),
-            "diagonal",
-            (7.0,),
-            {},
-            (
+            schemes=("ibug68", "menpo39"),
+            normalizer="diagonal",
+            thresholds=(7.0,),
+            counts={},
+            tables=(
                 Table(
                     "diagonal",
                     "NME, % of the diagonal",
@@ -198,13 +220,13 @@ PROTOCOLS = {
         Protocol(
             "300vw",
             "300VW",
-            ("ibug68",),
-            "inter_ocular",
-            (8.0,),
-            {},
-            (
+            schemes=("ibug68",),
+            normalizer="inter_ocular",
+            thresholds=(8.0,),
+            counts={},
+            tables=(
                 Table("nme", "NME, % of inter-ocular", _subsets(CATEGORIES)),
-                Table("nrmse", "NRMSE, % of inter-ocular", _subsets(CATEGORIES, "nrmse"), MIXED),
+                Table("nrmse", "NRMSE, % of inter-ocular", _subsets(CATEGORIES, "nrmse"), note=MIXED),
                 Table(
                     "inner49",
                     "49 inner points",
@@ -219,11 +241,11 @@ PROTOCOLS = {
         Protocol(
             "jd106",
             "JD-landmark 106",
-            ("jd106",),
-            "box",
-            (8.0,),
-            {"full": 2000},
-            (
+            schemes=("jd106",),
+            normalizer="box",
+            thresholds=(8.0,),
+            counts={"full": 2000},
+            tables=(
                 Table(
                     "box",
                     "box",
@@ -239,15 +261,15 @@ PROTOCOLS = {
 }
 
 
-def get(name, scheme=None):
+def get(name: str, *, scheme: str | None = None) -> Protocol:
     """The protocol of this name.
 
     Args:
         name: a key of `PROTOCOLS`.
-        scheme: of the faces to be measured; None asks nothing of it.
+        scheme: name of the scheme of the faces that are to be measured; None does not check it.
 
     Raises:
-        ValueError: there is none, or it is for other schemes.
+        ValueError: there is no such protocol, or it is for other schemes.
     """
     if name not in PROTOCOLS:
         raise ValueError(f"no protocol {name!r}; there are {', '.join(PROTOCOLS)}")
@@ -257,33 +279,31 @@ def get(name, scheme=None):
     return protocol
 
 
-def published():
-    """`published.json` as it is: `papers` (key -> title) and `protocols` (name -> table -> rows).
+def published() -> dict[str, Any]:
+    """The content of `published.json`: `papers` (key -> title) and `protocols` (name -> table -> rows).
 
-    A row has `method`, `paper`, `table` (its number there) and `values` (column -> number, as printed), and where they
-    apply `backbone`, `external_data` (trained on more than the dataset) and `proposed` (the paper's own).
+    A row has `method`, `paper`, `table` (the table's number in the paper) and `values` (column -> number, as printed). Where
+    they apply it also has `backbone`, `external_data` (trained on more than the dataset) and `proposed` (the paper's own
+    method).
     """
     text = resources.files("kfacealign.evaluation").joinpath("published.json").read_text(encoding="utf-8")
     return json.loads(text)
 
 
-def place(name, report, label="this run"):
-    """A run among the published rows of a protocol.
+def place(name: str, report: "Report", *, label: str = "this run") -> Placed:
+    """Puts a run among the published rows of a protocol.
 
     Args:
-        name: of the protocol.
-        report: a `Report` that knows the true landmarks, as those of `report` and `evaluate` do. Under which normaliser
-            it was made does not matter. A set evaluated on its own is recognised by its number of faces: a report of
-            600 faces is the private test set of 300W.
-        label: of the run's row.
-
-    Returns:
-        A `Placed`.
+        name: name of the protocol.
+        report: a `Report` that knows the true landmarks, as the results of `report` and `evaluate` do. Its normaliser does not
+            matter. A report of a single subset is recognised by its number of faces: 600 faces are the private test set of
+            300W.
+        label: name of the run in its row.
 
     Raises:
-        ValueError: no such protocol, the report has another scheme, or it does not know the true landmarks.
+        ValueError: there is no such protocol, the report has another scheme, or it does not know the true landmarks.
     """
-    protocol = get(name, report.scheme)
+    protocol = get(name, scheme=report.scheme)
     content = published()
     subsets = _parts(protocol, report)
     reports = {}
@@ -296,12 +316,13 @@ def place(name, report, label="this run"):
         rows = _merged(content["protocols"][name][table.name], content["papers"])
         rows = [row for row in rows if any(column.key in row.values for column in columns)]
         run = Row(label, "", {key: value for key, value in values.items() if value is not None}, run=True)
-        tables.append(PlacedTable(table.name, table.title, columns, _ordered([*rows, run], columns, run), table.note))
-    return Placed(name, protocol.title, tables, _differences(protocol, report, subsets))
+        ordered = _ordered([*rows, run], columns, run)
+        tables.append(PlacedTable(table.name, table.title, columns=columns, rows=ordered, note=table.note))
+    return Placed(name, protocol.title, tables=tables, notes=_differences(protocol, report, subsets))
 
 
 def _parts(protocol, report):
-    """Dict of the protocol's subsets that the report has -> positions, None for all faces."""
+    """The protocol's subsets that the report has: dict of name -> positions of faces, None for all faces."""
     total = len(report.names)
     alone = [name for name, count in protocol.counts.items() if count == total and name not in report.subsets]
     whole = "full" if "full" in alone or not alone else alone[0]
@@ -309,7 +330,7 @@ def _parts(protocol, report):
 
 
 def _differences(protocol, report, subsets):
-    """Sentences on subsets whose size is not the published one."""
+    """A sentence for each subset whose number of faces is not the published one."""
     notes = []
     for name, count in protocol.counts.items():
         if name in subsets:
@@ -321,12 +342,12 @@ def _differences(protocol, report, subsets):
 
 
 def _measured(column, report, subsets, reports):
-    """The run's value of a column, as the column is printed; None where the run has no such faces or lengths."""
+    """The run's value in a column, in the column's unit; None where the run has no such faces or no such normaliser."""
     if column.subset not in subsets or (column.normalizer == "image" and report.image_size is None):
         return None
     key = column.normalizer, column.points
     if key not in reports:
-        reports[key] = report.under(column.normalizer, column.points)
+        reports[key] = report.under(column.normalizer, points=column.points)
     made, indices = reports[key], subsets[column.subset]
     metric, _, threshold = column.metric.partition("@")
     errors = made.counted_errors(indices, squared=metric == "nrmse")
@@ -340,7 +361,7 @@ def _measured(column, report, subsets, reports):
 
 
 def _merged(rows, papers):
-    """Published rows as `Row`s; the same method with the same values in several papers is one row with all sources."""
+    """Published rows as `Row`s. A method that several papers give with the same values is one row with all its sources."""
     merged = []
     for row in rows:
         source = f"{papers[row['paper']]['short']}, Table {row['table']}"
@@ -369,7 +390,10 @@ def _same(one, other):
 
 
 def _ordered(rows, columns, run):
-    """Rows by the first column of the full set that the run has (of any set else), best first, those without it last."""
+    """The rows sorted by one column, the best first and the rows without a value in it last.
+
+    The column is the first one of the full set in which the run has a value, or else the first one of any set.
+    """
     known = [column for column in columns if column.key in run.values] or columns
     column = next((column for column in known if column.subset == "full"), known[0])
     sign = -1 if column.metric.startswith("auc") else 1

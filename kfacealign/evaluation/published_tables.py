@@ -2,52 +2,78 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.table import Column as Heading
 from rich.table import Table as ConsoleTable
 
 from kfacealign.files import replacing
 
-# What LaTeX reads as a command, and signs that its default encoding lacks.
+if TYPE_CHECKING:
+    from kfacealign.evaluation.protocols import Column
+
+# Signs that LaTeX reads as commands, and signs that its default encoding lacks.
 LATEX = {"\\": r"\textbackslash{}", "†": r"$\dagger$", **{sign: f"\\{sign}" for sign in "&%$#_{}"}}
 
 
 @dataclasses.dataclass
 class Row:
-    """One method: `values` is a dict of column key -> number; `run` marks the row that was measured here."""
+    """One method of a table.
+
+    Attributes:
+        method: the method's name.
+        source: the papers and tables that give its values; empty for a run.
+        values: dict of column key -> number.
+        backbone: the backbone's name, empty where the papers name none.
+        external_data: whether the method was trained on more than the dataset.
+        proposed: whether it is the own method of the paper that gives its values.
+        run: whether it is the run that was measured here.
+    """
 
     method: str
     source: str
-    values: dict
+    values: dict[str, float]
+    _: dataclasses.KW_ONLY
     backbone: str = ""
     external_data: bool = False
     proposed: bool = False
     run: bool = False
 
     @property
-    def label(self):
+    def label(self) -> str:
+        """The method, with its backbone in parentheses where it has one."""
         return f"{self.method} ({self.backbone})" if self.backbone else self.method
 
 
 @dataclasses.dataclass
 class PlacedTable:
-    """One table of a protocol with its rows, best first."""
+    """One table of a protocol with its rows, the best first.
+
+    Attributes:
+        name: the table's name in `published.json`.
+        title: its title.
+        columns: its columns.
+        rows: the published rows and the run's.
+        note: a text below it; empty where there is none.
+    """
 
     name: str
     title: str
-    columns: list
-    rows: list
+    _: dataclasses.KW_ONLY
+    columns: list["Column"]
+    rows: list[Row]
     note: str = ""
 
     @property
-    def footnotes(self):
-        """Sentences below the table."""
+    def footnotes(self) -> list[str]:
+        """The texts below the table."""
         star = ["\\* trained on more than this dataset"] if any(row.external_data for row in self.rows) else []
         return [*star, *([self.note] if self.note else [])]
 
-    def ranks(self):
-        """Dict of column key -> (place of the run, number of rows) for the columns that the run has."""
+    def ranks(self) -> dict[str, tuple[int, int]]:
+        """Dict of column key -> (place of the run, number of rows with a value), for the columns in which the run has one."""
         run = next(row for row in self.rows if row.run)
         places = {}
         for column in self.columns:
@@ -58,9 +84,9 @@ class PlacedTable:
                 places[column.key] = better + 1, len(values)
         return places
 
-    def cells(self, row):
-        """The row's values as text, one a column."""
-        return [shown(column, row.values.get(column.key), row.run) for column in self.columns]
+    def cells(self, row: Row) -> list[str]:
+        """The row's values as text, one for each column."""
+        return [shown(column, row.values.get(column.key), run=row.run) for column in self.columns]
 
 
 @dataclasses.dataclass
@@ -68,18 +94,20 @@ class Placed:
     """The tables of a protocol with a run in them.
 
     Attributes:
-        protocol, title: its name and the dataset's.
-        tables: `PlacedTable`s.
-        notes: what makes the run's figures differ from the published ones in kind.
+        protocol: name of the protocol.
+        title: title of the dataset.
+        tables: the protocol's tables.
+        notes: sentences about what makes the run's figures differ in kind from the published ones.
     """
 
     protocol: str
     title: str
-    tables: list
-    notes: list
+    _: dataclasses.KW_ONLY
+    tables: list[PlacedTable]
+    notes: list[str]
 
-    def markdown(self):
-        """The tables as Markdown, the run in bold."""
+    def markdown(self) -> str:
+        """The tables as Markdown, with the run in bold."""
         lines = [f"# {self.title}", ""]
         for note in self.notes:
             lines += [f"> {note}", ""]
@@ -94,8 +122,8 @@ class Placed:
             lines += ["", *(line for note in table.footnotes for line in (note, ""))]
         return "\n".join(lines).rstrip() + "\n"
 
-    def latex(self):
-        """The tables as LaTeX `table`s that need no package, the run in bold."""
+    def latex(self) -> str:
+        """The tables as LaTeX `table`s that need no package, with the run in bold."""
         lines = []
         for table in self.tables:
             titles = [column.title for column in table.columns]
@@ -116,8 +144,8 @@ class Placed:
             lines += [r"\end{table}", ""]
         return "\n".join([f"% {note}" for note in self.notes] + lines)
 
-    def to_json(self):
-        """The tables as text: for each its columns, the places of the run and all rows."""
+    def to_json(self) -> str:
+        """The tables as JSON, each with its columns, the places of the run and all rows."""
         content = {"protocol": self.protocol, "notes": self.notes, "tables": {}}
         for table in self.tables:
             rows = [{key: value for key, value in dataclasses.asdict(row).items() if value} for row in table.rows]
@@ -130,8 +158,11 @@ class Placed:
             }
         return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
 
-    def console(self):
-        """`rich` tables of the run and the papers' own methods, where the run has figures; the files have all there is."""
+    def console(self) -> list[ConsoleTable]:
+        """`rich` tables for the console, shorter than the files.
+
+        They have the run and the papers' own methods, and leave out tables in which the run has no figure.
+        """
         made = []
         for table in self.tables:
             if not table.ranks():
@@ -147,7 +178,7 @@ class Placed:
             made.append(shown_table)
         return made
 
-    def save(self, out):
+    def save(self, out: str | os.PathLike) -> list[Path]:
         """Writes `table.md`, `table.tex` and `table.json` to a directory; returns their paths."""
         texts = {"table.md": self.markdown(), "table.tex": self.latex(), "table.json": self.to_json()}
         for name, text in texts.items():
@@ -156,8 +187,14 @@ class Placed:
         return [Path(out) / name for name in texts]
 
 
-def shown(column, value, run=False):
-    """A number as the papers print it; published ones keep the digits that they have beyond that."""
+def shown(column: "Column", value: float | None, *, run: bool = False) -> str:
+    """A number as the papers print it, "-" for None.
+
+    Args:
+        column: the number's column.
+        value: the number.
+        run: whether it was measured here; a published number that has more digits than usual keeps them.
+    """
     if value is None:
         return "-"
     text = f"{value:.3f}" if column.metric.startswith("auc") and not column.percent else f"{value:.2f}"

@@ -1,10 +1,13 @@
-"""What a model's predictions come to: NME, failure rate, AUC and Point-Var, by subset, region and landmark."""
+"""The errors of a model's predictions: NME, failure rate, AUC and Point-Var, by subset, region and landmark."""
 
 import dataclasses
 import functools
 import io
 import json
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -14,40 +17,44 @@ from rich.table import Column, Table
 from kfacealign import geometry, metrics, schemes
 from kfacealign.backend import ops
 from kfacealign.data.crops import Crops
+from kfacealign.data.faces import Faces
 from kfacealign.files import replacing
 from kfacealign.metrics.distribution import auc, failure_rate
 
 BATCH = 64
-LONG = 4  # batches from which on a progress bar is shown
+LONG = 4  # number of batches from which on a progress bar is shown
 
 
-@dataclasses.dataclass(eq=False, repr=False)
+@dataclasses.dataclass(eq=False, repr=False, kw_only=True)
 class Report:
-    """The errors of a test set, in percent of one normaliser; printed, it is its table.
+    """The errors of a test set, in percent of one normaliser; a report prints as its table.
 
     Attributes:
-        scheme, normalizer: names.
+        scheme: name of the landmark scheme.
+        normalizer: name of the normaliser.
         names: N names of faces.
         errors: (N, K) error of each point.
-        weights: (N, K), 0 = does not count: not annotated, in an unreadable image, or without normaliser.
-        subsets: dict of name -> integer positions of the faces in it.
-        thresholds: of failure rate and AUC, in percent.
+        weights: (N, K); a point of weight 0 does not count because it is not annotated, its image cannot be read, or the face
+            has no normaliser.
+        subsets: dict of name -> integer positions of the subset's faces.
+        thresholds: thresholds of failure rate and AUC, in percent.
         predicted: (N, K, 2) landmarks in image coordinates.
         variances: (N,) variance of each face's errors over its points (`metrics.point_variance`), in percent squared;
             NaN where no point counts.
-        align: how the faces were cropped, as of `kfacealign.data.Crops`; None where that is not known.
+        align: how the faces were cropped, the `align` of `kfacealign.data.Crops`; None where that is not known.
         truth: (N, K, 2) true landmarks in image coordinates.
-        annotated: (N, K), 0 = not annotated, or in an unreadable image, whatever the normaliser.
+        annotated: (N, K), 0 = not annotated or in an image that cannot be read; unlike `weights` it does not depend on the
+            normaliser.
         image_size: a number or (N,), for the normaliser "image"; None where that is not known.
     """
 
     scheme: str
     normalizer: str
-    names: list
+    names: list[str]
     errors: np.ndarray
     weights: np.ndarray
-    subsets: dict
-    thresholds: tuple
+    subsets: dict[str, np.ndarray]
+    thresholds: tuple[float, ...]
     predicted: np.ndarray
     variances: np.ndarray
     align: str | None = None
@@ -55,43 +62,48 @@ class Report:
     annotated: np.ndarray | None = None
     image_size: float | np.ndarray | None = None
 
-    def __str__(self):
+    def __str__(self) -> str:
         text = io.StringIO()
         Console(file=text, width=120).print(self.table())
         return text.getvalue().rstrip()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<Report of {len(self.names):,} faces, {self.scheme}, {self.normalizer}>"
 
     @property
-    def counted(self):
+    def counted(self) -> np.ndarray:
         """(N,) whether a face has a point that counts."""
         return self.weights.sum(1) > 0
 
     @property
-    def face_errors(self):
+    def face_errors(self) -> np.ndarray:
         """(N,) NME of each face; NaN where no point counts."""
         total = self.weights.sum(1)
         return np.where(total > 0, (self.errors * self.weights).sum(1) / np.maximum(total, 1e-9), np.nan)
 
     @property
-    def landmark_errors(self):
-        """(K,) mean error of each point over all faces; NaN where it counts in none."""
+    def landmark_errors(self) -> np.ndarray:
+        """(K,) mean error of each point over all faces; NaN for a point that counts in none."""
         total = self.weights.sum(0)
         return np.where(total > 0, (self.errors * self.weights).sum(0) / np.maximum(total, 1e-9), np.nan)
 
     @property
-    def point_variance(self):
-        """Point-Var of all faces, in percent squared; None where no face counts. `rows` has that of every subset."""
+    def point_variance(self) -> float | None:
+        """Point-Var of all faces, in percent squared; None where no face counts. `rows` gives it for every subset."""
         return self.summary()["point_variance"]
 
-    def counted_errors(self, indices=None, squared=False):
-        """NME, or with `squared` NRMSE, of the faces that count, of all or of those at `indices`."""
+    def counted_errors(self, indices: np.ndarray | None = None, *, squared: bool = False) -> np.ndarray:
+        """The errors of the faces that count, one a face.
+
+        Args:
+            indices: positions of the faces; None takes all.
+            squared: whether a face's error is its NRMSE rather than its NME.
+        """
         if not squared:
             return self._counted(self.face_errors, indices)
         return self._counted(np.sqrt(dataclasses.replace(self, errors=self.errors**2).face_errors), indices)
 
-    def part(self, indices):
+    def part(self, indices: np.ndarray) -> "Report":
         """The report of the faces at these positions, without subsets."""
         size = self.image_size if np.ndim(self.image_size) == 0 else np.asarray(self.image_size)[indices]
         arrays = ("errors", "weights", "predicted", "variances", "truth", "annotated")
@@ -99,12 +111,13 @@ class Report:
         names = [self.names[index] for index in np.arange(len(self.names))[indices]]
         return dataclasses.replace(self, names=names, subsets={}, image_size=size, **chosen)
 
-    def under(self, normalizer, points=None):
+    def under(self, normalizer: str, *, points: Sequence[int] | None = None) -> "Report":
         """The report of the same predictions under another normaliser.
 
         Args:
-            normalizer: its name.
-            points: positions of the landmarks that count; None counts all. The normaliser is that of the whole face.
+            normalizer: name of the normaliser.
+            points: positions of the landmarks that count; None counts all. The normaliser is measured on the whole face
+                whatever counts.
 
         Raises:
             ValueError: the report does not know the true landmarks, or the scheme lacks the normaliser.
@@ -115,25 +128,25 @@ class Report:
             self.truth,
             self.predicted,
             self.scheme,
-            self.annotated,
-            self.subsets,
-            normalizer,
-            self.thresholds,
-            self.names,
-            self.image_size,
+            weights=self.annotated,
+            subsets=self.subsets,
+            normalizer=normalizer,
+            thresholds=self.thresholds,
+            names=self.names,
+            image_size=self.image_size,
         )
         if points is not None:
             kept = np.isin(np.arange(made.weights.shape[1]), points)
             made = dataclasses.replace(made, weights=made.weights * kept)
         return dataclasses.replace(made, align=self.align)
 
-    def summary(self, indices=None):
-        """Figures of all faces, or of those at `indices`.
+    def summary(self, indices: np.ndarray | None = None) -> dict[str, Any]:
+        """The figures of all faces, or of the faces at `indices`.
 
         Returns:
-            Dict of `faces` (how many count), `nme` (percent, mean over faces), for every threshold `fr@8` (percent)
-            and `auc@8` (in [0, 1]), and `point_variance` (percent squared, mean over faces). Where no face counts,
-            `faces` is 0 and the rest is None.
+            Dict of `faces` (how many count), `nme` (percent, mean over faces), `fr@8` (percent) and `auc@8` (in [0, 1]) for
+            the threshold 8 and likewise for every other, and `point_variance` (percent squared, mean over faces). Where no
+            face counts, `faces` is 0 and the rest is None.
         """
         errors = self.counted_errors(indices)
         figures = {"nme": np.mean}
@@ -145,20 +158,20 @@ class Report:
         variance = float(np.mean(variances)) if len(variances) else None
         return {"faces": len(errors), **result, "point_variance": variance}
 
-    def rows(self):
+    def rows(self) -> dict[str, dict[str, Any]]:
         """Dict of subset name -> `summary`, the full set first."""
         return {"full": self.summary(), **{name: self.summary(indices) for name, indices in self.subsets.items()}}
 
-    def regions(self):
+    def regions(self) -> dict[str, float | None]:
         """Dict of region -> mean error of its points over all faces, in percent; None where no point counts."""
         return {name: self._mean(list(points)) for name, points in schemes.get(self.scheme).regions.items()}
 
-    def landmarks(self):
-        """Dict of point name -> mean error over all faces, in percent; None where it does not count."""
+    def landmarks(self) -> dict[str, float | None]:
+        """Dict of point name -> mean error over all faces, in percent; None for a point that counts in none."""
         errors = [None if np.isnan(error) else float(error) for error in self.landmark_errors]
         return dict(zip(schemes.get(self.scheme).point_names, errors, strict=True))
 
-    def table(self):
+    def table(self) -> Table:
         """The rows and regions as a `rich` table for the console."""
         rows = self.rows()
         columns = [name for name in rows["full"] if name != "faces"]
@@ -176,7 +189,7 @@ class Report:
             table.add_row(name, "", shown("nme", error))
         return table
 
-    def markdown(self):
+    def markdown(self) -> str:
         """The rows as a Markdown table."""
         rows = self.rows()
         columns = list(rows["full"])
@@ -184,8 +197,8 @@ class Report:
         lines += [f"| {' | '.join([name, *map(shown, row, row.values())])} |" for name, row in rows.items()]
         return "\n".join(lines)
 
-    def to_json(self):
-        """All figures and every face's error, as text; null where nothing counts."""
+    def to_json(self) -> str:
+        """All figures and every face's error as JSON; null where nothing counts."""
         content = {
             "scheme": self.scheme,
             "normalizer": self.normalizer,
@@ -204,14 +217,14 @@ class Report:
         }
         return json.dumps(content, indent=1, allow_nan=False)
 
-    def save(self, path):
-        """Writes `to_json` to a file, whole or not at all; returns its path."""
+    def save(self, path: str | os.PathLike) -> Path:
+        """Writes `to_json` to a file, which appears whole or not at all; returns its path."""
         with replacing(path) as temporary:
             temporary.write_text(self.to_json(), encoding="utf-8")
         return Path(path)
 
     def _counted(self, values, indices):
-        """Of one value a face, (N,), those of the faces that count, of all or of those at `indices`."""
+        """Of the values `(N,)`, one a face, those that are finite, at `indices` or anywhere."""
         values = values if indices is None else values[indices]
         return values[np.isfinite(values)]
 
@@ -222,15 +235,15 @@ class Report:
         return float((self.errors[:, points] * weights).sum() / weights.sum())
 
 
-def heading(name):
-    """`fr@10` -> `FR 10 %`, `point_variance` as the paper has it, `faces` as it is."""
+def heading(name: str) -> str:
+    """The heading of a figure's column: `fr@10` -> "FR 10 %", `point_variance` -> "Point-Var", `faces` -> "faces"."""
     if name in ("faces", "point_variance"):
         return {"faces": name, "point_variance": "Point-Var"}[name]
     return name.upper().replace("@", " ") + (" %" if "@" in name else "")
 
 
-def shown(column, value):
-    """A figure as the papers print it."""
+def shown(column: str, value: float | None) -> str:
+    """A figure of a `summary` as the papers print it; "-" for None."""
     if value is None:
         return "-"
     if column == "faces":
@@ -239,22 +252,32 @@ def shown(column, value):
 
 
 def report(
-    truth, predicted, scheme, weights=None, subsets=None, normalizer=None, thresholds=(8.0, 10.0), names=None, image_size=None
-):
-    """A `Report` of predictions, no model needed.
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    scheme: schemes.Scheme | str,
+    *,
+    weights: np.ndarray | None = None,
+    subsets: Mapping[str, np.ndarray | Sequence[int]] | None = None,
+    normalizer: str | None = None,
+    thresholds: Sequence[float] = (8.0, 10.0),
+    names: Sequence[str] | None = None,
+    image_size: float | np.ndarray | None = None,
+) -> Report:
+    """A `Report` of predictions; it needs no model.
 
     Args:
-        truth, predicted: `(N, K, 2)` in image coordinates.
-        scheme: of both.
-        weights: `(N, K)`, 0 = does not count.
-        subsets: dict of name -> positions, or `(N,)` flags.
-        normalizer: name; None takes the scheme's default.
-        thresholds: of failure rate and AUC, in percent.
-        names: of the faces; their numbers where None.
-        image_size: a number or `(N,)`, for the normaliser "image".
+        truth: `(N, K, 2)` true landmarks in image coordinates.
+        predicted: `(N, K, 2)` predicted landmarks in image coordinates.
+        scheme: scheme of both, a name or a `Scheme`.
+        weights: `(N, K)`, 0 = does not count; None counts every point.
+        subsets: dict of name -> positions of faces, or `(N,)` flags.
+        normalizer: name of the normaliser; None takes the scheme's default.
+        thresholds: thresholds of failure rate and AUC, in percent.
+        names: N names of faces; None takes their numbers.
+        image_size: side of the images, a number or `(N,)`, for the normaliser "image".
 
     Raises:
-        ValueError: the shapes differ, a prediction that counts is not finite, a subset names a face that is not there, or
+        ValueError: the shapes differ, a prediction that counts is not finite, a subset has a face that is not there, or
             the scheme lacks the normaliser.
     """
     truth, predicted = np.asarray(truth, "float32"), np.asarray(predicted, "float32")
@@ -268,39 +291,40 @@ def report(
     _check_finite(predicted, weights, names)
     subsets = {name: _positions(name, indices, len(truth)) for name, indices in (subsets or {}).items()}
     normalizer = normalizer or scheme.default_normalizer
-    length = ops.convert_to_numpy(metrics.normalizer(truth, scheme, normalizer, weights, image_size))
-    errors = ops.convert_to_numpy(metrics.normalized_errors(truth, predicted, scheme, normalizer, weights, image_size))
-    variances = ops.convert_to_numpy(metrics.point_variance(truth, predicted, scheme, normalizer, weights, image_size))
+    given = {"name": normalizer, "weights": weights, "image_size": image_size}
+    length = ops.convert_to_numpy(metrics.normalizer(truth, scheme, **given))
+    errors = ops.convert_to_numpy(metrics.normalized_errors(truth, predicted, scheme, **given))
+    variances = ops.convert_to_numpy(metrics.point_variance(truth, predicted, scheme, **given))
     annotated, weights = weights, weights * (length > 0)[:, None]
     errors = np.where(weights > 0, errors, 0)
     variances = np.where(weights.sum(1) > 0, variances, np.nan)
     return Report(
-        scheme.name,
-        normalizer,
-        names,
-        errors,
-        weights,
-        subsets,
-        tuple(thresholds),
-        predicted,
-        variances,
+        scheme=scheme.name,
+        normalizer=normalizer,
+        names=names,
+        errors=errors,
+        weights=weights,
+        subsets=subsets,
+        thresholds=tuple(thresholds),
+        predicted=predicted,
+        variances=variances,
         truth=truth,
         annotated=annotated,
         image_size=image_size,
     )
 
 
-def predict(model, crops, batch_size=BATCH, flip=False):
+def predict(model: Any, crops: Crops, *, batch_size: int = BATCH, flip: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Landmarks of all crops in the coordinates of their photographs.
 
     Args:
         model: anything with `align`.
         crops: `kfacealign.data.Crops` of at least one face.
-        batch_size: crops a step. From four steps on a terminal shows a progress bar.
-        flip: see `FaceAligner.align`; exported models average or not as they were exported.
+        batch_size: crops in a step. A terminal shows a progress bar from four steps on.
+        flip: see `FaceAligner.align`. Exported models do not take it; they average if they were exported so.
 
     Returns:
-        landmarks `(N, K, 2)` float32, and the weights that count `(N, K)`: 0 where the image cannot be read.
+        landmarks `(N, K, 2)` float32, and the weights of their errors `(N, K)`, which are 0 where the image cannot be read.
     """
     starts = range(0, len(crops), batch_size)
     console = Console()
@@ -316,24 +340,33 @@ def predict(model, crops, batch_size=BATCH, flip=False):
     return np.concatenate(landmarks), np.concatenate(weights)
 
 
-def evaluate(model, faces, subsets=None, normalizer=None, thresholds=(8.0, 10.0), enlarge=None, flip=False):
+def evaluate(
+    model: Any,
+    faces: Faces | Crops,
+    *,
+    subsets: Mapping[str, np.ndarray | Sequence[int]] | None = None,
+    normalizer: str | None = None,
+    thresholds: Sequence[float] = (8.0, 10.0),
+    enlarge: float | None = None,
+    flip: bool = False,
+) -> Report:
     """Errors of a model on annotated faces, measured in the coordinates of their photographs.
 
     Args:
-        model: a `FaceAligner`, or anything with its `align`, `input_size`, `scheme` and `enlarge`, as exported models.
-        faces: `Faces`, or `Crops` already made of them.
-        subsets: dict of name -> positions.
-        normalizer: name; None takes the scheme's default. "image" is the side of a face's crop.
-        thresholds: of failure rate and AUC, in percent.
-        enlarge: side of the crops over the longer side of the landmarks' box; None takes the model's. `Crops` have theirs.
-
-        flip: whether the answers on each crop and its mirror image are averaged, see `FaceAligner.align`.
+        model: a `FaceAligner`, an exported model, or anything else with `align`, `input_size`, `scheme` and `enlarge`.
+        faces: `Faces`, or `Crops` that were made of them.
+        subsets: dict of name -> positions of faces, or flags.
+        normalizer: name of the normaliser; None takes the scheme's default. "image" is the side of a face's crop.
+        thresholds: thresholds of failure rate and AUC, in percent.
+        enlarge: side of the crops over the longer side of the landmarks' box; None takes the model's. `Crops` have a factor of
+            their own, and this one is not used.
+        flip: whether the answers on each crop and on its mirror image are averaged, see `FaceAligner.align`.
 
     Returns:
-        A `Report`; faces whose image cannot be read do not count.
+        A `Report`; faces whose image cannot be read do not count in it.
 
     Raises:
-        ValueError: the faces have another scheme than the model, there is none, or the model's output is not finite.
+        ValueError: the faces have another scheme than the model, there is no face, or the model's output is not finite.
 
     Example:
         >>> faces = kfacealign.data.wflw("WFLW")
@@ -347,10 +380,18 @@ def evaluate(model, faces, subsets=None, normalizer=None, thresholds=(8.0, 10.0)
         raise ValueError("there is no face to evaluate")
     crops = faces
     if not isinstance(faces, Crops):
-        crops = Crops(faces, model.input_size, model.enlarge if enlarge is None else enlarge, cache=None)
+        crops = Crops(faces, model.input_size, enlarge=model.enlarge if enlarge is None else enlarge, cache=None)
     predicted, weights = predict(model, crops, flip=flip)
     made = report(
-        annotated.landmarks, predicted, scheme, weights, subsets, normalizer, thresholds, annotated.names, image_size=crops.sides
+        annotated.landmarks,
+        predicted,
+        scheme,
+        weights=weights,
+        subsets=subsets,
+        normalizer=normalizer,
+        thresholds=thresholds,
+        names=annotated.names,
+        image_size=crops.sides,
     )
     return dataclasses.replace(made, align=crops.align)
 

@@ -1,27 +1,33 @@
 """The files that a run leaves in its folder."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 
+from kfacealign.data.faces import Faces
 from kfacealign.evaluation import html_report, plots
+from kfacealign.evaluation.published_tables import Placed
+from kfacealign.evaluation.reports import Report
 from kfacealign.files import replacing
 
 
-def write_run(out, report, faces, size=plots.SIDE, placed=None):
-    """Writes the report, its pictures and its page, and the predictions themselves, to a directory.
+def write_run(
+    out: str | os.PathLike, report: Report, faces: Faces, *, size: int = plots.SIDE, placed: Placed | None = None
+) -> list[Path]:
+    """Writes the report, its pictures, its page and the predictions themselves to a directory.
 
-    These are `report.json`, `report.html`, `ced.png`, `landmark_errors.png`, `predictions.png` and `predictions.npz`.
+    The files are `report.json`, `report.html`, `ced.png`, `landmark_errors.png`, `predictions.png` and `predictions.npz`.
 
     Args:
-        out: the directory; made if it is not there.
+        out: the directory; it is made if it is not there.
         report: a `Report`.
-        faces: the `Faces` it is about, in the same order.
+        faces: the report's `Faces`, in the same order.
         size: side of a face in `predictions.png` and on the page, in pixels.
-        placed: the run among published figures (`protocols.place`), for the page.
+        placed: the run among published figures (`protocols.place`), for the page; None leaves that part out.
 
     Returns:
-        The list of paths written.
+        The paths of the files.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -29,17 +35,17 @@ def write_run(out, report, faces, size=plots.SIDE, placed=None):
         report.save(out / "report.json"),
         plots.write_figure(plots.ced_figure(report), out / "ced.png"),
         plots.write_figure(plots.landmark_figure(report), out / "landmark_errors.png"),
-        plots.write_figure(plots.gallery_figure(report, faces, size), out / "predictions.png"),
+        plots.write_figure(plots.gallery_figure(report, faces, size=size), out / "predictions.png"),
         write_predictions(report, faces, out / "predictions.npz"),
-        html_report.write_page(report, faces, out / "report.html", size, placed),
+        html_report.write_page(report, faces, out / "report.html", size=size, placed=placed),
     ]
 
 
-def write_predictions(report, faces, path):
-    """Writes what was predicted to an `.npz`, which `kfacealign score` and `compare` read; returns the path.
+def write_predictions(report: Report, faces: Faces, path: Path) -> Path:
+    """Writes what was predicted to an `.npz`, which `kfacealign score` and `kfacealign compare` read; returns the path.
 
-    Arrays: `names` and `images` (N,), `landmarks` and `truth` (N, K, 2) in image coordinates, `weights` (N, K), 0 = not
-    annotated.
+    Its arrays are `names` and `images` (N,), `landmarks` and `truth` (N, K, 2) in image coordinates, and `weights` (N, K),
+    0 = not annotated.
     """
     arrays = {"landmarks": report.predicted, "truth": faces.landmarks, "weights": faces.weights}
     with replacing(path) as temporary:
@@ -47,7 +53,7 @@ def write_predictions(report, faces, path):
     return path
 
 
-def read_predictions(path):
-    """The arrays of `write_predictions` as a dict."""
+def read_predictions(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """The arrays that `write_predictions` wrote, by name."""
     with np.load(path) as file:
         return dict(file)

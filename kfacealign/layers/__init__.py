@@ -1,4 +1,4 @@
-"""Layers of the suite that a user can take away."""
+"""Layers that are of use outside of this package's models, too."""
 
 from kfacealign import backend as backend  # isort: skip, it imports Keras without its notices
 

@@ -1,5 +1,7 @@
 """The decimal-heatmap head of HIH (Sec. III-D): from the fused trunk to K small maps."""
 
+from typing import Any
+
 import keras
 
 from kfacealign.layers.hourglass import basic_residual, conv_bn, predict_maps
@@ -9,33 +11,33 @@ from kfacealign.layers.hourglass import basic_residual, conv_bn, predict_maps
 class DecimalHeatmapHead(keras.layers.Layer):
     """Maps of the position inside the integer cell, one for each landmark.
 
-    1x1 conv-BN-ReLU to `filters`, 3x3 stride-2 max-pool without padding, stride-2
-    basic residual blocks down to `size`, 1x1 conv-BN-ReLU, 1x1 conv to `maps`.
+    The layers are a 1x1 conv-BN-ReLU to `filters`, a 3x3 stride-2 max-pool without padding, stride-2 basic residual blocks
+    down to `size`, a 1x1 conv-BN-ReLU and a 1x1 convolution to `maps`.
 
     Args:
         maps: number of landmarks K.
-        size: side of the decimal maps; the input side divided by 4, 8, 16 ...
+        size: side of the decimal maps: the input side divided by 4, 8, 16 ...
         filters: width of the head (384 in the paper's networks).
 
     Input `(B, H, H, C)`, output `(B, size, size, K)`, float32.
 
     Raises:
-        ValueError: the input side is not `size` times a power of two, at least 4 (the
-            max-pool without padding leaves an odd side, which a strided block makes up for).
+        ValueError: the input side is not `size` times 4, 8, 16 ... (The max-pool without padding leaves an odd side, which a
+            strided block makes up for.)
 
     Example:
         >>> DecimalHeatmapHead(maps=98, size=8)(keras.ops.ones((1, 64, 64, 256))).shape
         (1, 8, 8, 98)
     """
 
-    def __init__(self, maps, size=8, filters=384, **kwargs):
+    def __init__(self, maps: int, *, size: int = 8, filters: int = 384, **kwargs: Any):
         super().__init__(**kwargs)
         self.maps = maps
         self.size = size
         self.filters = filters
         self.body = None
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         _, height, width, channels = input_shape
         halvings = (height // self.size).bit_length() - 1
         if height != width or halvings < 2 or self.size << halvings != height:
@@ -53,8 +55,8 @@ class DecimalHeatmapHead(keras.layers.Layer):
         self.body = keras.Model(inputs, predict_maps(x, self.maps, name="maps"), name="body")
         self.built = True
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         return self.body(inputs, training=training)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "maps": self.maps, "size": self.size, "filters": self.filters}

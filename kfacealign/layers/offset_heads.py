@@ -1,5 +1,7 @@
 """Heads for the position inside a heatmap's cell: one value for each landmark, or one map for all."""
 
+from typing import Any
+
 import keras
 
 from kfacealign.layers.hourglass import basic_residual, conv_bn, predict_maps
@@ -9,29 +11,30 @@ from kfacealign.layers.hourglass import basic_residual, conv_bn, predict_maps
 class OffsetValueHead(keras.layers.Layer):
     """Two values for each landmark, from convolutions and a fully connected layer (HIH, appendix C).
 
-    The text gives no widths: this is the body of the decimal-heatmap head (1x1 conv-BN-ReLU, 3x3 stride-2 max-pool,
-    stride-2 residual blocks) down to `size` cells, then the fully connected layer. With no `filters` it is the global
-    pooling and fully connected layer of the coordinate correction ("Subpixel Heatmap Regression", Sec. 4.1).
+    The text gives no widths. The convolutions are therefore the body of the decimal-heatmap head (1x1 conv-BN-ReLU, 3x3
+    stride-2 max-pool, stride-2 residual blocks) down to `size` cells; the fully connected layer follows. Without `filters`
+    the head is the global pooling and fully connected layer of the coordinate correction ("Subpixel Heatmap Regression",
+    Sec. 4.1).
 
     Args:
         points: number of landmarks K.
-        filters: width of the convolutions, or None for none.
-        size: side that the convolutions lead to; the input side divided by 4, 8, 16 ...
+        filters: width of the convolutions; None leaves them out.
+        size: side that the convolutions lead to: the input side divided by 4, 8, 16 ...
 
     Input `(B, H, H, C)`, output `(B, K, 2)` in cells, float32.
 
     Raises:
-        ValueError: the input side is not `size` times a power of two, at least 4.
+        ValueError: there are `filters` and the input side is not `size` times 4, 8, 16 ...
     """
 
-    def __init__(self, points, filters=None, size=8, **kwargs):
+    def __init__(self, points: int, *, filters: int | None = None, size: int = 8, **kwargs: Any):
         super().__init__(**kwargs)
         self.points = points
         self.filters = filters
         self.size = size
         self.body = None
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         _, height, width, channels = input_shape
         # === Functional model ===
         inputs = keras.Input((height, width, channels), dtype=self.compute_dtype)
@@ -53,10 +56,10 @@ class OffsetValueHead(keras.layers.Layer):
         self.body = keras.Model(inputs, keras.layers.Reshape((self.points, 2), dtype="float32", name="pairs")(x), name="body")
         self.built = True
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         return self.body(inputs, training=training)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "points": self.points, "filters": self.filters, "size": self.size}
 
 
@@ -64,7 +67,7 @@ class OffsetValueHead(keras.layers.Layer):
 class OffsetMapHead(keras.layers.Layer):
     """The position inside the cell as two maps, along x and along y, for all landmarks (HIH, appendix B).
 
-    As CornerNet's, which it follows: 3x3 conv-BN-ReLU and a 1x1 convolution.
+    It follows CornerNet's head: a 3x3 conv-BN-ReLU and a 1x1 convolution.
 
     Args:
         filters: width of the first convolution.
@@ -72,19 +75,19 @@ class OffsetMapHead(keras.layers.Layer):
     Input `(B, H, W, C)`, output `(B, H, W, 2)` in cells, float32.
     """
 
-    def __init__(self, filters=256, **kwargs):
+    def __init__(self, filters: int = 256, **kwargs: Any):
         super().__init__(**kwargs)
         self.filters = filters
         self.body = None
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         inputs = keras.Input(input_shape[1:], dtype=self.compute_dtype)
         x = conv_bn(inputs, self.filters, 3, name="mix")
         self.body = keras.Model(inputs, predict_maps(x, 2, name="maps"), name="body")
         self.built = True
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         return self.body(inputs, training=training)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "filters": self.filters}

@@ -1,44 +1,45 @@
 """The transformer of LOTR (Sec. 3.1): encoder, decoder with learned landmark queries, learned 2D positions.
 
-Every sublayer is followed by dropout, the residual addition and layer normalisation, in
-this order (post-norm). Positions are added to the queries and keys of attention to the
-feature map, never to values, and anew in every layer. Attention is
-`keras.layers.MultiHeadAttention` without dropout of its own, which would rule out the
-fused kernels of backends that have them.
+Dropout, the residual addition and layer normalisation follow every sublayer, in this order (post-norm). In every layer
+positions are added to the queries and keys of attention to the feature map, never to the values. Attention is
+`keras.layers.MultiHeadAttention`, without its own dropout: that would rule out the fused kernels of some backends.
 """
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
-# Landmark queries start at 1e-4: Keras' 1e-3 would leave ten times less of them after the first normalisation.
+# Of layer normalisation. Landmark queries start with a deviation of 1e-4; Keras' default epsilon, 1e-3, would leave ten times
+# less of them after the first normalisation.
 NORM_EPSILON = 1e-5
 
 
 @keras.saving.register_keras_serializable(package="kfacealign")
 class LearnedPosition2D(keras.layers.Layer):
-    """A learned embedding of each cell of a map: that of its row beside that of its column.
+    """A learned embedding of each cell of a map: the embedding of its row beside the embedding of its column.
 
     Both have half the width and begin as N(0, 1) (Sec. 4.3).
 
     Args:
-        height, width: of the map, in cells.
+        height: of the map, in cells.
+        width: of the map, in cells.
         dim: width of the tokens, even.
 
-    Input: tokens `(B, height * width, dim)`, whose values do not matter. Output
-    `(1, height * width, dim)`, row by row, to be added to them.
+    Input: tokens `(B, height * width, dim)`, whose values do not matter. Output: `(1, height * width, dim)`, row by row, to
+    be added to the tokens.
 
     Raises:
-        ValueError: `dim` is odd, or the input is not of that shape.
+        ValueError: `dim` is odd, or the input has another shape.
 
     Example:
         >>> tokens = keras.layers.Reshape((36, 64))(features)   # (B, 6, 6, 64)
-        >>> positions = LearnedPosition2D(6, 6, 64)(tokens)
+        >>> positions = LearnedPosition2D(6, 6, dim=64)(tokens)
         >>> encoded = TransformerEncoder(layers=2, dim=64)(tokens, positions)
     """
 
-    def __init__(self, height, width, dim, **kwargs):
+    def __init__(self, height: int, width: int, *, dim: int, **kwargs: Any):
         if dim % 2:
             raise ValueError(f"dim must be even, half for the row and half for the column; got {dim}")
         super().__init__(**kwargs)
@@ -46,7 +47,7 @@ class LearnedPosition2D(keras.layers.Layer):
         self.width = width
         self.dim = dim
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         if tuple(input_shape[1:]) != (self.height * self.width, self.dim):
             raise ValueError(
                 f"a {self.height} x {self.width} map of width {self.dim} has tokens (B, {self.height * self.width}, {self.dim}), "
@@ -56,22 +57,22 @@ class LearnedPosition2D(keras.layers.Layer):
         self.rows = self.add_weight((self.height, self.dim // 2), initializer=normal, name="rows")
         self.columns = self.add_weight((self.width, self.dim // 2), initializer=normal, name="columns")
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return 1, self.height * self.width, self.dim
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         half = (self.height, self.width, self.dim // 2)
         rows = ops.broadcast_to(ops.expand_dims(self.rows, 1), half)
         columns = ops.broadcast_to(ops.expand_dims(self.columns, 0), half)
         return ops.reshape(ops.concatenate([rows, columns], axis=-1), (1, self.height * self.width, self.dim))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "height": self.height, "width": self.width, "dim": self.dim}
 
 
 @keras.saving.register_keras_serializable(package="kfacealign")
 class TransformerEncoder(keras.layers.Layer):
-    """A stack of layers of self-attention and feed-forward network.
+    """A stack of layers, each of self-attention and a feed-forward network.
 
     Args:
         layers: number of layers (2 in LOTR).
@@ -80,15 +81,23 @@ class TransformerEncoder(keras.layers.Layer):
         feed_forward: width of the hidden layer of the feed-forward networks.
         dropout: rate after each sublayer.
 
-    Inputs: `tokens` `(B, M, dim)`, and optionally `positions` `(1, M, dim)` or
-    `(B, M, dim)`. Output `(B, M, dim)`.
+    Inputs: `tokens` `(B, M, dim)`, and optionally `positions` `(1, M, dim)` or `(B, M, dim)`. Output: `(B, M, dim)`.
 
     Raises:
         ValueError: `layers` is below 1, or `heads` does not divide `dim`.
     """
 
-    def __init__(self, layers=2, dim=64, heads=8, feed_forward=128, dropout=0.1, **kwargs):
-        check(layers, dim, heads)
+    def __init__(
+        self,
+        *,
+        layers: int = 2,
+        dim: int = 64,
+        heads: int = 8,
+        feed_forward: int = 128,
+        dropout: float = 0.1,
+        **kwargs: Any,
+    ):
+        check(layers=layers, dim=dim, heads=heads)
         super().__init__(**kwargs)
         self.num_layers = layers  # not `layers`, which Keras takes for sublayers
         self.dim = dim
@@ -99,21 +108,23 @@ class TransformerEncoder(keras.layers.Layer):
         self.attentions = [Attention(heads=heads, name=f"attention_{i}", **width) for i in range(1, layers + 1)]
         self.networks = [FeedForward(hidden=feed_forward, name=f"network_{i}", **width) for i in range(1, layers + 1)]
 
-    def build(self, tokens_shape, positions_shape=None):
+    def build(self, tokens_shape: tuple[int | None, ...], positions_shape: tuple[int | None, ...] | None = None) -> None:
         for sublayer in self.attentions + self.networks:
             sublayer.build(tokens_shape)
 
-    def compute_output_shape(self, tokens_shape, positions_shape=None):
+    def compute_output_shape(
+        self, tokens_shape: tuple[int | None, ...], positions_shape: tuple[int | None, ...] | None = None
+    ) -> tuple[int | None, ...]:
         return tokens_shape
 
-    def call(self, tokens, positions=None, training=None):
+    def call(self, tokens: Any, positions: Any = None, training: bool | None = None) -> Any:
         for attention, network in zip(self.attentions, self.networks, strict=True):
             placed = tokens if positions is None else tokens + positions
             tokens = attention(tokens, placed, placed, tokens, training=training)
             tokens = network(tokens, training=training)
         return tokens
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **stack_config(self)}
 
 
@@ -121,20 +132,22 @@ class TransformerEncoder(keras.layers.Layer):
 class TransformerDecoder(keras.layers.Layer):
     """Learned landmark queries that attend to each other and to an encoded map, layer by layer.
 
-    The queries, one a landmark, are the input of the first layer. They have no place in
-    the image and so no position: a second embedding for them would also exceed the
-    parameters of Table 3.
+    The queries, one a landmark, are the input of the first layer. They have no place in the image and so no position. A
+    second embedding for their positions would also exceed the parameters of Table 3.
 
     Args:
         queries: number of landmarks N.
-        layers, dim, heads, feed_forward, dropout: see `TransformerEncoder`.
-        query_stddev: standard deviation of the queries' first values, 1e-4 in Sec. 4.3.
-            So alike, they begin with one prediction for all landmarks, and under LAMB,
-            whose steps are in proportion to the weights, stay so for thousands of
-            steps; 1.0, as for positions, tells them apart from the start.
+        layers: number of layers (2 in LOTR).
+        dim: width of the tokens, a multiple of `heads`.
+        heads: attention heads; the paper does not say how many.
+        feed_forward: width of the hidden layer of the feed-forward networks.
+        dropout: rate after each sublayer.
+        query_stddev: standard deviation of the queries' first values, 1e-4 in Sec. 4.3. Queries that are so alike begin with
+            one prediction for all landmarks. Under LAMB, whose steps are in proportion to the weights, they stay alike for
+            thousands of steps. 1.0, as for positions, tells them apart from the start.
 
-    Inputs: `memory` `(B, M, dim)`, the encoder's output, and optionally the `positions`
-    of its tokens, `(1, M, dim)` or `(B, M, dim)`, added to the keys. Output `(B, N, dim)`.
+    Inputs: `memory` `(B, M, dim)`, the encoder's output, and optionally the `positions` of its tokens, `(1, M, dim)` or
+    `(B, M, dim)`, which are added to the keys. Output: `(B, N, dim)`.
 
     Raises:
         ValueError: `layers` or `queries` is below 1, or `heads` does not divide `dim`.
@@ -143,8 +156,19 @@ class TransformerDecoder(keras.layers.Layer):
         >>> landmarks = keras.layers.Dense(2)(TransformerDecoder(queries=106)(encoded, positions))
     """
 
-    def __init__(self, queries, layers=2, dim=64, heads=8, feed_forward=128, dropout=0.1, query_stddev=1e-4, **kwargs):
-        check(layers, dim, heads)
+    def __init__(
+        self,
+        queries: int,
+        *,
+        layers: int = 2,
+        dim: int = 64,
+        heads: int = 8,
+        feed_forward: int = 128,
+        dropout: float = 0.1,
+        query_stddev: float = 1e-4,
+        **kwargs: Any,
+    ):
+        check(layers=layers, dim=dim, heads=heads)
         if queries < 1:
             raise ValueError(f"queries must be at least 1, got {queries}")
         super().__init__(**kwargs)
@@ -161,16 +185,18 @@ class TransformerDecoder(keras.layers.Layer):
         self.cross_attentions = [Attention(heads=heads, name=f"cross_attention_{i}", **width) for i in numbers]
         self.networks = [FeedForward(hidden=feed_forward, name=f"network_{i}", **width) for i in numbers]
 
-    def build(self, memory_shape, positions_shape=None):
+    def build(self, memory_shape: tuple[int | None, ...], positions_shape: tuple[int | None, ...] | None = None) -> None:
         normal = keras.initializers.RandomNormal(stddev=self.query_stddev)
         self.embeddings = self.add_weight((self.queries, self.dim), initializer=normal, name="queries")
         for sublayer in self.attentions + self.cross_attentions + self.networks:
             sublayer.build((memory_shape[0], self.queries, self.dim))
 
-    def compute_output_shape(self, memory_shape, positions_shape=None):
+    def compute_output_shape(
+        self, memory_shape: tuple[int | None, ...], positions_shape: tuple[int | None, ...] | None = None
+    ) -> tuple[int | None, ...]:
         return memory_shape[0], self.queries, self.dim
 
-    def call(self, memory, positions=None, training=None):
+    def call(self, memory: Any, positions: Any = None, training: bool | None = None) -> Any:
         keys = memory if positions is None else memory + positions
         batch = memory.shape[0] or ops.shape(memory)[0]
         tokens = ops.broadcast_to(ops.expand_dims(self.embeddings, 0), (batch, self.queries, self.dim))
@@ -180,19 +206,19 @@ class TransformerDecoder(keras.layers.Layer):
             tokens = network(tokens, training=training)
         return tokens
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "queries": self.queries, "query_stddev": self.query_stddev, **stack_config(self)}
 
 
 class Attention(keras.layers.Layer):
     """The sublayer of multi-head attention: `norm(tokens + dropout(attention(query, key, value)))`."""
 
-    def __init__(self, dim, heads, dropout, **kwargs):
+    def __init__(self, *, dim: int, heads: int, dropout: float, **kwargs: Any):
         super().__init__(**kwargs)
         self.attention = keras.layers.MultiHeadAttention(
             heads,
             dim // heads,
-            # He's, of a matrix with `dim` inputs; HeNormal takes these kernels of three axes for convolutions.
+            # He's initialisation of a matrix with `dim` inputs. HeNormal would take these kernels of three axes for convolutions.
             kernel_initializer=keras.initializers.RandomNormal(stddev=math.sqrt(2 / dim)),
             dtype=self.dtype_policy,
             name="attention",
@@ -200,12 +226,12 @@ class Attention(keras.layers.Layer):
         self.dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="dropout")
         self.norm = keras.layers.LayerNormalization(epsilon=NORM_EPSILON, dtype=self.dtype_policy, name="norm")
 
-    def build(self, tokens_shape):
+    def build(self, tokens_shape: tuple[int | None, ...]) -> None:
         self.attention.build(tokens_shape, tokens_shape)
         self.norm.build(tokens_shape)
         self.built = True
 
-    def call(self, tokens, query, key, value, training=None):
+    def call(self, tokens: Any, query: Any, key: Any, value: Any, training: bool | None = None) -> Any:
         attended = self.attention(query, value, key=key, training=training)
         return self.norm(tokens + self.dropout(attended, training=training))
 
@@ -213,7 +239,7 @@ class Attention(keras.layers.Layer):
 class FeedForward(keras.layers.Layer):
     """The position-wise network: `norm(tokens + dropout(dense(relu(dense(tokens)))))`."""
 
-    def __init__(self, dim, hidden, dropout, **kwargs):
+    def __init__(self, *, dim: int, hidden: int, dropout: float, **kwargs: Any):
         super().__init__(**kwargs)
         dense = {"kernel_initializer": "he_normal", "dtype": self.dtype_policy}
         self.hidden = keras.layers.Dense(hidden, activation="relu", name="hidden", **dense)
@@ -221,26 +247,26 @@ class FeedForward(keras.layers.Layer):
         self.dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="dropout")
         self.norm = keras.layers.LayerNormalization(epsilon=NORM_EPSILON, dtype=self.dtype_policy, name="norm")
 
-    def build(self, tokens_shape):
+    def build(self, tokens_shape: tuple[int | None, ...]) -> None:
         self.hidden.build(tokens_shape)
         self.out.build((*tokens_shape[:-1], self.hidden.units))
         self.norm.build(tokens_shape)
         self.built = True
 
-    def call(self, tokens, training=None):
+    def call(self, tokens: Any, training: bool | None = None) -> Any:
         transformed = self.out(self.hidden(tokens))
         return self.norm(tokens + self.dropout(transformed, training=training))
 
 
-def check(layers, dim, heads):
-    """What encoder and decoder ask of their sizes."""
+def check(*, layers: int, dim: int, heads: int) -> None:
+    """Raises ValueError unless encoder and decoder can have these sizes."""
     if layers < 1:
         raise ValueError(f"layers must be at least 1, got {layers}")
     if dim % heads:
         raise ValueError(f"heads must divide dim, got {heads} heads for a width of {dim}")
 
 
-def stack_config(stack):
+def stack_config(stack: TransformerEncoder | TransformerDecoder) -> dict[str, Any]:
     """The arguments that encoder and decoder share."""
     shared = {name: getattr(stack, name) for name in ("dim", "heads", "feed_forward", "dropout")}
     return {"layers": stack.num_layers, **shared}

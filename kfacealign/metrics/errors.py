@@ -4,7 +4,7 @@ With true landmarks p, predictions q, weights w and a length d that depends on t
 
     e_k = 100 |q_k - p_k| / d      NME = sum_k w_k e_k / sum_k w_k      NRMSE = sqrt(sum_k w_k e_k^2 / sum_k w_k)
 
-and, of the errors as vectors, the variance over its points, `point_variance`.
+and a variance of the errors over its points, `point_variance`.
 
 The normalisers d are named as the field names them:
 
@@ -13,23 +13,32 @@ The normalisers d are named as the field names them:
 | `inter_ocular` | between the outer corners of the eyes |
 | `inter_pupil` | between the centres of the pupils |
 | `box` | sqrt(width * height) of the landmarks' box |
-| `diagonal` | of the landmarks' box |
+| `diagonal` | the diagonal of the landmarks' box |
 | `image` | the side of the square image |
 
-Truth and prediction share one coordinate system with equal units along x and y. A point of weight 0 counts nowhere; a
-face whose normaliser needs such a point has none (length 0).
+Truth and prediction share one coordinate system with equal units along x and y. A point of weight 0 counts nowhere. A face
+whose normaliser needs such a point has no normaliser: its length is 0.
 """
+
+from typing import Any
 
 from kfacealign import schemes
 from kfacealign.backend import keras, ops
 
 
-def normalizer(landmarks, scheme, name=None, weights=None, image_size=None):
+def normalizer(
+    landmarks: Any,
+    scheme: schemes.Scheme | str,
+    *,
+    name: str | None = None,
+    weights: Any = None,
+    image_size: Any = None,
+) -> Any:
     """The length that a face's errors are divided by.
 
     Args:
         landmarks: `(B, K, 2)` true landmarks.
-        scheme: their scheme.
+        scheme: scheme of the landmarks, a name or a `Scheme`.
         name: normaliser; None takes the scheme's default.
         weights: `(B, K)`, 0 = not annotated; None counts every point.
         image_size: side of the image in the units of the landmarks, a number or `(B,)`; only "image" reads it.
@@ -59,62 +68,100 @@ def normalizer(landmarks, scheme, name=None, weights=None, image_size=None):
     return ops.where(ops.all(ops.take(weights, [*left, *right], axis=1) > 0, axis=1), length, 0.0)
 
 
-def normalized_errors(truth, predicted, scheme, name=None, weights=None, image_size=None):
-    """`(B, K)` distances in percent of the normaliser; 0 where a face's normaliser is 0. Arguments as `nme`."""
+def normalized_errors(
+    truth: Any,
+    predicted: Any,
+    scheme: schemes.Scheme | str,
+    *,
+    name: str | None = None,
+    weights: Any = None,
+    image_size: Any = None,
+) -> Any:
+    """The error of each point: its distance from the truth in percent of the normaliser.
+
+    The arguments and what is raised are those of `nme`.
+
+    Returns:
+        `(B, K)` percent; 0 where a face's normaliser is 0.
+    """
     truth, predicted = ops.cast(truth, "float32"), ops.cast(predicted, "float32")
-    length = normalizer(truth, scheme, name, weights, image_size)[:, None]
+    length = normalizer(truth, scheme, name=name, weights=weights, image_size=image_size)[:, None]
     distance = _length(predicted - truth)
     return ops.where(length > 0, 100.0 * distance / ops.where(length > 0, length, 1.0), 0.0)
 
 
-def nme(truth, predicted, scheme, name=None, weights=None, image_size=None):
+def nme(
+    truth: Any,
+    predicted: Any,
+    scheme: schemes.Scheme | str,
+    *,
+    name: str | None = None,
+    weights: Any = None,
+    image_size: Any = None,
+) -> Any:
     """Normalised mean error of each face: the mean over its annotated points.
 
     Args:
-        truth, predicted: `(B, K, 2)` landmarks in one coordinate system.
-        scheme: of both, a name or a `Scheme`.
+        truth: `(B, K, 2)` true landmarks.
+        predicted: `(B, K, 2)` landmarks in the same coordinate system.
+        scheme: scheme of both, a name or a `Scheme`.
         name: normaliser; None takes the scheme's default.
         weights: `(B, K)`, 0 = not annotated; None counts every point.
-        image_size: for the normaliser "image", in the units of the landmarks.
+        image_size: side of the image in the units of the landmarks, a number or `(B,)`; only the normaliser "image" reads it.
 
     Returns:
         `(B,)` percent; 0 for a face without annotated points or with a normaliser of 0.
 
     Raises:
-        ValueError: as `normalizer`.
+        ValueError: the scheme has no such normaliser, or `image_size` is missing.
     """
-    errors = normalized_errors(truth, predicted, scheme, name, weights, image_size)
+    errors = normalized_errors(truth, predicted, scheme, name=name, weights=weights, image_size=image_size)
     return _point_mean(errors, weights)
 
 
-def nrmse(truth, predicted, scheme, name=None, weights=None, image_size=None):
-    """Normalised root mean squared error of each face, `(B,)` percent. Arguments as `nme`."""
-    errors = normalized_errors(truth, predicted, scheme, name, weights, image_size)
+def nrmse(
+    truth: Any,
+    predicted: Any,
+    scheme: schemes.Scheme | str,
+    *,
+    name: str | None = None,
+    weights: Any = None,
+    image_size: Any = None,
+) -> Any:
+    """Normalised root mean squared error of each face, `(B,)` percent.
+
+    The arguments and what is raised are those of `nme`.
+    """
+    errors = normalized_errors(truth, predicted, scheme, name=name, weights=weights, image_size=image_size)
     return ops.sqrt(_point_mean(errors**2, weights))
 
 
-def point_variance(truth, predicted, scheme, name=None, weights=None, image_size=None):
+def point_variance(
+    truth: Any,
+    predicted: Any,
+    scheme: schemes.Scheme | str,
+    *,
+    name: str | None = None,
+    weights: Any = None,
+    image_size: Any = None,
+) -> Any:
     """Variance of a face's errors over its annotated points; its mean over a test set is PIPNet's Point-Var (Sec. 4.3.2).
 
     With the errors as vectors in percent of the normaliser, d_k = 100 (q_k - p_k) / d, and their mean m over the points,
 
         m = sum_k w_k d_k / sum_k w_k      variance = sum_k w_k |d_k - m|^2 / sum_k w_k
 
-    A prediction that is only shifted has none: it tells how well the points agree with each other. The paper does not
-    state its unit. Ours is percent squared, summed over x and y, so that neither the size of an image nor the axis of
-    an error matters; it compares models with each other, not with the axis of the paper's Fig. 12.
+    The variance tells how well the points agree with each other; a prediction that is only shifted has a variance of 0. The
+    paper does not state its unit. Here it is percent squared, summed over x and y, so that neither the size of an image nor
+    the axis of an error matters. It compares models with each other, but not with the axis of the paper's Fig. 12.
 
-    Args:
-        truth, predicted, scheme, name, weights, image_size: as `nme`.
+    The arguments and what is raised are those of `nme`.
 
     Returns:
         `(B,)` percent squared; 0 for a face without annotated points or with a normaliser of 0.
-
-    Raises:
-        ValueError: as `normalizer`.
     """
     truth, predicted = ops.cast(truth, "float32"), ops.cast(predicted, "float32")
-    length = normalizer(truth, scheme, name, weights, image_size)[:, None, None]
+    length = normalizer(truth, scheme, name=name, weights=weights, image_size=image_size)[:, None, None]
     vectors = ops.where(length > 0, 100.0 * (predicted - truth) / ops.where(length > 0, length, 1.0), 0.0)
     along_axes = ops.transpose(vectors, (0, 2, 1))
     if weights is not None:
@@ -127,11 +174,11 @@ def point_variance(truth, predicted, scheme, name=None, weights=None, image_size
 class NME(keras.metrics.Metric):
     """Mean of `nme` over faces, in percent; faces without annotated points or with a normaliser of 0 do not count.
 
-    Landmarks are in crop coordinates: the side of the image is 1.
+    Landmarks are in crop coordinates, so the side of the image is 1.
 
     Args:
         scheme: landmark scheme, a name or a `Scheme`.
-        normalizer: name; None takes the scheme's default.
+        normalizer: name of the normaliser; None takes the scheme's default.
 
     Example:
         >>> metric = NME("wflw98")
@@ -139,29 +186,35 @@ class NME(keras.metrics.Metric):
         >>> metric.result()
     """
 
-    def __init__(self, scheme, normalizer=None, name="nme", **kwargs):
+    def __init__(self, scheme: schemes.Scheme | str, *, normalizer: str | None = None, name: str = "nme", **kwargs: Any):
         super().__init__(name=name, **kwargs)
         self.scheme = schemes.get(scheme)
         self.normalizer = normalizer or self.scheme.default_normalizer
         self.total = self.add_variable((), initializer="zeros", name="total")
         self.count = self.add_variable((), initializer="zeros", name="count")
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        """Adds faces: `y_true`, `y_pred` `(B, K, 2)` landmarks; `sample_weight` `(B, K)`, 0 = not annotated."""
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Adds the faces of a batch.
+
+        Args:
+            y_true: `(B, K, 2)` true landmarks.
+            y_pred: `(B, K, 2)` predicted landmarks.
+            sample_weight: `(B, K)`, 0 = not annotated; None counts every point.
+        """
         y_true = ops.cast(y_true, "float32")
         if sample_weight is None:
             sample_weight = ops.ones_like(y_true[..., 0])
         sample_weight = ops.cast(sample_weight, "float32")
-        length = normalizer(y_true, self.scheme, self.normalizer, sample_weight, image_size=1.0)
+        length = normalizer(y_true, self.scheme, name=self.normalizer, weights=sample_weight, image_size=1.0)
         counted = ops.cast(ops.logical_and(ops.sum(sample_weight, axis=-1) > 0, length > 0), "float32")
-        errors = nme(y_true, y_pred, self.scheme, self.normalizer, sample_weight, image_size=1.0)
-        self.total.assign_add(ops.sum(errors))  # those that do not count are 0
+        errors = nme(y_true, y_pred, self.scheme, name=self.normalizer, weights=sample_weight, image_size=1.0)
+        self.total.assign_add(ops.sum(errors))  # faces that do not count have an error of 0
         self.count.assign_add(ops.sum(counted))
 
-    def result(self):
+    def result(self) -> Any:
         return self.total / ops.maximum(self.count, 1.0)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "scheme": self.scheme.name, "normalizer": self.normalizer}
 
 
@@ -189,5 +242,5 @@ def _point_mean(values, weights):
     if weights is None:
         return ops.mean(values, axis=-1)
     weights = ops.cast(weights, "float32")
-    counted = ops.where(weights > 0, values, 0.0)  # what stands in for a point not annotated may be NaN
+    counted = ops.where(weights > 0, values, 0.0)  # a point that is not annotated may hold NaN
     return ops.sum(counted * weights, axis=-1) / ops.maximum(ops.sum(weights, axis=-1), 1e-9)

@@ -1,35 +1,43 @@
 """How much tracked landmarks tremble."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from kfacealign import schemes
 
 
-def jitter(landmarks, scheme, found=None, starts=None):
+def jitter(
+    landmarks: np.ndarray,
+    scheme: schemes.Scheme | str,
+    *,
+    found: np.ndarray | Sequence[bool] | None = None,
+    starts: np.ndarray | Sequence[bool] | None = None,
+) -> float:
     """Mean frame-to-frame acceleration of landmarks, in percent of the inter-ocular distance.
 
-    With p_t the points of frame t and d_t the distance between the outer corners of the eyes in it (for a scheme without
-    them the `box` of the points, sqrt(width * height)),
+    With p_t the points of frame t and d_t the distance between the outer corners of the eyes in it (if the scheme has no
+    eye corners, the `box` of the points, sqrt(width * height)),
 
         a_t = 100 |p_(t+1) - 2 p_t + p_(t-1)| / d_t
 
-    and the jitter is the mean of a_t over the points of all frames that have both neighbours in the same track. Motion
-    of constant velocity has none; points that jump to and fro by +-e from one frame to the next have 400 e / d. Real
-    motion accelerates too: compare trackers on the same video, and with the jitter of the true landmarks.
+    and the jitter is the mean of a_t over the points of all frames that have both neighbours in the same track. Motion of
+    constant velocity has a jitter of 0; points that jump to and fro by +-e from one frame to the next have 400 e / d. Real
+    motion accelerates too, so compare trackers on the same video, and with the jitter of the true landmarks.
 
     Args:
         landmarks: (T, K, 2), consecutive frames, in one coordinate system.
-        scheme: of the landmarks, a name or a `Scheme`.
-        found: (T,), whether the frame has a face; where not, its landmarks count nowhere. By default those frames whose
-            landmarks are finite.
-        starts: (T,), whether a new track starts at the frame (a scene cut, a face found again): no acceleration is
-            measured across it. By default there is one track.
+        scheme: scheme of the landmarks, a name or a `Scheme`.
+        found: (T,), whether the frame has a face; the landmarks of a frame without one count nowhere. By default the frames
+            with finite landmarks have one.
+        starts: (T,), whether a new track starts at the frame, by a scene cut or because the face was found again; no
+            acceleration is measured across the start. By default there is one track.
 
     Returns:
         Percent as a float; NaN without three frames in a row.
 
     Raises:
-        ValueError: a wrong shape.
+        ValueError: an argument has a wrong shape.
     """
     scheme = schemes.get(scheme)
     points = np.asarray(landmarks, "float64")

@@ -14,6 +14,7 @@ from kfacealign.models.inference import DecodeLandmarks
 from kfacealign.models.lotr import CNNFFN, LOTR
 from kfacealign.models.mapnet import MapNet
 from kfacealign.models.pipnet import PIPNet
+from kfacealign.models.variants import Variant, methods, variants_of
 
 __all__ = [
     "CNNFFN",
@@ -31,4 +32,7 @@ __all__ = [
     "Hourglass",
     "MapNet",
     "PIPNet",
+    "Variant",
+    "methods",
+    "variants_of",
 ]

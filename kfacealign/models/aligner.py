@@ -1,37 +1,49 @@
 """The aligner: a network plus a codec, as one Keras model."""
 
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
 import keras
 import numpy as np
 from keras import ops
 
 from kfacealign import schemes
+from kfacealign.codecs.codec import Codec
 from kfacealign.metrics.errors import NME
 from kfacealign.models.inference import DecodeLandmarks, InferencePart, flip_averaged
 from kfacealign.quiet import quiet
+
+if TYPE_CHECKING:
+    from kfacealign.models.variants import Variant
 
 
 @keras.saving.register_keras_serializable(package="kfacealign")
 class FaceAligner(keras.Model):
     """A face crop goes in as pixels; landmarks come out as points.
 
-    Labels are landmarks, never heatmaps: the codec encodes them inside the training step,
-    so any dataset trains any method. `compile` needs no loss, `fit` and `evaluate` take
-    batches of `(images, {"landmarks": (B, K, 2), "weights": (B, K)})` in crop coordinates and
-    report every term of the loss and the NME in percent.
+    Labels are landmarks, never heatmaps: the codec encodes them inside the training step, so any dataset trains any method.
+    `compile` needs no loss. `fit` and `evaluate` take batches of `(images, {"landmarks": (B, K, 2), "weights": (B, K)})` in
+    crop coordinates, and report every term of the loss and the NME in percent.
 
     Args:
         network: functional model, `(B, S, S, 3)` pixels 0..255 -> dict of raw outputs.
         codec: the representation, see `kfacealign.codecs`.
         scheme: landmark scheme, a name or a `Scheme`.
-        enlarge: side of the training crops over the longer side of the landmark box;
-            kept so that inference crops a face as training did.
+        enlarge: side of the training crops over the longer side of the landmark box. The model keeps it so that inference
+            crops a face as training did.
 
-    A subclass whose method is more than network, codec and their plain composition overrides
-    `loss_terms`, `decode` and `inference_parts`.
+    A subclass whose method is more than a network followed by a codec overrides `loss_terms`, `decode` and
+    `inference_parts`.
+
+    A method of your own becomes known in three steps: register the subclass with
+    `@keras.saving.register_keras_serializable(package="yours")`, list its networks in `variants`, and import its module. The
+    class is then in `kfacealign.models.methods()` and in the tables of sizes, of exports and of the leaderboard, and its
+    `.keras` files load. Commands import the module where they are told to: `kfacealign models --from your.module`. Without
+    `variants` the method has one network, that of the default arguments.
 
     Attributes:
-        warmup: while True the codec's warm-up loss takes the place of its loss.
-        extra_terms: names of the terms that `loss_terms` adds to those of the codec.
+        variants: the method's networks for those tables, `kfacealign.models.Variant` each.
+        warmup: while True, the codec's warm-up loss takes the place of its loss.
+        extra_terms: names of the terms that `loss_terms` adds to the codec's.
 
     Example:
         >>> model = kfacealign.models.HIH.tiny("wflw98")
@@ -40,9 +52,10 @@ class FaceAligner(keras.Model):
         >>> landmarks, scores = model.align(crops)
     """
 
-    extra_terms = ()
+    variants: ClassVar[tuple["Variant", ...]] = ()
+    extra_terms: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, network, codec, scheme, enlarge=1.25, **kwargs):
+    def __init__(self, network: keras.Model, codec: Codec, scheme: schemes.Scheme | str, *, enlarge: float = 1.25, **kwargs: Any):
         super().__init__(**kwargs)
         self.network = network
         self.codec = codec
@@ -56,43 +69,52 @@ class FaceAligner(keras.Model):
         self.built = True
 
     @property
-    def input_size(self):
+    def input_size(self) -> int:
         """Side of the square crops that the network reads, in pixels."""
         return self.network.input_shape[1]
 
-    def call(self, images, training=None):
+    def call(self, images: Any, training: bool | None = None) -> dict[str, Any]:
         """`(B, S, S, 3)` pixels -> dict of raw outputs."""
         return self.network(images, training=training)
 
     # === Training ===
 
-    def compile(self, optimizer="adam", jit_compile=None, **kwargs):
-        """As `keras.Model.compile`, without a loss. `jit_compile=None` leaves XLA off for TensorFlow on a CPU."""
+    def compile(
+        self,
+        optimizer: keras.optimizers.Optimizer | str = "adam",
+        *,
+        jit_compile: bool | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Works as `keras.Model.compile`, but needs no loss. `jit_compile=None` leaves XLA off for TensorFlow on a CPU."""
         if jit_compile is None:
             jit_compile = default_jit_compile()
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
 
-    def fit(self, x=None, y=None, *args, shuffle=None, **kwargs):
-        """As `keras.Model.fit`. `shuffle=None` shuffles arrays and leaves the order of a pipeline to the pipeline."""
+    def fit(
+        self, x: Any = None, y: Any = None, *args: Any, shuffle: bool | None = None, **kwargs: Any
+    ) -> keras.callbacks.History:
+        """Works as `keras.Model.fit`. `shuffle=None` shuffles arrays, and leaves the order of a pipeline to the pipeline."""
         if self.compiled and not self.optimizer.built:
-            self.optimizer.build(self.trainable_variables)  # else TensorFlow traces the step twice, to make them in the first
+            # Otherwise TensorFlow traces the step twice, because the first trace makes the optimiser's variables.
+            self.optimizer.build(self.trainable_variables)
         return super().fit(x, y, *args, shuffle=y is not None if shuffle is None else shuffle, **kwargs)
 
-    def get_compile_config(self):
+    def get_compile_config(self) -> dict[str, Any] | None:
         if not self.compiled:
             return None
         return {"optimizer": keras.saving.serialize_keras_object(self.optimizer)}
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(optimizer=keras.saving.deserialize_keras_object(config["optimizer"]))
         self.optimizer.build(self.trainable_variables)
 
     @property
-    def warmup(self):
+    def warmup(self) -> bool:
         return self._warmup
 
     @warmup.setter
-    def warmup(self, value):
+    def warmup(self, value: bool) -> None:
         if value and not self.codec.warmup_terms:
             raise ValueError(f"{type(self.codec).__name__} has no warm-up; use warmup_epochs=0")
         if value != self._warmup:
@@ -100,7 +122,14 @@ class FaceAligner(keras.Model):
             # The compiled steps hold the old loss; fit makes new ones.
             self.train_function = self.test_function = None
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: dict[str, Any] | None = None,
+        y_pred: dict[str, Any] | None = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
         terms = self.loss_terms(y, y_pred)
         for name, term in terms.items():
             self.term_means[name].update_state(term, sample_weight=ops.shape(y["landmarks"])[0])
@@ -109,77 +138,85 @@ class FaceAligner(keras.Model):
             loss = loss + ops.sum(regularisation)
         return loss
 
-    def loss_terms(self, y, outputs):
+    def loss_terms(self, y: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any]:
         """The named scalars whose sum is the training loss.
 
         Args:
-            y: the batch's dict of labels. outputs: what `call` returned.
+            y: the batch's dict of labels.
+            outputs: what `call` returned.
         """
         landmarks, weights = labels(y)
         if self.warmup:
             return self.codec.warmup_loss(landmarks, outputs, weights)
         return self.codec.loss(self.codec.encode(landmarks), outputs, weights)
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+    def compute_metrics(self, x: Any, y: dict[str, Any], y_pred: dict[str, Any], sample_weight: Any = None) -> dict[str, Any]:
         landmarks, weights = labels(y)
         if "unlabelled" in y:
             weights = weights * (1.0 - ops.cast(y["unlabelled"], "float32")[:, None])
-        y_pred = keras.tree.map_structure(ops.stop_gradient, y_pred)  # NumPy constants meet no PyTorch tensor with a gradient
+        # Decoding has NumPy constants, which PyTorch does not combine with a tensor that has a gradient.
+        y_pred = keras.tree.map_structure(ops.stop_gradient, y_pred)
         predicted, _ = self.codec.warmup_decode(y_pred) if self.warmup else self.decode(y_pred)
         self.nme.update_state(landmarks, predicted, sample_weight=weights)
         return self.get_metrics_result()
 
-    def get_metrics_result(self):
-        """Results by name: the loss, the terms of the loss in use, the NME in percent."""
+    def get_metrics_result(self) -> dict[str, Any]:
+        """Results by name: the loss, the terms of the loss in use, and the NME in percent."""
         used = self.codec.warmup_terms if self.warmup else (*self.codec.terms, *self.extra_terms)
         unused = set(self.term_means) - set(used)
         return {name: value for name, value in super().get_metrics_result().items() if name not in unused}
 
     # === Inference ===
 
-    def decode(self, outputs):
+    def decode(self, outputs: dict[str, Any]) -> tuple[Any, Any]:
         """What `call` returned -> landmarks `(B, K, 2)` and scores `(B, K)`."""
         return self.codec.decode(outputs)
 
-    def inference_parts(self, network=None):
-        """The steps of inference after one another: functions from a dict of tensors to a dict of tensors.
+    def inference_parts(self, *, network: keras.Model | None = None) -> list[InferencePart]:
+        """The steps of inference in their order, each a function from a dict of tensors to a dict of tensors.
 
-        The first reads `image`, each other reads tensors of those before it, the last
-        returns `landmarks` and `scores`.
+        The first step reads `image`, every later one reads tensors that earlier steps returned, and the last returns
+        `landmarks` and `scores`.
 
         Args:
-            network: takes the place of the model's own, such as a float32 copy.
-
-        Returns:
-            List of `InferencePart`.
+            network: takes the place of the model's own network; exporters pass a float32 copy.
         """
         network = network or self.network
-        decode = DecodeLandmarks(self.codec, name="decode")
         return [
-            InferencePart("network", ("image",), lambda tensors: network(tensors["image"], training=False), True),
-            InferencePart("decode", tuple(network.output), decode, False),
+            InferencePart("network", ("image",), lambda tensors: network(tensors["image"], training=False), quantizable=True),
+            InferencePart("decode", tuple(network.output), DecodeLandmarks(self.codec, name="decode"), quantizable=False),
         ]
 
-    def inference_model(self, batch_size=None, network=None, flip=False):
-        """Functional model `image` (B, S, S, 3) -> {"landmarks": (B, K, 2), "scores": (B, K)}; `flip` as in `align`."""
+    def inference_model(
+        self, *, batch_size: int | None = None, network: keras.Model | None = None, flip: bool = False
+    ) -> keras.Model:
+        """Functional model `image` (B, S, S, 3) -> {"landmarks": (B, K, 2), "scores": (B, K)}.
+
+        Args:
+            batch_size: B; None leaves it open.
+            network: takes the place of the model's own network.
+            flip: whether each crop is also read mirrored, see `align`.
+        """
         size = self.input_size
         image = keras.Input((size, size, 3), batch_size=batch_size, dtype="float32", name="image")
         tensors = {"image": image}
-        parts = self.inference_parts(network)
+        parts = self.inference_parts(network=network)
         for part in flip_averaged(parts, self.scheme) if flip else parts:
             tensors.update(part({name: tensors[name] for name in part.inputs}))
         model = keras.Model(image, {name: tensors[name] for name in ("landmarks", "scores")}, name="inference")
         model.jit_compile = default_jit_compile()
         return model
 
-    def align(self, images, batch_size=32, verbose="auto", flip=False):
+    def align(
+        self, images: np.ndarray, *, batch_size: int = 32, verbose: int | str = "auto", flip: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Landmarks of face crops.
 
         Args:
-            images: `(N, S, S, 3)` pixels 0..255, RGB, uint8 or float, S the input size.
-            batch_size: crops a step.
+            images: `(N, S, S, 3)` pixels 0..255, RGB, uint8 or float; S is the input size.
+            batch_size: crops in a step.
             verbose: 1 shows a progress bar, 0 none; "auto" shows it from four batches on.
-            flip: whether each crop is also read mirrored, and both answers are averaged; twice the work.
+            flip: whether each crop is also read mirrored and both answers are averaged, which takes twice the time.
 
         Returns:
             landmarks `(N, K, 2)` float32 in crop coordinates, scores `(N, K)` float32.
@@ -203,7 +240,7 @@ class FaceAligner(keras.Model):
 
     # === Config ===
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "network": keras.saving.serialize_keras_object(self.network),
             "codec": keras.saving.serialize_keras_object(self.codec),
@@ -213,24 +250,25 @@ class FaceAligner(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         network = keras.saving.deserialize_keras_object(config.pop("network"))
         codec = keras.saving.deserialize_keras_object(config.pop("codec"))
         return cls(network, codec, **config)
 
 
-def labels(y):
-    """The label dict's landmarks and weights; without weights every point counts."""
+def labels(y: dict[str, Any]) -> tuple[Any, Any]:
+    """The label dict's landmarks `(B, K, 2)` and weights `(B, K)`; without weights every point counts."""
     landmarks = ops.cast(y["landmarks"], "float32")
     if "weights" in y:
         return landmarks, ops.cast(y["weights"], "float32")
     return landmarks, ops.ones_like(landmarks[..., 0])
 
 
-def default_jit_compile():
-    """XLA on JAX and under TensorFlow on a GPU; on a CPU it measured seven times slower than TensorFlow's plain graph.
+def default_jit_compile() -> bool | str:
+    """What `jit_compile` should be here: "auto" for XLA on JAX and on TensorFlow with a GPU, else False.
 
-    PyTorch's compiler is left out: of a MobileNetV2 it was not done after ten minutes (tried on two cores).
+    XLA on a CPU measured seven times slower than TensorFlow's plain graph. PyTorch's compiler had not finished with a
+    MobileNetV2 after ten minutes on two cores.
     """
     if keras.backend.backend() != "tensorflow":
         return "auto" if keras.backend.backend() == "jax" else False

@@ -2,6 +2,8 @@
 
 import os
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,41 +11,42 @@ from keras import ops
 
 BACKBONES = ("resnet18", "resnet50", "resnet101", "mobilenet_v2", "mobilenet_v3_large")
 
-# Blocks of the four stages, the kind of block, and KerasHub's weights.
+# Number of blocks in each of the four stages, the kind of block, and KerasHub's name of the ImageNet weights.
 RESNETS = {
     "resnet18": ([2, 2, 2, 2], "basic_block", "resnet_18_imagenet"),
     "resnet50": ([3, 4, 6, 3], "bottleneck_block", "resnet_50_imagenet"),
     "resnet101": ([3, 4, 23, 3], "bottleneck_block", "resnet_101_imagenet"),
 }
 
-# Of ImageNet's pixels; the ResNets were trained on pixels normalised by these.
+# The mean and the standard deviation of ImageNet's pixels; the ResNets were trained on pixels normalised by them.
 IMAGENET_MEAN = 255.0 * np.array([0.485, 0.456, 0.406], "float32")
 IMAGENET_DEVIATION = 255.0 * np.array([0.229, 0.224, 0.225], "float32")
 
 
-def backbone(name, input_size, weights=None, width=1.0):
-    """A network without its classification head, with the normalisation of its pixels inside.
+def backbone(name: str, input_size: int, *, weights: str | os.PathLike | None = None, width: float = 1.0) -> keras.Model:
+    """A network without its classification head that normalises its pixels itself.
 
-    ResNets come from KerasHub, MobileNets from Keras Applications. Whichever it is, the
-    result is a functional model of Keras' own layers, so a saved one loads without KerasHub.
+    ResNets come from KerasHub, MobileNets from Keras Applications. Either way the result is a functional model of Keras' own
+    layers, so a saved one loads without KerasHub.
 
-    Trainable parameters at width 1: ResNet-18 11,176,512, ResNet-50 23,508,032, ResNet-101
-    42,500,160, MobileNetV2 2,223,872, MobileNetV3-Large 2,971,952.
+    At width 1 the trainable parameters are 11,176,512 for ResNet-18, 23,508,032 for ResNet-50, 42,500,160 for ResNet-101,
+    2,223,872 for MobileNetV2 and 2,971,952 for MobileNetV3-Large.
 
     Args:
         name: one of `BACKBONES`.
         input_size: side S of the crops in pixels, a multiple of 32.
         weights: "imagenet", None for random weights, or the path of a trained model of this package (.keras) that has such
             a backbone, whatever its method, landmarks and input size.
-        width: factor on the channels, as multiples of 8; 1 with ImageNet weights.
+        width: factor on the numbers of channels, which are rounded to multiples of 8; ImageNet weights need 1.
 
     Returns:
-        Functional model "backbone", `(B, S, S, 3)` pixels 0..255 -> `(B, S/32, S/32, C)`; at
-        width 1 C is 512, 2048, 2048, 1280 and 960 in the order of `BACKBONES`.
+        Functional model "backbone", `(B, S, S, 3)` pixels 0..255 -> `(B, S/32, S/32, C)`. At width 1, C is 512, 2048, 2048,
+        1280 and 960 in the order of `BACKBONES`.
 
     Raises:
-        ValueError: an argument out of its range, KerasHub missing, ImageNet weights that cannot be
-            fetched, or a file without such a backbone.
+        ValueError: an argument is out of its range, KerasHub is missing, ImageNet weights cannot be fetched, or the file has
+            no such backbone.
+        OSError: the file cannot be read.
 
     Example:
         >>> backbone("mobilenet_v2", 256)(crops).shape
@@ -60,7 +63,7 @@ def backbone(name, input_size, weights=None, width=1.0):
     if weights == "imagenet" and width != 1:
         raise ValueError(f"ImageNet weights are of backbone_width=1, got {width}: use backbone_weights=None")
     fetched = weights == "imagenet"
-    network = (resnet if name in RESNETS else mobilenet)(name, input_size, fetched, width)
+    network = (resnet if name in RESNETS else mobilenet)(name, input_size, fetched=fetched, width=width)
     if weights and not fetched:
         copy_backbone(weights, network, name)
     return network
@@ -69,8 +72,15 @@ def backbone(name, input_size, weights=None, width=1.0):
 # === ResNet ===
 
 
-def resnet(name, input_size, fetched, width):
-    """KerasHub's ResNet in the layout of the original (strides in the 3x3 convolutions); `fetched` for ImageNet weights."""
+def resnet(name: str, input_size: int, *, fetched: bool, width: float) -> keras.Model:
+    """KerasHub's ResNet with its strides in the 3x3 convolutions, as in the original.
+
+    Args:
+        name: a key of `RESNETS`.
+        input_size: side of the crops in pixels.
+        fetched: whether it gets ImageNet weights.
+        width: factor on the numbers of channels.
+    """
     ResNetBackbone = keras_hub_resnet(name)
     blocks, block_type, preset = RESNETS[name]
     pretrained = fetch(name, "kagglehub", lambda: ResNetBackbone.from_preset(preset)) if fetched else None
@@ -84,7 +94,7 @@ def resnet(name, input_size, fetched, width):
         use_pre_activation=False,
         image_shape=(input_size, input_size, 3),
     )
-    # A clone takes the layers out of KerasHub's class, and can have other widths, which that class refuses.
+    # A clone is a plain model instead of KerasHub's class, and can have widths which that class refuses.
     clone = keras.models.clone_model(
         original, clone_function=lambda layer: with_width(layer, width), call_function=normalize_first
     )
@@ -94,7 +104,12 @@ def resnet(name, input_size, fetched, width):
     return model
 
 
-def keras_hub_resnet(name):
+def keras_hub_resnet(name: str) -> type:
+    """KerasHub's class of ResNets.
+
+    Raises:
+        ValueError: KerasHub cannot be imported.
+    """
     try:
         from keras_hub.models import ResNetBackbone
     except ImportError as error:
@@ -102,16 +117,16 @@ def keras_hub_resnet(name):
     return ResNetBackbone
 
 
-def with_width(layer, width):
-    """A new layer like `layer`, its filters times `width` as a multiple of 8."""
+def with_width(layer: keras.layers.Layer, width: float) -> keras.layers.Layer:
+    """A new layer like `layer` whose number of filters is multiplied by `width` and rounded to a multiple of 8."""
     config = layer.get_config()
     if width != 1 and "filters" in config:
         config["filters"] = max(8, 8 * int(config["filters"] * width / 8 + 0.5))
     return type(layer).from_config(config)
 
 
-def normalize_first(layer, x, **kwargs):
-    """Calls a layer of the ResNet; what the first one reads is normalised."""
+def normalize_first(layer: keras.layers.Layer, x: Any, **kwargs: Any) -> Any:
+    """Calls a layer of the ResNet; the first layer gets normalised pixels."""
     if layer.name == "conv1_pad":
         x = ops.multiply(ops.subtract(x, IMAGENET_MEAN), 1.0 / IMAGENET_DEVIATION)
     return layer(x, **kwargs)
@@ -120,8 +135,15 @@ def normalize_first(layer, x, **kwargs):
 # === MobileNet ===
 
 
-def mobilenet(name, input_size, fetched, width):
-    """Keras' MobileNet; `fetched` for ImageNet weights."""
+def mobilenet(name: str, input_size: int, *, fetched: bool, width: float) -> keras.Model:
+    """The MobileNet of Keras Applications.
+
+    Args:
+        name: "mobilenet_v2" or "mobilenet_v3_large".
+        input_size: side of the crops in pixels.
+        fetched: whether it gets ImageNet weights.
+        width: factor on the numbers of channels.
+    """
     image = keras.Input((input_size, input_size, 3), name="image")
     x = ops.subtract(ops.multiply(image, 1.0 / 127.5), 1.0)
     settings = {"input_tensor": x, "alpha": width, "include_top": False, "weights": "imagenet" if fetched else None}
@@ -132,12 +154,12 @@ def mobilenet(name, input_size, fetched, width):
         return keras.applications.MobileNetV3Large(include_preprocessing=False, **settings)
 
     with warnings.catch_warnings():
-        # That the weights were trained at 224 px; they are convolutions, which fit any size.
+        # Keras warns that the weights were trained at 224 px; but convolutions fit any size.
         warnings.filterwarnings("ignore", message=".*input_shape. is undefined or non-square")
         network = fetch(name, "keras", build) if fetched else build()
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            # PyTorch's and the ResNets'; with Keras' 0.999 the statistics of a short training lag behind its weights.
+            # PyTorch and the ResNets have 0.9. With Keras' 0.999 the statistics of a short training lag behind its weights.
             layer.momentum = 0.9
     return keras.Model(image, network.output, name="backbone")
 
@@ -145,11 +167,17 @@ def mobilenet(name, input_size, fetched, width):
 # === Weights ===
 
 
-def copy_backbone(path, network, name):
-    """Gives `network` the weights of the backbone in a trained model.
+def copy_backbone(path: str | os.PathLike, network: keras.Model, name: str) -> None:
+    """Gives a backbone the weights of a trained model's backbone.
+
+    Args:
+        path: file of the trained model (.keras).
+        network: the backbone that gets the weights.
+        name: its name in `BACKBONES`, for messages.
 
     Raises:
-        ValueError: the file holds no model with such a backbone. OSError: it cannot be read.
+        ValueError: the file holds no model with such a backbone.
+        OSError: the file cannot be read.
     """
     trained = keras.saving.load_model(path, compile=False)
     found = [layer for layer in getattr(trained, "network", trained).layers if layer.name == "backbone"]
@@ -161,15 +189,20 @@ def copy_backbone(path, network, name):
     network.set_weights(found[0].get_weights())
 
 
-def fetch(name, library, load):
-    """What `load` returns, its failures explained.
+def fetch(name: str, library: str, load: Callable[[], Any]) -> Any:
+    """Calls `load` and returns its result; an error is explained.
+
+    Args:
+        name: backbone whose weights `load` fetches.
+        library: the library that downloads them, "kagglehub" or "keras".
+        load: the function that is called.
 
     Raises:
-        ValueError: the weights cannot be had.
+        ValueError: `load` failed; the message says what the weights need and how to do without them.
     """
     try:
         return load()
-    except Exception as error:  # the download libraries raise bare exceptions and kinds of their own
+    except Exception as error:  # the download libraries raise bare exceptions and classes of their own
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(
             f"the ImageNet weights of {name} cannot be fetched ({reason}). They are downloaded once, which needs an internet "
@@ -178,8 +211,8 @@ def fetch(name, library, load):
         ) from error
 
 
-def cache_folder(library):
-    """Where the library that downloads keeps the weights."""
+def cache_folder(library: str) -> str:
+    """The folder in which "kagglehub" or "keras" keeps the weights that it downloaded."""
     if library == "kagglehub":
         return os.environ.get("KAGGLEHUB_CACHE") or os.path.join("~", ".cache", "kagglehub")
     return os.path.join(os.environ.get("KERAS_HOME") or os.path.join("~", ".keras"), "models")

@@ -1,5 +1,7 @@
 """HIH: heatmap in heatmap (the network of Sec. III-D, figure 2)."""
 
+from typing import Any, Self
+
 import keras
 
 from kfacealign import schemes
@@ -8,6 +10,7 @@ from kfacealign.layers.decimal_head import DecimalHeatmapHead
 from kfacealign.layers.hourglass import stacked_hourglass
 from kfacealign.models.aligner import FaceAligner
 from kfacealign.models.backbones import IMAGENET_DEVIATION, IMAGENET_MEAN
+from kfacealign.models.variants import Variant
 
 NORMALIZATIONS = ("unit", "imagenet")
 
@@ -16,51 +19,60 @@ NORMALIZATIONS = ("unit", "imagenet")
 class HIH(FaceAligner):
     """Stacked hourglass with integer heatmaps and one decimal-heatmap head.
 
-    Trainable parameters at 98 landmarks and 256 px: 10,365,700 / 14,469,478 /
-    22,677,034 with 1 / 2 / 4 stacks (`tiny`, `small`, `base`; 10.37 / 14.47 / 22.68 M in
-    Table I).
+    At 98 landmarks and 256 px the trainable parameters are 10,365,700 / 14,469,478 / 22,677,034 with 1 / 2 / 4 stacks (`tiny`,
+    `small`, `base`); Table I has 10.37 / 14.47 / 22.68 M.
 
     Args:
         scheme: landmark scheme, a name or a `Scheme`.
-        stacks: hourglasses, 1, 2 or 4 in the paper.
-        input_size: side of the crops in pixels, a multiple of 64; heatmaps have a quarter of it.
+        stacks: number of hourglasses; the paper has 1, 2 or 4.
+        input_size: side of the crops in pixels, a multiple of 64; the heatmaps' side is a quarter of it.
         width: channels of the trunk.
-        decimal_size: side of the decimal heatmaps.
+        decimal_size: side of the decimal heatmaps in cells.
         decimal_width: channels of the decimal head.
-        sigma, decimal_sigma: of the Gaussians, in cells of their map.
-        alpha: weight of the decimal loss; by default the paper's 0.1 for one stack, else 0.05.
-        decimal_label, decimal_loss: see `HeatmapInHeatmap`.
-        normalization: of pixels, "unit" for 0 to 1, or "imagenet" for mean and deviation as the authors' release has it.
+        sigma: standard deviation of the integer heatmaps' Gaussians, in cells of their map.
+        decimal_sigma: standard deviation of the decimal heatmaps' Gaussians, in cells of their map.
+        alpha: weight of the decimal loss; by default the paper's, 0.1 for one stack and 0.05 for more.
+        decimal_label: see `HeatmapInHeatmap`.
+        decimal_loss: see `HeatmapInHeatmap`.
+        normalization: "unit" maps pixels to 0..1; "imagenet" subtracts ImageNet's mean and divides by its deviation, as the
+            authors' release does.
         enlarge: see `FaceAligner`.
 
-    Outputs of the network: `heatmap_s` `(B, S/4, S/4, K)` for each stack s and `decimal`
+    Outputs of the network: `heatmap_s` `(B, S/4, S/4, K)` for each stack s, and `decimal`
     `(B, decimal_size, decimal_size, K)`.
 
     Raises:
-        ValueError: `input_size` is not a positive multiple of 64, or leaves no room for
-            the decimal maps; or there is no such normalisation.
+        ValueError: `input_size` is not a positive multiple of 64 or leaves no room for the decimal maps, or there is no such
+            normalisation.
 
     Example:
         >>> model = HIH.tiny("wflw98")
         >>> landmarks, scores = model.align(crops)   # crops: (N, 256, 256, 3)
     """
 
+    variants = (
+        Variant("1 hourglass", {"stacks": 1}, scheme="wflw98", parameters="10.37", gflops="6.99"),
+        Variant("2 hourglasses", {"stacks": 2}, scheme="wflw98", parameters="14.47", gflops="10.38"),
+        Variant("4 hourglasses", {"stacks": 4}, scheme="wflw98", parameters="22.68", gflops="17.15"),
+    )
+
     def __init__(
         self,
-        scheme="wflw98",
-        stacks=1,
-        input_size=256,
-        width=256,
-        decimal_size=8,
-        decimal_width=384,
-        sigma=1.5,
-        decimal_sigma=1.0,
-        alpha=None,
-        decimal_label="soft",
-        decimal_loss="csc",
-        normalization="unit",
-        enlarge=1.25,
-        **kwargs,
+        scheme: schemes.Scheme | str = "wflw98",
+        *,
+        stacks: int = 1,
+        input_size: int = 256,
+        width: int = 256,
+        decimal_size: int = 8,
+        decimal_width: int = 384,
+        sigma: float = 1.5,
+        decimal_sigma: float = 1.0,
+        alpha: float | None = None,
+        decimal_label: str = "soft",
+        decimal_loss: str = "csc",
+        normalization: str = "unit",
+        enlarge: float = 1.25,
+        **kwargs: Any,
     ):
         if input_size <= 0 or input_size % 64:
             raise ValueError(f"input_size must be a multiple of 64 (four halvings after the stem), got {input_size}")
@@ -80,9 +92,9 @@ class HIH(FaceAligner):
         # === Functional model ===
         image = keras.Input((input_size, input_size, 3), name="image")
         x = normalized(image, normalization)
-        heatmaps, trunk = stacked_hourglass(x, scheme.num_points, stacks, width)
+        heatmaps, trunk = stacked_hourglass(x, maps=scheme.num_points, stacks=stacks, filters=width)
         outputs = {f"heatmap_{stack}": maps for stack, maps in enumerate(heatmaps, start=1)}
-        head = DecimalHeatmapHead(scheme.num_points, decimal_size, decimal_width, name="decimal")
+        head = DecimalHeatmapHead(scheme.num_points, size=decimal_size, filters=decimal_width, name="decimal")
         outputs["decimal"] = head(trunk)
         network = keras.Model(image, outputs, name="network")
 
@@ -96,21 +108,21 @@ class HIH(FaceAligner):
         self.normalization = normalization
 
     @classmethod
-    def tiny(cls, scheme="wflw98", **kwargs):
+    def tiny(cls, scheme: schemes.Scheme | str = "wflw98", **kwargs: Any) -> Self:
         """HIH_T: one stack."""
         return cls(scheme, stacks=1, **kwargs)
 
     @classmethod
-    def small(cls, scheme="wflw98", **kwargs):
+    def small(cls, scheme: schemes.Scheme | str = "wflw98", **kwargs: Any) -> Self:
         """HIH_S: two stacks."""
         return cls(scheme, stacks=2, **kwargs)
 
     @classmethod
-    def base(cls, scheme="wflw98", **kwargs):
+    def base(cls, scheme: schemes.Scheme | str = "wflw98", **kwargs: Any) -> Self:
         """HIH_B: four stacks."""
         return cls(scheme, stacks=4, **kwargs)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "scheme": self.scheme.name,
             "stacks": self.stacks,
@@ -129,13 +141,13 @@ class HIH(FaceAligner):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**config)
 
 
-def normalized(image, normalization):
-    """Pixels 0..255 as the trunk reads them. Not by Rescaling, which needs TensorFlow on every backend."""
+def normalized(image: Any, normalization: str) -> Any:
+    """Pixels 0..255 as the trunk reads them. `keras.layers.Rescaling` is not used: it needs TensorFlow on every backend."""
     if normalization == "imagenet":
-        # Its padding is the mean colour, so that the weights of the first convolution cannot stand in for it.
+        # Padding then has the mean colour; no weights of the first convolution on pixels 0..1 could do the same.
         return keras.ops.multiply(keras.ops.subtract(image, IMAGENET_MEAN), 1.0 / IMAGENET_DEVIATION)
     return keras.ops.multiply(image, 1.0 / 255)

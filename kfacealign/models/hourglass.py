@@ -1,4 +1,6 @@
-"""The hourglass with other ways than HIH's to the position inside a cell (HIH, appendix A-C; Tables V and VI)."""
+"""The hourglass that HIH is compared with: it finds the position inside a cell in other ways (appendix A-C; Tables V and VI)."""
+
+from typing import Any, Self
 
 import keras
 
@@ -9,27 +11,29 @@ from kfacealign.layers.hourglass import stacked_hourglass
 from kfacealign.layers.offset_heads import OffsetMapHead, OffsetValueHead
 from kfacealign.models.aligner import FaceAligner
 
-# Channels of the offset's head, by its kind: those at which 68 landmarks need the 6.91 and 6.85 G of Table VI.
+# Kind of offset -> channels of its head. With them 68 landmarks need the 6.91 and 6.85 GFLOPs of Table VI.
 OFFSET_WIDTHS = {None: None, "value": 384, "map": 128}
 
 
 @keras.saving.register_keras_serializable(package="kfacealign")
 class Hourglass(FaceAligner):
-    """HIH's stacked hourglass without its decimal heatmaps: baseline, WSM, DARK, WOV and WOM of Table V.
+    """HIH's stacked hourglass without its decimal heatmaps: the baseline, WSM, DARK, WOV and WOM of Table V.
 
-    The defaults give WOV the 6.91 GFLOPs of Table VI (68 landmarks) and WOM 6.82 (6.85). The table's baseline, 6.67 at
-    width 280, counts the last stack's merging convolutions, which nothing reads; without them it is 6.27.
+    At 68 landmarks the defaults give WOV the 6.91 GFLOPs of Table VI, and WOM 6.82, where the table has 6.85. The table's
+    baseline has 6.67 GFLOPs at width 280, which counts the last stack's merging convolutions although nothing reads them;
+    without these it has 6.27.
 
     Args:
         scheme: landmark scheme, a name or a `Scheme`.
-        stacks: hourglasses.
-        input_size: side of the crops in pixels, a multiple of 64; heatmaps have a quarter of it.
-        width: channels of the trunk (the paper's baseline has 280, to make up for the head it lacks).
-        sigma: of the Gaussians, in cells.
-        decoder: without offset, how maps are read: "argmax" (baseline), "wsm" or "shift" (WSM), "dark" (DARK), ...
-        offset: None; "value" for WOV, "map" for WOM, both read at the maximum.
-        offset_width: channels of the offset's head; by default 384 for a value, as HIH's head, and 128 for maps.
-        offset_size: side in cells that the value's head goes down to.
+        stacks: number of hourglasses.
+        input_size: side of the crops in pixels, a multiple of 64; the heatmaps' side is a quarter of it.
+        width: channels of the trunk. The paper's baseline has 280, which make up for the head that it lacks.
+        sigma: standard deviation of the Gaussians, in cells.
+        decoder: how maps are read if there is no offset: "argmax" (baseline), "wsm" or "shift" (WSM), "dark" (DARK), or
+            another of `kfacealign.codecs.decoders.NAMES`.
+        offset: None, "value" for WOV, or "map" for WOM; an offset is read at the maximum.
+        offset_width: channels of the offset's head; by default 384 for a value, as many as HIH's head has, and 128 for maps.
+        offset_size: side in cells to which the value's head reduces its map.
         alpha: weight of the offset's loss.
         enlarge: see `FaceAligner`.
 
@@ -37,24 +41,25 @@ class Hourglass(FaceAligner):
     `offset_map` `(B, S/4, S/4, 2)`, in cells.
 
     Raises:
-        ValueError: `input_size` is not a positive multiple of 64; there is no such decoder or offset; the value's head
+        ValueError: `input_size` is not a positive multiple of 64, there is no such decoder or offset, or the value's head
             does not fit the input.
     """
 
     def __init__(
         self,
-        scheme="wflw98",
-        stacks=1,
-        input_size=256,
-        width=256,
-        sigma=1.5,
-        decoder="argmax",
-        offset=None,
-        offset_width=None,
-        offset_size=8,
-        alpha=0.1,
-        enlarge=1.25,
-        **kwargs,
+        scheme: schemes.Scheme | str = "wflw98",
+        *,
+        stacks: int = 1,
+        input_size: int = 256,
+        width: int = 256,
+        sigma: float = 1.5,
+        decoder: str = "argmax",
+        offset: str | None = None,
+        offset_width: int | None = None,
+        offset_size: int = 8,
+        alpha: float = 0.1,
+        enlarge: float = 1.25,
+        **kwargs: Any,
     ):
         if input_size <= 0 or input_size % 64:
             raise ValueError(f"input_size must be a multiple of 64 (four halvings after the stem), got {input_size}")
@@ -64,17 +69,17 @@ class Hourglass(FaceAligner):
         size = input_size // 4
         offset_width = offset_width or OFFSET_WIDTHS[offset]
         if offset is None:
-            codec = Heatmap(size, sigma, decoder)
+            codec = Heatmap(size, sigma, decoder=decoder)
         else:
-            codec = (OffsetValue if offset == "value" else OffsetMap)(size, sigma, alpha)
+            codec = (OffsetValue if offset == "value" else OffsetMap)(size, sigma, alpha=alpha)
 
         # === Functional model ===
         image = keras.Input((input_size, input_size, 3), name="image")
         x = keras.ops.multiply(image, 1.0 / 255)  # not Rescaling, which needs TensorFlow on every backend
-        heatmaps, trunk = stacked_hourglass(x, scheme.num_points, stacks, width)
+        heatmaps, trunk = stacked_hourglass(x, maps=scheme.num_points, stacks=stacks, filters=width)
         outputs = {f"heatmap_{stack}": maps for stack, maps in enumerate(heatmaps, start=1)}
         if offset == "value":
-            outputs["offset"] = OffsetValueHead(scheme.num_points, offset_width, offset_size, name="offset")(trunk)
+            outputs["offset"] = OffsetValueHead(scheme.num_points, filters=offset_width, size=offset_size, name="offset")(trunk)
         elif offset == "map":
             outputs["offset_map"] = OffsetMapHead(offset_width, name="offset_map")(trunk)
         network = keras.Model(image, outputs, name="network")
@@ -90,7 +95,7 @@ class Hourglass(FaceAligner):
         self.offset_size = offset_size
         self.alpha = alpha
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "scheme": self.scheme.name,
             "stacks": self.stacks,
@@ -107,5 +112,5 @@ class Hourglass(FaceAligner):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**config)

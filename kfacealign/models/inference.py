@@ -1,10 +1,14 @@
-"""What inference is made of: parts after one another, so that an exporter can convert each as it needs."""
+"""The parts that inference is made of; an exporter converts each of them in its own way."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 import keras
 from keras import ops
+
+from kfacealign import schemes
+from kfacealign.codecs.codec import Codec
 
 
 @dataclasses.dataclass
@@ -12,40 +16,47 @@ class InferencePart:
     """One step of inference.
 
     Attributes:
-        name: for messages.
-        inputs: names of the tensors it reads.
+        name: the part's name in messages and reports.
+        inputs: names of the tensors that the part reads.
         function: dict of these tensors -> dict of new ones, built of Keras layers.
-        quantizable: whether it may compute in integers; decoding may not.
+        quantizable: whether the part may compute in integers; decoding may not.
         in_integers: a form of `function` with the same results that quantises better.
     """
 
     name: str
-    inputs: tuple
-    function: Callable
+    inputs: tuple[str, ...]
+    function: Callable[[dict[str, Any]], dict[str, Any]]
+    _: dataclasses.KW_ONLY
     quantizable: bool
-    in_integers: Callable | None = None
+    in_integers: Callable[[dict[str, Any]], dict[str, Any]] | None = None
 
-    def __call__(self, tensors):
+    def __call__(self, tensors: dict[str, Any]) -> dict[str, Any]:
         return self.function(tensors)
 
 
 @keras.saving.register_keras_serializable(package="kfacealign")
 class DecodeLandmarks(keras.layers.Layer):
-    """A codec's decoding as the last layer of a graph: outputs -> `landmarks` and `scores`."""
+    """A codec's decoding as the last layer of a graph.
 
-    def __init__(self, codec, **kwargs):
+    Args:
+        codec: the codec that decodes.
+
+    Input: the network's dict of outputs. Output: `{"landmarks": (B, K, 2), "scores": (B, K)}`.
+    """
+
+    def __init__(self, codec: Codec, **kwargs: Any):
         super().__init__(**{"dtype": "float32", "autocast": False, **kwargs})
         self.codec = codec
 
-    def call(self, outputs):
+    def call(self, outputs: dict[str, Any]) -> dict[str, Any]:
         landmarks, scores = self.codec.decode(outputs)
         return {"landmarks": landmarks, "scores": scores}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "codec": keras.saving.serialize_keras_object(self.codec)}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**{**config, "codec": keras.saving.deserialize_keras_object(config["codec"])})
 
 
@@ -53,26 +64,29 @@ class DecodeLandmarks(keras.layers.Layer):
 class WithMirrored(keras.layers.Layer):
     """`image` (B, S, S, 3) -> `both` (2 B, S, S, 3): the crops, then their mirror images."""
 
-    def call(self, tensors):
+    def call(self, tensors: dict[str, Any]) -> dict[str, Any]:
         image = tensors["image"]
         return {"both": ops.concatenate([image, ops.flip(image, axis=2)], axis=0)}
 
 
 @keras.saving.register_keras_serializable(package="kfacealign")
 class FlipAverage(keras.layers.Layer):
-    """Landmarks and scores of crops and of their mirror images, (2 B, K, ...) -> their means, (B, K, ...).
+    """The mean of the landmarks and scores that were found in crops and in their mirror images.
 
-    Mirrored back, x becomes 1 - x and every point takes the place of its counterpart.
+    Landmarks of mirror images are mirrored back: x becomes 1 - x, and every point takes the place of its counterpart.
 
     Args:
         mirror: the scheme's permutation, K indices.
+
+    Input: `both_landmarks` `(2 B, K, 2)` and `both_scores` `(2 B, K)`, the crops before their mirror images. Output:
+    `{"landmarks": (B, K, 2), "scores": (B, K)}`.
     """
 
-    def __init__(self, mirror, **kwargs):
+    def __init__(self, mirror: Sequence[int], **kwargs: Any):
         super().__init__(**{"dtype": "float32", "autocast": False, **kwargs})
         self.mirror = tuple(mirror)
 
-    def call(self, tensors):
+    def call(self, tensors: dict[str, Any]) -> dict[str, Any]:
         points = len(self.mirror)
         landmarks = ops.reshape(tensors["both_landmarks"], (2, -1, points, 2))
         scores = ops.reshape(tensors["both_scores"], (2, -1, points))
@@ -82,12 +96,17 @@ class FlipAverage(keras.layers.Layer):
             "scores": 0.5 * (scores[0] + ops.take(scores[1], self.mirror, axis=1)),
         }
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "mirror": self.mirror}
 
 
-def flip_averaged(parts, scheme):
-    """The parts of inference that read each crop and its mirror image and average the two answers."""
+def flip_averaged(parts: Sequence[InferencePart], scheme: schemes.Scheme) -> list[InferencePart]:
+    """Parts of inference that read each crop and its mirror image and average the two answers.
+
+    Args:
+        parts: the parts that read the crop alone.
+        scheme: scheme of the landmarks.
+    """
     first, last = parts[0], parts[-1]
 
     def read_both(tensors):
@@ -97,9 +116,11 @@ def flip_averaged(parts, scheme):
         return {f"both_{name}": value for name, value in last(tensors).items()}
 
     return [
-        InferencePart("mirror", ("image",), WithMirrored(name="mirror"), False),
+        InferencePart("mirror", ("image",), WithMirrored(name="mirror"), quantizable=False),
         dataclasses.replace(first, inputs=("both",), function=read_both),
         *parts[1:-1],
         dataclasses.replace(last, function=name_both),
-        InferencePart("average", ("both_landmarks", "both_scores"), FlipAverage(scheme.mirror, name="average"), False),
+        InferencePart(
+            "average", ("both_landmarks", "both_scores"), FlipAverage(scheme.mirror, name="average"), quantizable=False
+        ),
     ]

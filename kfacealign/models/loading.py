@@ -16,15 +16,16 @@ def load_keras(path: str | os.PathLike) -> FaceAligner:
         path: the file.
 
     Raises:
-        FileNotFoundError: there is no such file. ValueError: it is damaged, or holds another model.
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, or holds another kind of model.
     """
     if not Path(path).exists():
         raise FileNotFoundError(f"{path}: no such model")
     try:
-        with quiet():  # TensorFlow looks for GPUs now, and complains where there is none
+        with quiet():  # TensorFlow now looks for GPUs, and complains where there are none
             model = keras.saving.load_model(path, compile=False)
     except Exception as error:
-        # Keras, zipfile and h5py each have their own; the first line tells what is wrong.
+        # Keras, zipfile and h5py each raise their own errors; the first line says what is wrong.
         raise ValueError(f"{path} cannot be loaded: {str(error).strip().splitlines()[0]}") from error
     if not isinstance(model, FaceAligner):
         raise ValueError(f"{path} holds a {type(model).__name__}, not a kfacealign model")

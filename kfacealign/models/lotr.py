@@ -1,54 +1,60 @@
 """LOTR: the localization transformer (Sec. 3.1 and 4.3, figure 1) and the CNN + FFN that it is compared with (Sec. 4.6)."""
 
+import os
+from collections.abc import Sequence
+from typing import Any, Self
+
 import keras
 
 from kfacealign import schemes
 from kfacealign.codecs.coordinates import Coordinates
 from kfacealign.layers.transformer import LearnedPosition2D, TransformerDecoder, TransformerEncoder
 from kfacealign.losses import SmoothWing
-from kfacealign.models.aligner import DecodeLandmarks, FaceAligner, InferencePart
+from kfacealign.models.aligner import FaceAligner
 from kfacealign.models.backbones import backbone as make_backbone
+from kfacealign.models.inference import DecodeLandmarks, InferencePart
+from kfacealign.models.variants import Variant
 
-# Table 1: the backbone, and the channels of its 1x1 convolution and of the up-sampling after it.
+# Table 1: the backbone; the channels of the 1x1 convolution after it, then the channels of each up-sampling.
 VARIANTS = {
     "m": ("mobilenet_v2", (64,)),
     "m+": ("mobilenet_v2", (256, 128, 64)),
     "r+": ("resnet50", (256, 128, 64)),
 }
-# The unit of the loss is a pixel of the paper's crop, whatever the size of ours: smooth-Wing's
-# thresholds are then the same share of a face at every input size.
+# The loss measures in pixels of the paper's crop, whatever the input size: smooth-Wing's thresholds are then the same share
+# of a face at every input size.
 LOSS_PIXELS = 192
-HIDDEN = 512
+HIDDEN = 512  # units of the prediction head's hidden layers
 
 
 @keras.saving.register_keras_serializable(package="kfacealign")
 class LOTR(FaceAligner):
     """Landmark queries that read a backbone's features through a transformer.
 
-    Parameters at 106 landmarks and 192 px, batch-norm statistics counted: `m` 2,811,458,
-    `m+` 3,713,730, `r+` 25,213,506 (2.81, 3.71 and 25.21 M in Table 3). Its sizes in MB are four
-    bytes for each trainable parameter, and tell that the convolutions between backbone
-    and transformer have no bias and no batch normalisation. The ReLU between them is ours;
-    the paper names none.
+    At 106 landmarks and 192 px the parameters, batch-norm statistics counted, are 2,811,458 for `m`, 3,713,730 for `m+` and
+    25,213,506 for `r+`; Table 3 has 2.81, 3.71 and 25.21 M. The table's sizes in MB are four bytes for each trainable
+    parameter. From them it follows that the convolutions between backbone and transformer have neither bias nor batch
+    normalisation. The paper names no activation between these convolutions; the ReLU is this implementation's choice.
 
     Args:
         scheme: landmark scheme, a name or a `Scheme`.
         variant: "m", "m+" or "r+" (Table 1).
-        layers: of the encoder and of the decoder each, 1 to 6 (Sec. 4.8).
+        layers: number of layers in the encoder, and in the decoder as well, 1 to 6 (Sec. 4.8).
         heads: attention heads; the paper does not say how many.
         input_size: side of the crops in pixels, a multiple of 32.
         loss: a loss of coordinates in pixels of a 192-px crop, by default `SmoothWing()`.
-        backbone_weights: "imagenet" as in the paper, None for random weights, or a trained model (.keras) to take the backbone of.
+        backbone_weights: "imagenet" as in the paper, None for random weights, or the path of a trained model (.keras) whose
+            backbone is copied.
         dropout: rate after each sublayer of the transformer.
         feed_forward: hidden width of the transformer's feed-forward networks.
-        query_stddev: of the landmark queries' first values; see `TransformerDecoder` on why a
-            short training wants 1.0.
+        query_stddev: standard deviation of the landmark queries' first values; `TransformerDecoder` says why a short
+            training wants 1.0.
         enlarge: see `FaceAligner`.
 
-    Outputs of the network: `landmarks` `(B, K, 2)` crop coordinates.
+    Output of the network: `landmarks` `(B, K, 2)`, crop coordinates.
 
     Raises:
-        ValueError: an argument out of its range.
+        ValueError: an argument is out of its range.
 
     Example:
         >>> model = LOTR.m("wflw98", backbone_weights="imagenet")
@@ -56,20 +62,27 @@ class LOTR(FaceAligner):
         >>> landmarks, scores = model.align(crops)   # crops: (N, 192, 192, 3)
     """
 
+    variants = (
+        Variant("LOTR-M", {"variant": "m"}, scheme="jd106", parameters="2.81", megabytes="10.59"),
+        Variant("LOTR-M+", {"variant": "m+"}, scheme="jd106", parameters="3.71", megabytes="14.03"),
+        Variant("LOTR-R+", {"variant": "r+"}, scheme="jd106", parameters="25.21", megabytes="95.97"),
+    )
+
     def __init__(
         self,
-        scheme="jd106",
-        variant="m",
-        layers=2,
-        heads=8,
-        input_size=192,
-        loss=None,
-        backbone_weights=None,
-        dropout=0.1,
-        feed_forward=128,
-        query_stddev=1e-4,
-        enlarge=1.25,
-        **kwargs,
+        scheme: schemes.Scheme | str = "jd106",
+        *,
+        variant: str = "m",
+        layers: int = 2,
+        heads: int = 8,
+        input_size: int = 192,
+        loss: keras.losses.Loss | None = None,
+        backbone_weights: str | os.PathLike | None = None,
+        dropout: float = 0.1,
+        feed_forward: int = 128,
+        query_stddev: float = 1e-4,
+        enlarge: float = 1.25,
+        **kwargs: Any,
     ):
         if variant not in VARIANTS:
             raise ValueError(f"variant is one of {', '.join(VARIANTS)}, not {variant!r}")
@@ -84,7 +97,7 @@ class LOTR(FaceAligner):
         features = upsample(project(features, channels[0]), channels[1:])
         _, height, width, dim = features.shape
         tokens = keras.layers.Reshape((height * width, dim), name="tokens")(features)
-        positions = LearnedPosition2D(height, width, dim, name="positions")(tokens)
+        positions = LearnedPosition2D(height, width, dim=dim, name="positions")(tokens)
         stack = {"layers": layers, "dim": dim, "heads": heads, "feed_forward": feed_forward, "dropout": dropout}
         encoded = TransformerEncoder(name="encoder", **stack)(tokens, positions)
         decoded = TransformerDecoder(scheme.num_points, query_stddev=query_stddev, name="decoder", **stack)(encoded, positions)
@@ -96,36 +109,36 @@ class LOTR(FaceAligner):
 
         # === Config ===
         self.variant = variant
-        self.num_layers = layers  # `layers` are those of the Keras model
+        self.num_layers = layers  # the name `layers` belongs to keras.Model
         self.heads = heads
         self.dropout = dropout
         self.feed_forward = feed_forward
         self.query_stddev = query_stddev
 
     @classmethod
-    def m(cls, scheme="jd106", **kwargs):
-        """LOTR-M: MobileNetV2, one token for each 32 pixels."""
+    def m(cls, scheme: schemes.Scheme | str = "jd106", **kwargs: Any) -> Self:
+        """LOTR-M: MobileNetV2, one token for each 32 pixels along x and along y."""
         return cls(scheme, variant="m", **kwargs)
 
     @classmethod
-    def m_plus(cls, scheme="jd106", **kwargs):
-        """LOTR-M+: MobileNetV2, up-sampled to one token for each 8 pixels."""
+    def m_plus(cls, scheme: schemes.Scheme | str = "jd106", **kwargs: Any) -> Self:
+        """LOTR-M+: MobileNetV2, up-sampled to one token for each 8 pixels along x and along y."""
         return cls(scheme, variant="m+", **kwargs)
 
     @classmethod
-    def r_plus(cls, scheme="jd106", **kwargs):
-        """LOTR-R+: ResNet-50, up-sampled to one token for each 8 pixels."""
+    def r_plus(cls, scheme: schemes.Scheme | str = "jd106", **kwargs: Any) -> Self:
+        """LOTR-R+: ResNet-50, up-sampled to one token for each 8 pixels along x and along y."""
         return cls(scheme, variant="r+", **kwargs)
 
-    def inference_parts(self, network=None):
-        """The convolutions, the rest, the landmarks. The rest stays float.
+    def inference_parts(self, *, network: keras.Model | None = None) -> list[InferencePart]:
+        """Three parts: the convolutions, the transformer with its prediction head, and decoding. The last two stay float.
 
-        Layer normalisation divides by a standard deviation that eight bits do not resolve,
-        and eight bits of a coordinate are most of a pixel.
+        Layer normalisation divides by a standard deviation that eight bits do not resolve, and a coordinate in eight bits
+        is off by most of a pixel.
         """
         return split_parts(self, network or self.network, "tokens")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "scheme": self.scheme.name,
             "variant": self.variant,
@@ -133,7 +146,7 @@ class LOTR(FaceAligner):
             "heads": self.heads,
             "input_size": self.input_size,
             "loss": keras.saving.serialize_keras_object(self.codec.point_loss),
-            # Not "imagenet": a saved model brings its own weights and must load without a download.
+            # Never "imagenet": a saved model brings its own weights and must load without a download.
             "backbone_weights": None,
             "dropout": self.dropout,
             "feed_forward": self.feed_forward,
@@ -143,36 +156,58 @@ class LOTR(FaceAligner):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**{**config, "loss": keras.saving.deserialize_keras_object(config["loss"])})
 
 
 @keras.saving.register_keras_serializable(package="kfacealign")
 class CNNFFN(FaceAligner):
-    """A backbone whose projected features a feed-forward network turns into coordinates (Sec. 4.6).
+    """A backbone, and a feed-forward network that turns its projected features into coordinates (Sec. 4.6).
 
-    Parameters at 106 landmarks and 192 px, batch-norm statistics counted: MobileNetV2
-    3,891,476, ResNet-50 25,243,796 (3.89 and 25.24 M in Table 3).
+    At 106 landmarks and 192 px the parameters, batch-norm statistics counted, are 3,891,476 with MobileNetV2 and 25,243,796
+    with ResNet-50; Table 3 has 3.89 and 25.24 M.
 
     Args:
-        scheme, input_size, loss, backbone_weights, enlarge: see `LOTR`.
-        backbone: "mobilenet_v2", "resnet50" or another of `kfacealign.models.backbones`.
+        scheme: landmark scheme, a name or a `Scheme`.
+        backbone: "mobilenet_v2", "resnet50" or another of `kfacealign.models.backbones.BACKBONES`.
+        input_size: side of the crops in pixels, a multiple of 32.
+        loss: see `LOTR`.
+        backbone_weights: see `LOTR`.
+        enlarge: see `FaceAligner`.
 
-    Outputs of the network: `landmarks` `(B, K, 2)` crop coordinates.
+    Output of the network: `landmarks` `(B, K, 2)`, crop coordinates.
 
     Raises:
-        ValueError: an argument out of its range.
+        ValueError: an argument is out of its range.
     """
+
+    variants = (
+        Variant(
+            "CNN + FFN, MobileNetV2",
+            {"backbone": "mobilenet_v2"},
+            scheme="jd106",
+            parameters="3.89",
+            megabytes="14.71",
+        ),
+        Variant(
+            "CNN + FFN, ResNet-50",
+            {"backbone": "resnet50"},
+            scheme="jd106",
+            parameters="25.24",
+            megabytes="96.09",
+        ),
+    )
 
     def __init__(
         self,
-        scheme="jd106",
-        backbone="mobilenet_v2",
-        input_size=192,
-        loss=None,
-        backbone_weights=None,
-        enlarge=1.25,
-        **kwargs,
+        scheme: schemes.Scheme | str = "jd106",
+        *,
+        backbone: str = "mobilenet_v2",
+        input_size: int = 192,
+        loss: keras.losses.Loss | None = None,
+        backbone_weights: str | os.PathLike | None = None,
+        enlarge: float = 1.25,
+        **kwargs: Any,
     ):
         scheme = schemes.get(scheme)
 
@@ -189,11 +224,14 @@ class CNNFFN(FaceAligner):
         # === Config ===
         self.backbone = backbone
 
-    def inference_parts(self, network=None):
-        """All but the last layer, that layer, the landmarks: eight bits of a coordinate are most of a pixel."""
+    def inference_parts(self, *, network: keras.Model | None = None) -> list[InferencePart]:
+        """Three parts: everything before the last layer, the last layer, and decoding.
+
+        The last layer and decoding stay float, because a coordinate in eight bits is off by most of a pixel.
+        """
         return split_parts(self, network or self.network, "coordinates_hidden_2")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "scheme": self.scheme.name,
             "backbone": self.backbone,
@@ -205,28 +243,31 @@ class CNNFFN(FaceAligner):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**{**config, "loss": keras.saving.deserialize_keras_object(config["loss"])})
 
 
-def split_parts(model, network, last):
-    """Parts of inference: the network up to the layer named `last`, which may be quantised, the float rest, decoding."""
+def split_parts(model: FaceAligner, network: keras.Model, last: str) -> list[InferencePart]:
+    """Three parts of inference, of which only the first may be quantised.
+
+    They are the network up to and with the layer named `last`, the rest of the network, and decoding.
+    """
     inner = network.get_layer(last).output
     first, rest = keras.Model(network.input, inner), keras.Model(inner, network.output)
     return [
-        InferencePart("network", ("image",), lambda tensors: {last: first(tensors["image"], training=False)}, True),
-        InferencePart("regression", (last,), lambda tensors: rest(tensors[last], training=False), False),
-        InferencePart("decode", ("landmarks",), DecodeLandmarks(model.codec, name="decode"), False),
+        InferencePart("network", ("image",), lambda tensors: {last: first(tensors["image"], training=False)}, quantizable=True),
+        InferencePart("regression", (last,), lambda tensors: rest(tensors[last], training=False), quantizable=False),
+        InferencePart("decode", ("landmarks",), DecodeLandmarks(model.codec, name="decode"), quantizable=False),
     ]
 
 
-def project(features, channels):
+def project(features: Any, channels: int) -> Any:
     """The 1x1 convolution that reduces a backbone's channels."""
     return keras.layers.Conv2D(channels, 1, use_bias=False, kernel_initializer="he_normal", name="project")(features)
 
 
-def upsample(features, channels):
-    """A 4x4 transposed convolution of stride 2 for each entry of `channels`, a ReLU before each."""
+def upsample(features: Any, channels: Sequence[int]) -> Any:
+    """A ReLU and a 4x4 transposed convolution of stride 2 for each entry of `channels`."""
     for step, filters in enumerate(channels, start=1):
         features = keras.layers.ReLU(name=f"upsample_{step}_relu")(features)
         features = keras.layers.Conv2DTranspose(
@@ -241,8 +282,8 @@ def upsample(features, channels):
     return features
 
 
-def regress(x, outputs, name):
-    """The prediction head: two hidden layers of 512 with ReLU, a linear output; float32 under mixed precision."""
+def regress(x: Any, outputs: int, *, name: str) -> Any:
+    """The prediction head: two hidden layers of 512 units with ReLU, and a linear output that is float32 in mixed precision."""
     for step in (1, 2):
         x = keras.layers.Dense(HIDDEN, activation="relu", kernel_initializer="he_normal", name=f"{name}_hidden_{step}")(x)
     return keras.layers.Dense(outputs, kernel_initializer="he_normal", dtype="float32", name=name)(x)

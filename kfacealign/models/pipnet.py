@@ -1,5 +1,9 @@
 """PIPNet: pixel-in-pixel regression with neighbours (Sec. 3, figure 3d)."""
 
+import os
+from collections.abc import Container
+from typing import Any, Self
+
 import keras
 import numpy as np
 from keras import ops
@@ -10,67 +14,76 @@ from kfacealign.layers.pixel_in_pixel import Locate, OffsetsAtCells, PixelInPixe
 from kfacealign.models.aligner import FaceAligner, labels
 from kfacealign.models.backbones import backbone as make_backbone
 from kfacealign.models.inference import DecodeLandmarks, InferencePart
+from kfacealign.models.variants import Variant
 
 
 @keras.saving.register_keras_serializable(package="kfacealign")
 class PIPNet(FaceAligner):
     """A classification backbone with a pixel-in-pixel head.
 
-    At 68 landmarks, 10 neighbours and 256 px, in millions of parameters and billions of
-    multiply-adds with the head evaluated everywhere (Table 9): ResNet-18 12.0 and 2.4,
-    ResNet-50 26.7 and 5.6, ResNet-101 45.7 and 10.5, MobileNetV2 4.2 and 0.5,
-    MobileNetV3 4.5 and 0.4. The head is evaluated at one cell per landmark.
+    Table 9 gives the size at 68 landmarks, 10 neighbours and 256 px, in millions of parameters and billions of multiply-adds:
+    12.0 and 2.4 with ResNet-18, 26.7 and 5.6 with ResNet-50, 45.7 and 10.5 with ResNet-101, 4.2 and 0.5 with MobileNetV2, 4.5
+    and 0.4 with MobileNetV3. The table counts the head at every cell; this model evaluates its offsets at one cell per
+    landmark.
 
     Args:
         scheme: landmark scheme, a name or a `Scheme`.
         backbone: "resnet18", "resnet50", "resnet101", "mobilenet_v2" or "mobilenet_v3_large".
-        backbone_weights: "imagenet", None for random weights, or a trained model (.keras) to take the backbone of.
-        stride: 16, 32, 64 or 128 pixels of the crop to a cell (Sec. 4.2.1).
-        neighbors: neighbours that each landmark predicts, 0 for plain PIP regression, or a
-            `(K, C)` table of their indices.
-        mean_shape: `(K, 2)` from which neighbours are found; the scheme's by default.
+        backbone_weights: "imagenet", None for random weights, or the path of a trained model (.keras) whose backbone is copied.
+        stride: 16, 32, 64 or 128 pixels of the crop for each cell (Sec. 4.2.1).
+        neighbors: how many neighbours each landmark predicts, 0 for plain PIP regression; or a `(K, C)` table of their
+            indices.
+        mean_shape: `(K, 2)` shape in which the neighbours are found; by default the scheme's.
         input_size: side of the crops in pixels, a multiple of the stride and of 32.
         backbone_width: factor on the backbone's channels.
-        offset_weight: alpha and beta of Eq. 5; by default those of Sec. 4.1.2 for the stride.
+        offset_weight: alpha and beta of Eq. 5; by default the values of Sec. 4.1.2 for the stride.
         repeated_votes: see `PixelInPixel`; imported checkpoints have it.
         enlarge: see `FaceAligner`.
 
-    Outputs of the network: `score` `(B, S/stride, S/stride, K)` and `features`, from which
-    the offsets are taken.
+    Outputs of the network: `score` `(B, S/stride, S/stride, K)`, and `features`, from which the offsets are computed.
 
     Attributes:
-        task: what samples with the label `unlabelled` are trained on (Sec. 3.3): 1, the
-            score map at four times the stride; 2, at twice; 3, everything.
+        task: what samples with the label `unlabelled` are trained on (Sec. 3.3): 1 is the score map at four times the stride,
+            2 the score map at twice the stride, and 3 everything.
 
     Raises:
-        ValueError: an argument out of its range.
+        ValueError: an argument is out of its range.
 
     Example:
         >>> model = PIPNet("wflw98", backbone="mobilenet_v2", backbone_weights="imagenet")
         >>> landmarks, scores = model.align(crops)   # crops: (N, 256, 256, 3)
     """
 
+    variants = (
+        Variant("MobileNetV2", {"backbone": "mobilenet_v2"}, parameters="4.2", gflops="0.5"),
+        Variant("MobileNetV3", {"backbone": "mobilenet_v3_large"}, parameters="4.5", gflops="0.4"),
+        Variant("ResNet-18", {"backbone": "resnet18"}, parameters="12.0", gflops="2.4"),
+        Variant("ResNet-50", {"backbone": "resnet50"}, parameters="26.7", gflops="5.6"),
+        Variant("ResNet-101", {"backbone": "resnet101"}, parameters="45.7", gflops="10.5"),
+    )
+
     def __init__(
         self,
-        scheme="wflw98",
-        backbone="resnet18",
-        backbone_weights=None,
-        stride=32,
-        neighbors=10,
-        mean_shape=None,
-        input_size=256,
-        backbone_width=1.0,
-        offset_weight=None,
-        repeated_votes=False,
-        enlarge=1.2,
-        **kwargs,
+        scheme: schemes.Scheme | str = "wflw98",
+        backbone: str = "resnet18",
+        *,
+        backbone_weights: str | os.PathLike | None = None,
+        stride: int = 32,
+        neighbors: int | np.ndarray = 10,
+        mean_shape: np.ndarray | None = None,
+        input_size: int = 256,
+        backbone_width: float = 1.0,
+        offset_weight: float | None = None,
+        repeated_votes: bool = False,
+        enlarge: float = 1.2,
+        **kwargs: Any,
     ):
         if stride not in OFFSET_WEIGHTS:
             raise ValueError(f"stride is one of {', '.join(map(str, OFFSET_WEIGHTS))}, not {stride}")
         if input_size <= 0 or input_size % max(stride, 32):
             raise ValueError(f"input_size must be a multiple of {max(stride, 32)} at stride {stride}, got {input_size}")
         scheme = schemes.get(scheme)
-        table = neighbor_table(scheme, neighbors, mean_shape)
+        table = neighbor_table(scheme, neighbors, mean_shape=mean_shape)
         codec = PixelInPixel(
             neighbor_indices=table,
             size=input_size // stride,
@@ -93,15 +106,16 @@ class PIPNet(FaceAligner):
         self._task = 3
 
     @property
-    def head(self):
+    def head(self) -> PixelInPixelHead:
+        """The network's last layer."""
         return self.network.get_layer("head")
 
     @property
-    def task(self):
+    def task(self) -> int:
         return self._task
 
     @task.setter
-    def task(self, value):
+    def task(self, value: int) -> None:
         if value not in (1, 2, 3):
             raise ValueError(f"task is 1, 2 or 3, not {value!r}")
         if value < 3 and self.codec.size % 4:
@@ -112,15 +126,15 @@ class PIPNet(FaceAligner):
             self._task = value
             self.train_function = self.test_function = None
 
-    def call(self, images, training=None):
-        """`(B, S, S, 3)` pixels -> the network's outputs, and the offsets at the winning `cells`."""
+    def call(self, images: Any, training: bool | None = None) -> dict[str, Any]:
+        """`(B, S, S, 3)` pixels -> the network's outputs, the winning `cells`, and the offsets there."""
         outputs = self.network(images, training=training)
         located = locate(self.codec, outputs)
         return {**outputs, **located, **self.head.at_cells(located["gathered"])}
 
     # === Training ===
 
-    def loss_terms(self, y, outputs):
+    def loss_terms(self, y: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any]:
         landmarks, weights = labels(y)
         targets = self.codec.encode(landmarks)
         outputs = {**outputs, **self.head.at_cells(features_at_cells(outputs["features"], targets["cells"]))}
@@ -129,8 +143,16 @@ class PIPNet(FaceAligner):
             outputs.update(self.coarse_scores(outputs["features"], weights))
         return self.codec.loss(targets, outputs, weights)
 
-    def coarse_scores(self, features, wanted):
-        """The score maps of Fig. 8: the shared score head on features pooled once and twice, as far as `wanted` names them."""
+    def coarse_scores(self, features: Any, wanted: Container[str]) -> dict[str, Any]:
+        """The coarse score maps of Fig. 8: what the shared score head says of features that were pooled once and twice.
+
+        Args:
+            features: `(B, h, w, F)`, the network's.
+            wanted: which to compute, "score_2" or "score_4" or both.
+
+        Returns:
+            The dict of the maps that are wanted: `score_2` `(B, h/2, w/2, K)`, `score_4` `(B, h/4, w/4, K)`.
+        """
         found = {}
         for name in ("score_2", "score_4"):
             features = ops.max_pool(features, 2, strides=2)
@@ -140,22 +162,22 @@ class PIPNet(FaceAligner):
 
     # === Inference ===
 
-    def inference_parts(self, network=None):
-        """The network, the winning cells, the offsets there, the landmarks."""
+    def inference_parts(self, *, network: keras.Model | None = None) -> list[InferencePart]:
+        """Four parts: the network, the winning cells, the offsets there, and decoding."""
         network = network or self.network
         head = network.get_layer("head")
         locate, decode = Locate(self.codec, name="locate"), DecodeLandmarks(self.codec, name="decode")
-        product, grouped = (OffsetsAtCells(head, grouped, name="offsets") for grouped in (False, True))
+        product, grouped = (OffsetsAtCells(head, grouped=grouped, name="offsets") for grouped in (False, True))
         return [
-            InferencePart("network", ("image",), lambda tensors: network(tensors["image"], training=False), True),
-            InferencePart("locate", ("score", "features"), locate, False),
-            InferencePart("offsets", ("gathered",), product, True, in_integers=grouped),
-            InferencePart("decode", ("cells", "scores", *head.branches), decode, False),
+            InferencePart("network", ("image",), lambda tensors: network(tensors["image"], training=False), quantizable=True),
+            InferencePart("locate", ("score", "features"), locate, quantizable=False),
+            InferencePart("offsets", ("gathered",), product, quantizable=True, in_integers=grouped),
+            InferencePart("decode", ("cells", "scores", *head.branches), decode, quantizable=False),
         ]
 
     # === Config ===
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "scheme": self.scheme.name,
             "backbone": self.backbone,
@@ -170,15 +192,24 @@ class PIPNet(FaceAligner):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**config)
 
 
-def neighbor_table(scheme, neighbors, mean_shape=None):
-    """The `(K, C)` neighbours: a table as it is, or a number of them found in the mean shape.
+def neighbor_table(scheme: schemes.Scheme, neighbors: int | np.ndarray, *, mean_shape: np.ndarray | None = None) -> np.ndarray:
+    """The neighbours of every landmark.
+
+    Args:
+        scheme: scheme of the landmarks.
+        neighbors: how many neighbours are found in the mean shape; or their `(K, C)` table, which is checked and returned.
+        mean_shape: `(K, 2)`, in any unit; None takes the scheme's.
+
+    Returns:
+        `(K, C)` int64 indices, the closest first.
 
     Raises:
-        ValueError: more neighbours than landmarks, no mean shape to find them in, or a table that does not fit.
+        ValueError: there are more neighbours than landmarks, there is no mean shape to find them in, or the table does not
+            fit the scheme.
     """
     points = scheme.num_points
     if np.ndim(neighbors):
@@ -199,8 +230,8 @@ def neighbor_table(scheme, neighbors, mean_shape=None):
     return nearest_neighbors(mean_shape, neighbors)
 
 
-def to_stride(features, stride):
-    """Features at stride 32 to another stride, by convolutions of 512 channels (Sec. 4.2.1)."""
+def to_stride(features: Any, stride: int) -> Any:
+    """Brings features from stride 32 to another stride by convolutions of 512 channels (Sec. 4.2.1)."""
     if stride == 16:
         x = keras.layers.Conv2DTranspose(512, 4, strides=2, padding="same", use_bias=False, name="up_conv")(features)
         x = keras.layers.BatchNormalization(name="up_norm")(x)

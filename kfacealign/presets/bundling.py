@@ -3,31 +3,43 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kfacealign import data, deploy, evaluation, metrics
 from kfacealign.files import replacing
 from kfacealign.machine import processor
+from kfacealign.models.aligner import FaceAligner
 from kfacealign.models.complexity import trainable_parameters
 from kfacealign.presets import cards, store
 from kfacealign.presets.float16 import save_halved
 
-WEAK_SPOTS = "weak_spots.json"  # what benchmarks/weak_spots.py leaves there
+WEAK_SPOTS = "weak_spots.json"  # the file that benchmarks/weak_spots.py leaves beside the model
 NEEDED = ("data", "splits", "augmentation", "command", "seed", "epochs", "limits")
 
 
-def make(name, model, faces, facts, folder, threads=2, clips=None, weak_spots=None):
+def make(
+    name: str,
+    model: FaceAligner,
+    faces: data.Dataset,
+    *,
+    facts: dict[str, Any],
+    folder: str | os.PathLike,
+    threads: int = 2,
+    clips: data.Clips | None = None,
+    weak_spots: list[dict] | None = None,
+) -> dict[str, Any]:
     """Writes a preset and returns its card.
 
     Args:
-        name: of the preset; that of its files.
+        name: the name of the preset and of its files.
         model: the trained `FaceAligner`, without an optimiser (`kfacealign.deploy.load`).
-        faces: the `Dataset` whose test faces its figures are of.
+        faces: the `Dataset` on whose test faces the errors are measured.
         facts: dict of what only the training knows, see `read_facts`.
         folder: where NAME.keras, NAME.tflite, NAME.json and NAME.md go.
-        threads: CPU threads of the latency.
-        clips: for trackers, test `Clips` that their exported step is also measured on.
+        threads: number of CPU threads on which the latency is measured.
+        clips: for trackers, test `Clips` on which their exported step is measured as well.
         weak_spots: rows of `benchmarks/weak_spots.py`, or None.
 
     Raises:
@@ -35,12 +47,13 @@ def make(name, model, faces, facts, folder, threads=2, clips=None, weak_spots=No
     """
     folder = Path(folder)
     files = write_files(name, model, facts, folder)
-    crops = data.Crops(faces.test, model.input_size, model.enlarge, cache=None)
+    crops = data.Crops(faces.test, model.input_size, enlarge=model.enlarge, cache=None)
     figures = {"set": f"{faces.name} test", "faces": len(faces.test), "normalizer": faces.normalizer}
     for format, file in files.items():
-        figures[format] = summary(evaluation.evaluate(deploy.load(file, threads), crops, normalizer=faces.normalizer))
+        made = deploy.load(file, threads=threads)
+        figures[format] = summary(evaluation.evaluate(made, crops, normalizer=faces.normalizer))
     if clips is not None:
-        figures["clips"] = on_clips(deploy.load(files["tflite"], threads), clips, faces.normalizer)
+        figures["clips"] = on_clips(deploy.load(files["tflite"], threads=threads), clips, faces.normalizer)
     card = {
         "name": name,
         "class": type(model).__name__,
@@ -58,8 +71,8 @@ def make(name, model, faces, facts, folder, threads=2, clips=None, weak_spots=No
     return card
 
 
-def write_files(name, model, facts, folder):
-    """Writes both files of a preset; format -> path."""
+def write_files(name: str, model: FaceAligner, facts: dict[str, Any], folder: Path) -> dict[str, Path]:
+    """Writes both files of a preset; returns format -> path."""
     files = {format: folder / f"{name}.{format}" for format in store.FORMATS}
     save_halved(model, files["keras"])
     notes = {
@@ -71,36 +84,43 @@ def write_files(name, model, facts, folder):
     return files
 
 
-def write_card(card, folder):
-    """Writes NAME.md and NAME.json, the latter last: a preset with a card is whole."""
+def write_card(card: dict[str, Any], folder: str | os.PathLike) -> None:
+    """Writes NAME.md and then NAME.json, which is the last of a preset's files: where it is, the preset is whole."""
     for suffix, text in ((".md", cards.markdown(card)), (".json", cards.as_json(card))):
         with replacing(Path(folder) / f"{card['name']}{suffix}") as temporary:
             temporary.write_text(text, encoding="utf-8")
 
 
-def described(file):
+def described(file: Path) -> dict[str, Any]:
+    """What the card says of a file."""
     return {"precision": "float16", "bytes": file.stat().st_size, "sha256": store.checksum(file)}
 
 
 # === Figures ===
 
 
-def summary(report):
-    """NME, FR and AUC at 10 % of a report, as a card has them."""
+def summary(report: evaluation.Report) -> dict[str, float]:
+    """The NME of a report, and its FR and AUC at 10 %, as a card has them."""
     figures = report.summary()
     return {name: round(figures[name], 4) for name in ("nme", "fr@10", "auc@10")}
 
 
-def on_clips(stream, clips, normalizer):
-    """The figures of an exported tracker that sees whole clips."""
+def on_clips(stream: Any, clips: data.Clips, normalizer: str) -> dict[str, float]:
+    """The figures of an exported tracker that reads whole clips.
+
+    Args:
+        stream: the `StreamingRuntime`.
+        clips: the test `Clips`.
+        normalizer: what errors are divided by.
+    """
     report = evaluation.evaluate_clips(stream, clips, normalizer=normalizer)
     starts = np.arange(len(report.names)) % clips.length == 0
     jitter = metrics.jitter(report.predicted, report.scheme, starts=starts)
     return {**summary(report), "length": clips.length, "jitter": round(jitter, 4)}
 
 
-def latency(file, threads, runs=100):
-    """Median milliseconds of one crop in a process of its own, and where."""
+def latency(file: Path, threads: int, *, runs: int = 100) -> dict[str, Any]:
+    """The latency of a TFLite file as a card has it: median milliseconds of one crop, and how and where they were measured."""
     from kfacealign.deploy.measure import benchmark
 
     (cost,) = benchmark.bench([file], threads=(threads,), runs=runs)
@@ -111,11 +131,15 @@ def latency(file, threads, runs=100):
 # === What the training knows ===
 
 
-def read_facts(path):
-    """The facts of a training: a dict with `NEEDED`.
+def read_facts(path: str | os.PathLike) -> dict[str, Any]:
+    """The facts of a training, a dict with the keys `NEEDED`.
+
+    Args:
+        path: the JSON file that `recipes/preset_*.py` leave beside the model.
 
     Raises:
-        FileNotFoundError: there is no such file. ValueError: it lacks something; the message names the file.
+        FileNotFoundError: there is no such file.
+        ValueError: it lacks something; the message names the file.
     """
     path = Path(path)
     if not path.is_file():
@@ -133,7 +157,7 @@ def read_facts(path):
     return facts
 
 
-def read_weak_spots(path):
+def read_weak_spots(path: str | os.PathLike) -> list[dict] | None:
     """The rows that benchmarks/weak_spots.py wrote, or None where it was not run.
 
     Raises:

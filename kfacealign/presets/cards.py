@@ -1,4 +1,4 @@
-"""The card of a preset: a JSON file with all that is known of it, and the text made of it.
+"""The card of a preset: a JSON file with all that is known about it, and the Markdown text made from that.
 
 name, class, scheme, input_size, enlarge, parameters
 files       format ("keras", "tflite") -> bytes, sha256, precision
@@ -11,7 +11,9 @@ limits      list of sentences
 """
 
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 FIELDS = ("name", "class", "scheme", "input_size", "enlarge", "parameters", "files", "data", "splits", "augmentation", "command")
 FIELDS += ("seed", "epochs", "figures", "latency", "limits")
@@ -21,8 +23,11 @@ NO_CLAIM = (
 )
 
 
-def read(file):
+def read(file: str | os.PathLike) -> dict[str, Any]:
     """A card as a dict.
+
+    Args:
+        file: the JSON file, which is called like the preset.
 
     Raises:
         ValueError: it is no card; the message names the file.
@@ -39,16 +44,16 @@ def read(file):
     return content
 
 
-def as_json(card):
-    """A card as the text of its file."""
+def as_json(card: dict[str, Any]) -> str:
+    """A card as the text of its JSON file."""
     return json.dumps(card, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 # === For people ===
 
 
-def row(card):
-    """What a list of presets shows of one: dict of heading -> text."""
+def row(card: dict[str, Any]) -> dict[str, str]:
+    """The entry of a preset in a list of presets: dict of heading -> text."""
     figures, latency, files = card["figures"], card["latency"], card["files"]
     return {
         "name": card["name"],
@@ -62,8 +67,8 @@ def row(card):
     }
 
 
-def markdown(card):
-    """The model card of a preset: Markdown, made of nothing but its JSON."""
+def markdown(card: dict[str, Any]) -> str:
+    """The model card of a preset as Markdown, made from the dict alone."""
     sections = [_head(card), _usage(card), _training(card), _figures(card), _weak_spots(card), _limits(card), _files(card)]
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -85,8 +90,8 @@ def _usage(card):
 ```python
 import kfacealign
 
-model = kfacealign.from_preset("{card["name"]}")                     # Keras, float32
-model = kfacealign.from_preset("{card["name"]}", format="tflite")    # runs without Keras
+model = kfacealign.from_preset("{card["name"]}")  # Keras, float32
+model = kfacealign.from_preset("{card["name"]}", format="tflite")  # runs without Keras
 landmarks, scores = model.align(crops)
 ```
 
@@ -103,7 +108,7 @@ def _training(card):
 
 
 def _epochs(card):
-    """A number, or in words what was trained for how long."""
+    """The number of epochs, or in words how long each part was trained."""
     return f"{card['epochs']} epochs" if isinstance(card["epochs"], int) else f"epochs: {card['epochs']}"
 
 

@@ -1,30 +1,39 @@
 """`.keras` files of half the size: weights in float16, which Keras reads back as float32.
 
-A `.keras` file is a zip of two JSON files and the weights in HDF5. Keras casts what it finds there to the variable's own
-type, so a file whose kernels are float16 is a `.keras` file like any other. Vectors stay float32: biases and batch statistics
-are about a hundredth of the weights, and the range of float16 (6e-8 to 65504) is not theirs.
+A `.keras` file is a zip of two JSON files and the weights in HDF5. Keras casts the arrays that it reads to the type of the
+variable, so a file whose kernels are float16 is a `.keras` file like any other. Vectors stay float32: biases and batch
+statistics are only about a hundredth of the weights, and may lie outside the range of float16 (6e-8 to 65504).
 """
 
 import io
+import os
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 
 from kfacealign.files import replacing
 
+if TYPE_CHECKING:
+    from kfacealign.models.aligner import FaceAligner
+
 WEIGHTS = "model.weights.h5"
+# The members of the zip that are copied; there is no other.
 KEPT = ("metadata.json", "config.json", WEIGHTS)
 
 
-def save_halved(model, path):
-    """Writes a model, without its optimiser, as a `.keras` file in float16; returns the path.
+def save_halved(model: "FaceAligner", path: str | os.PathLike) -> Path:
+    """Writes a model as a `.keras` file in float16.
 
     Args:
         model: a `FaceAligner` that was loaded with `compile=False`, so that it has no optimiser.
         path: the file, NAME.keras; it appears whole or not at all.
+
+    Returns:
+        The path.
 
     Raises:
         ValueError: a weight is beyond the range of float16, or not finite.
@@ -38,7 +47,7 @@ def save_halved(model, path):
     return path
 
 
-def halve_file(source, target):
+def halve_file(source: Path, target: Path) -> None:
     """Copies a `.keras` file with its kernels in float16."""
     with zipfile.ZipFile(source) as archive, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as halved:
         for name in KEPT:
@@ -46,8 +55,8 @@ def halve_file(source, target):
             halved.writestr(name, halve_weights(content) if name == WEIGHTS else content)
 
 
-def halve_weights(content):
-    """The bytes of an HDF5 file -> the same groups, attributes and arrays, kernels in float16."""
+def halve_weights(content: bytes) -> bytes:
+    """The bytes of an HDF5 file -> those of a file with the same groups, attributes and arrays, kernels in float16."""
     out = io.BytesIO()
     with h5py.File(io.BytesIO(content), "r") as source, h5py.File(out, "w") as target:
         _copy(source, target)
@@ -63,13 +72,22 @@ def _copy(source, target):
             continue
         values = item[()]
         if values.dtype == np.float32 and values.ndim > 1:
-            # Shuffled bytes compress: the exponents of a layer's weights are alike.
+            # Shuffled bytes compress well, because the exponents of a layer's weights are alike.
             target.create_dataset(name, data=as_half(values, item.name), compression="gzip", compression_opts=9, shuffle=True)
         else:
             target.create_dataset(name, data=values)
 
 
-def as_half(values, name):
+def as_half(values: np.ndarray, name: str) -> np.ndarray:
+    """An array in float16.
+
+    Args:
+        values: float32.
+        name: what messages call it.
+
+    Raises:
+        ValueError: a value is beyond the range of float16, or not finite.
+    """
     with np.errstate(over="ignore"):
         halved = values.astype("float16")
     if not np.isfinite(halved).all():

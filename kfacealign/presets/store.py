@@ -1,20 +1,21 @@
-"""Presets by name: the card NAME.json beside NAME.keras and NAME.tflite, and loading both.
+"""Presets by name: the card NAME.json, the files NAME.keras and NAME.tflite beside it, and how they are loaded.
 
-Loading executes nothing that is in a file: a `.keras` file holds a JSON description of layers of Keras and of this
-package, read in Keras' safe mode, and numbers; a `.tflite` file is a graph of built-in operators.
+Loading executes nothing that is in a file. A `.keras` file holds numbers and a JSON description of layers of Keras and of
+this package, which is read in Keras' safe mode; a `.tflite` file is a graph of built-in operators.
 """
 
-import hashlib
 import os
 from pathlib import Path
-
-from rich.console import Console
+from typing import TYPE_CHECKING, Any
 
 from kfacealign.presets import cards
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 FOLDER = Path(__file__).parent
 DEFAULT = "pipnet_mobilenet_v2_ibug68"
-# What trains a preset, in the project's sources.
+# Preset -> the recipe in the project's sources that trains it.
 RECIPES = {
     DEFAULT: "recipes/preset_pipnet.py",
     "lotr_m_ibug68": "recipes/preset_lotr.py",
@@ -23,17 +24,18 @@ RECIPES = {
 FORMATS = ("keras", "tflite")
 
 
-def names():
+def names() -> list[str]:
     """Names of the bundled presets, the default first."""
     found = sorted(file.stem for file in FOLDER.glob("*.json"))
     return sorted(found, key=lambda name: name != DEFAULT)
 
 
-def card(name):
-    """What a preset's card says, a dict; see `kfacealign.presets.cards`.
+def card(name: str) -> dict[str, Any]:
+    """The card of a preset; `kfacealign.presets.cards` says what is in it.
 
     Raises:
-        ValueError: there is no such preset, or its card is damaged. FileNotFoundError: it is not bundled here.
+        ValueError: there is no such preset, or its card is damaged.
+        FileNotFoundError: the preset is not bundled in this copy of the package.
     """
     _check_name(name)
     file = FOLDER / f"{name}.json"
@@ -42,15 +44,16 @@ def card(name):
     return cards.read(file)
 
 
-def path(name, format="keras"):
+def path(name: str, *, format: str = "keras") -> Path:
     """The file of a preset, its checksum verified.
 
     Args:
-        name: of the preset. format: "keras" or "tflite".
+        name: the preset.
+        format: "keras" or "tflite".
 
     Raises:
         ValueError: there is no such preset or format, or the file is not the one that the card describes.
-        FileNotFoundError: the file is not there, as where the package was installed without its data.
+        FileNotFoundError: the file is not there, because the package was installed without its data.
     """
     if format not in FORMATS:
         raise ValueError(f"format is one of {', '.join(FORMATS)}, not {format!r}")
@@ -66,7 +69,7 @@ def path(name, format="keras"):
     return file
 
 
-def from_preset(name=DEFAULT, format="keras", threads=None):
+def from_preset(name: str = DEFAULT, *, format: str = "keras", threads: int | None = None) -> Any:
     """A bundled, trained model.
 
     Args:
@@ -75,8 +78,7 @@ def from_preset(name=DEFAULT, format="keras", threads=None):
         threads: CPU threads of a TFLite model; None leaves it to the runtime.
 
     Returns:
-        A `FaceAligner` in float32, or what `kfacealign.deploy.load` makes of a `.tflite` file; of the tracker that is a
-        `StreamingRuntime`.
+        A `FaceAligner` in float32, or for "tflite" a `LiteRTAligner`; the tracker's `.tflite` file is a `StreamingRuntime`.
 
     Raises:
         ValueError: there is no such preset or format, or its file has another checksum than its card says.
@@ -88,41 +90,46 @@ def from_preset(name=DEFAULT, format="keras", threads=None):
     """
     from kfacealign import deploy
 
-    return deploy.load(path(name, format), threads)
+    return deploy.load(path(name, format=format), threads=threads)
 
 
 # === --model ===
 
 
-def chosen(model=None, keras=False, console=None):
-    """What `--model` of a command means: a preset's name, none for the default preset, or a path as it is.
+def chosen(model: str | None = None, *, keras: bool = False, console: "Console | None" = None) -> str:
+    """The path of the model that the `--model` of a command means.
 
-    A preset is its TFLite file where an interpreter can be imported, else its `.keras` file; which it is and what it was
-    trained on is printed. A file that has a preset's name is named as ./NAME.
+    None means the default preset, and the name of a preset means that preset: its TFLite file where an interpreter can be
+    imported, otherwise its `.keras` file. Which file it is, and what it was trained on, is printed. Anything else is a path
+    and is returned as it is; a file that is called like a preset is given as ./NAME.
 
     Args:
-        model: what was given, or None.
+        model: what the user gave, or None.
         keras: whether the command needs the `.keras` file.
-        console: a `rich` console to print to.
+        console: the `rich` console to print to; by default a new one.
 
     Returns:
         A path for `kfacealign.deploy.load`, as text.
 
     Raises:
-        As `path`.
+        ValueError: the preset's card or file is damaged.
+        FileNotFoundError: the preset is not bundled in this copy of the package.
     """
     name = DEFAULT if model is None else model
     if model is not None and model not in {*RECIPES, *names()}:
         return model
     format = "keras" if keras or not has_interpreter() else "tflite"
-    file = path(name, format)
+    file = path(name, format=format)
     data = " and ".join(source["name"] for source in card(name)["data"])
-    console = console or Console()
+    if console is None:
+        from rich.console import Console
+
+        console = Console()
     console.print(f"model: {name} ({format}), trained on {data}", markup=False, highlight=False, soft_wrap=True)
     return os.fspath(file)
 
 
-def has_interpreter():
+def has_interpreter() -> bool:
     """Whether TFLite files can be run here."""
     from kfacealign.deploy.runtime.litert import interpreter_class
     from kfacealign.quiet import quiet
@@ -135,8 +142,10 @@ def has_interpreter():
     return True
 
 
-def checksum(file):
+def checksum(file: str | os.PathLike) -> str:
     """SHA-256 of a file, in hexadecimal."""
+    import hashlib  # OpenSSL, which it loads, takes a few milliseconds that only this function needs
+
     with open(file, "rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 from kfacealign.backend import keras
 from kfacealign.files import replacing
@@ -21,14 +23,14 @@ class EpochCheckpoint(keras.callbacks.Callback):
         phase: name of the loss in use, written to each row.
     """
 
-    def __init__(self, directory, history, settings, phase):
+    def __init__(self, directory: str | os.PathLike, history: list[dict], settings: dict, phase: str):
         super().__init__()
         self.directory = Path(directory)
         self.history = history
         self.settings = settings
         self.phase = phase
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         row = {"epoch": epoch + 1, "phase": self.phase}
         row.update({name: float(value) for name, value in (logs or {}).items()})
         self.history.append(row)
@@ -44,7 +46,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
                 old.unlink()
 
 
-def read_state(directory):
+def read_state(directory: str | os.PathLike) -> dict[str, Any] | None:
     """What a run's directory says of its last finished epoch: checkpoint, settings, history; None where none was finished.
 
     Raises:
@@ -60,7 +62,7 @@ def read_state(directory):
         raise ValueError(f"{path} is not a run's state ({error}); remove the directory to start again") from error
 
 
-def load_state(directory):
+def load_state(directory: str | os.PathLike) -> tuple[keras.Model, list[dict], dict] | None:
     """The last finished epoch of a run: (model, history, settings), or None where none was finished."""
     state = read_state(directory)
     if state is None:
@@ -68,7 +70,7 @@ def load_state(directory):
     return keras.saving.load_model(state["checkpoint"]), state["history"], state["settings"]
 
 
-def write_history(path, history):
+def write_history(path: str | os.PathLike, history: list[dict]) -> None:
     """The history as CSV; a column for every value that any epoch has."""
     columns = list(dict.fromkeys(name for row in history for name in row))
     with replacing(path) as temporary, open(temporary, "w", newline="") as file:

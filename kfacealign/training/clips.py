@@ -1,6 +1,9 @@
 """The run of recipes that train trackers on clips: train, evaluate, write."""
 
+import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -8,19 +11,30 @@ from rich.console import Console
 from kfacealign import data, metrics
 from kfacealign.backend import keras
 from kfacealign.evaluation.clips import evaluate_clips
+from kfacealign.evaluation.reports import Report
 from kfacealign.files import replacing
+from kfacealign.models.aligner import FaceAligner
 from kfacealign.models.complexity import trainable_parameters
 from kfacealign.training.loop import adam, fit, start, start_or_resume
 from kfacealign.training.resuming import describe
 
 
-def run_clips(build, videos, views, settings, *, frames, optimizer=adam, export=None):
-    """Train, evaluate and export one tracker, as a recipe's settings say.
+def run_clips(
+    build: Callable[[], FaceAligner],
+    videos: data.ClipsDataset,
+    views: data.RandomView | None,
+    settings: argparse.Namespace,
+    *,
+    frames: int,
+    optimizer: Callable[[float], keras.optimizers.Optimizer] = adam,
+    export: Callable[[FaceAligner, Path], Any] | None = None,
+) -> tuple[FaceAligner, Report]:
+    """Trains, evaluates and writes one tracker, as a recipe's settings say.
 
     Args:
         build: function without arguments that makes the tracker.
-        videos: `kfacealign.data.ClipsDataset`; both parts are cut into windows, clips with effects are taken whole.
-        views: the `RandomView` of training, one for all frames of a clip, or None.
+        videos: both parts are cut into windows; clips with effects are taken whole.
+        views: the random views of training, or None; all frames of a clip share one.
         settings: what `kfacealign.training.parse_settings` returned; `batch_size` is in clips.
         frames: T, the length of the windows.
         optimizer: function from a learning rate to an optimiser.
@@ -50,8 +64,8 @@ def run_clips(build, videos, views, settings, *, frames, optimizer=adam, export=
     return model, report
 
 
-def cut(clips, frames):
-    """Windows of so many frames; clips with effects, which belong to whole clips, must have as many.
+def cut(clips: data.Clips, frames: int) -> data.Clips:
+    """Windows of so many frames. Effects belong to whole clips: clips that have them are not cut and must have as many.
 
     Raises:
         ValueError: they have not, or no video is that long.
@@ -65,15 +79,15 @@ def cut(clips, frames):
     return clips
 
 
-def windows_of(clips, videos):
-    """The subsets of a dataset's test videos as positions of the windows that were cut of them."""
+def windows_of(clips: data.Clips, videos: data.ClipsDataset) -> dict[str, np.ndarray]:
+    """Subset of the test videos -> positions of the windows that were cut from its videos."""
     of = [name.rpartition(":")[0] for name in clips.names]
     named = {name: {videos.test.names[i] for i in positions} for name, positions in videos.subsets.items()}
     return {name: np.flatnonzero([video in members for video in of]) for name, members in named.items()}
 
 
 def announce(console, model, videos, windows, frames, history, settings):
-    """What is about to happen and where its results go."""
+    """Says what is about to happen and where its results go."""
     parameters, frozen = trainable_parameters(model) / 1e6, "frozen" if model.frozen else "trained with it"
     console.print(
         f"[bold]{type(model).__name__} {settings.variant}[/bold]: {parameters:.2f} M trainable parameters, "

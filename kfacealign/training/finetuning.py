@@ -1,6 +1,7 @@
 """Training that goes on from a trained model: fine-tuning."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -28,14 +29,14 @@ def begin_with(model: FaceAligner, source: str, load: Callable[[str], FaceAligne
     model.set_weights(trained.get_weights())
 
 
-def layout(model):
-    """What must be the same for weights to mean the same: their names and shapes in order, and whose points they are of."""
+def layout(model: FaceAligner) -> tuple:
+    """What must agree for weights to mean the same: their names and shapes in order, the scheme and the neighbours."""
     config = model.get_config()
     return [(weight.name, tuple(weight.shape)) for weight in model.weights], config.get("scheme"), config.get("neighbors")
 
 
-def differences(trained, model):
-    """What two models' settings differ in, in words."""
+def differences(trained: FaceAligner, model: FaceAligner) -> str:
+    """The settings in which two models differ, in words."""
     kinds = [type(one).__name__ for one in (trained, model)]
     if kinds[0] != kinds[1]:
         return f"it is {kinds[0]}, this is {kinds[1]}"
@@ -49,6 +50,6 @@ def differences(trained, model):
     )
 
 
-def brief(value):
-    """A setting, or of a table its shape."""
+def brief(value: Any) -> Any:
+    """A setting as a message shows it; a table is told by its shape."""
     return f"a table of {' x '.join(map(str, np.shape(value)))}" if isinstance(value, list) else value

@@ -130,7 +130,7 @@ def start_or_resume(build, settings, described, optimizer, load=load_keras):
 
 
 def announce(console, model, faces, history, settings):
-    """What is about to happen and where its results go."""
+    """Says what is about to happen and where its results go."""
     parameters = trainable_parameters(model) / 1e6
     variant = getattr(settings, "backbone", getattr(settings, "variant", ""))
     name = f"{type(model).__name__} {variant}".strip()
@@ -160,10 +160,11 @@ def announce(console, model, faces, history, settings):
 
 
 def fit(model, train, test, views, history, settings, description, callbacks=(), pipeline=data.pipeline, **options):
-    """The epochs after the last finished one: those of the warm-up first, then those of the method's loss.
+    """Trains the epochs after the last finished one: first under the warm-up's loss, then under the method's.
 
     Args:
-        pipeline: what makes batches of `train` and `test`. options: of the training batches.
+        pipeline: what makes batches of `train` and `test`.
+        options: further arguments of the training batches.
     """
     batches = {"size": model.input_size, "batch_size": settings.batch_size}
     for phase, last in (("warmup", min(settings.warmup_epochs, settings.epochs)), ("training", settings.epochs)):
@@ -186,7 +187,7 @@ def fit(model, train, test, views, history, settings, description, callbacks=(),
     model.warmup = False
 
 
-def step_decay(rate, drops, factor=0.1):
+def step_decay(rate: float, drops: Sequence[int], *, factor: float = 0.1) -> Callable[[int, float], float]:
     """The learning rate by epoch: `rate`, times `factor` from each epoch in `drops` on."""
 
     def schedule(epoch, _):

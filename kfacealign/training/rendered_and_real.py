@@ -1,11 +1,14 @@
 """What the recipes of the presets share: rendered and real faces together, and the facts for the card."""
 
+import argparse
 import dataclasses
 import json
 import platform
 import shlex
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +20,7 @@ from kfacealign.files import replacing
 from kfacealign.machine import processor
 
 FACTS = "facts.json"  # what only the training knows, beside its model, for `kfacealign presets make`
-# Folder's name -> what is in it, and its licence; of other folders the user knows.
+# Name of a folder -> what is in it, and its licence. What is in other folders the user knows.
 SOURCES = {
     "ytf68": ("frames of YouTube Faces, 68 points by a detector (ytf68 train)", "research use only"),
 }
@@ -36,8 +39,8 @@ LIMITS = (
 )
 
 
-def rendered_and_real(settings):
-    """Training faces drawn here and read from disk, as one dataset; the test faces are those of the disk.
+def rendered_and_real(settings: argparse.Namespace) -> tuple[data.Dataset, list[dict]]:
+    """One dataset of rendered faces and of faces from disk for training; the test faces are from disk alone.
 
     Args:
         settings: what `kfacealign.training.parse_settings` returned. A `--dataset` that is itself rendered stays alone.
@@ -46,7 +49,7 @@ def rendered_and_real(settings):
         A `kfacealign.data.Dataset`, and the list of sources for the card: dicts of name, faces, licence.
 
     Raises:
-        As `kfacealign.training.load_dataset`.
+        FileNotFoundError, ValueError: the dataset cannot be loaded, see `kfacealign.data.load_dataset`.
     """
     faces = load_dataset(settings.dataset, settings.data_dir, scheme=settings.scheme)
     if settings.dataset in RENDERED:
@@ -58,12 +61,19 @@ def rendered_and_real(settings):
     return dataclasses.replace(faces, train=joined([drawn.train, faces.train])), sources
 
 
-def rendered_and_real_clips(real, root, clips, frames):
+def rendered_and_real_clips(
+    real: data.ClipsDataset, root: str | Path, *, clips: int, frames: int
+) -> tuple[data.ClipsDataset, list[dict]]:
     """A `ClipsDataset` with rendered clips added to its training part, and the sources of both.
 
     Args:
         real: `ClipsDataset`, such as `kfacealign.data.ytf68_clips`.
-        root: folder that the rendered clips are written to. clips, frames: how many, and how long.
+        root: folder that the rendered clips are written to.
+        clips: how many clips are rendered.
+        frames: how long each is.
+
+    Returns:
+        The dataset, and the list of sources for the card.
     """
     root = data.write_clips(root, clips=clips, frames=frames, scheme=real.scheme.name)
     drawn = data.frame_folders(root, scheme=real.scheme)
@@ -71,7 +81,7 @@ def rendered_and_real_clips(real, root, clips, frames):
     return dataclasses.replace(real, train=joined_clips([drawn, real.train])), sources
 
 
-def joined_clips(parts):
+def joined_clips(parts: Iterable[Clips]) -> Clips:
     """Several `Clips` without effects as one, in their order."""
     parts = list(parts)
     if any(part.effects is not None for part in parts):
@@ -88,23 +98,30 @@ def joined_clips(parts):
 # === For the card ===
 
 
-def source(named, faces):
+def source(named: tuple[str, str], faces: int) -> dict[str, Any]:
+    """What a card says of a source: its name, how many faces, its licence."""
     return {"name": named[0], "faces": faces, "licence": named[1]}
 
 
-def known(folder):
+def known(folder: str) -> tuple[str, str]:
     """Name and licence of what is in a folder."""
     return SOURCES.get(folder, (folder, "that of the dataset"))
 
 
-def write_facts(settings, sources, views, argv=None, **further):
-    """Writes what only the training knows beside its model, for `kfacealign presets make`; returns the path.
+def write_facts(
+    settings: argparse.Namespace,
+    sources: list[dict],
+    views: data.RandomView,
+    argv: Sequence[str] | None = None,
+    **further: Any,
+) -> Path:
+    """Writes beside the model what only the training knows, for `kfacealign presets make`; returns the path.
 
     Args:
         settings: of the run, whose folder is `settings.out`.
         sources: as `rendered_and_real` returns them.
         views: the `RandomView` of training.
-        argv: the command, script first; by default that of the process. Of absolute paths the last part is kept.
+        argv: the command, script first; by default the command of this process. An absolute path is cut to its last part.
         further: changes, such as `epochs`, to what the settings say.
     """
     config = views.get_config()
@@ -126,15 +143,15 @@ def write_facts(settings, sources, views, argv=None, **further):
     return path
 
 
-def command(argv):
+def command(argv: Sequence[str]) -> str:
     """`python recipes/NAME.py ...` without the paths of this machine and without --resume."""
     script = Path(argv[0])
     arguments = [Path(word).name if Path(word).is_absolute() else word for word in argv[1:] if word != "--resume"]
     return shlex.join(["python", f"{script.resolve().parent.name}/{script.name}", *arguments])
 
 
-def hardware():
-    """What the training ran on."""
+def hardware() -> str:
+    """What the training runs on, in words."""
     from kfacealign.backend import keras
 
     devices = [device for device in keras.distribution.list_devices() if "gpu" in device.lower()]

@@ -11,7 +11,9 @@ import dataclasses
 import json
 import warnings
 import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -23,6 +25,7 @@ from kfacealign.data.faces import Faces
 from kfacealign.data.unlabelled import mixed
 from kfacealign.evaluation.reports import heading, predict, shown
 from kfacealign.files import replacing
+from kfacealign.models.aligner import FaceAligner
 from kfacealign.training.checkpoint import read_state
 from kfacealign.training.loop import run
 from kfacealign.training.resuming import check_same, describe
@@ -31,17 +34,24 @@ LABELS = "pseudo_labels.npz"
 NAMED = 5  # faces left out that a warning names before it only counts
 
 
-def self_train(build, faces, unlabelled, views, settings, **options):
-    """Rounds of training and pseudo-labelling; round k is a run of its own in `settings.out/round_k`.
+def self_train(
+    build: Callable[[], FaceAligner],
+    faces: data.Dataset,
+    unlabelled: Faces,
+    views: data.RandomView | None,
+    settings: argparse.Namespace,
+    **options: Any,
+) -> tuple[FaceAligner, list[dict]]:
+    """Trains and pseudo-labels in rounds; round k is a run of its own in `settings.out/round_k`.
 
-    A killed training goes on with `settings.resume`: finished rounds are kept, and a round's pseudo-labels, saved
-    before it begins, are read again.
+    A killed training goes on with `settings.resume`: finished rounds are kept, and the pseudo-labels of a round, which
+    were saved before it began, are read again.
 
     Args:
         build: function without arguments that makes the model, a `PIPNet`.
-        faces: a `kfacealign.data.Dataset`: the labelled faces and the test.
-        unlabelled: `Faces` whose landmarks are not read, see `kfacealign.data.image_folder` and `ignore_labels`.
-        views: as of `kfacealign.training.run`.
+        faces: the labelled faces, and the test faces.
+        unlabelled: faces whose landmarks are not read, see `kfacealign.data.image_folder` and `ignore_labels`.
+        views: the random views of training, or None.
         settings: what `kfacealign.training.parse_settings` returned; `settings.tasks` are those of the rounds after
             the supervised one.
         options: further arguments of `kfacealign.training.run`, the same for every round.
@@ -77,7 +87,7 @@ def self_train(build, faces, unlabelled, views, settings, **options):
 
 
 def train_round(build, faces, labelled, views, settings, options):
-    """One run on labelled and pseudo-labelled faces, the latter on `settings.task`."""
+    """Runs once on labelled and pseudo-labelled faces, and trains the latter on `settings.task`."""
 
     def prepare(model):
         model.task = settings.task  # a checkpoint has none
@@ -86,7 +96,7 @@ def train_round(build, faces, labelled, views, settings, options):
     run(build, everyone, views, settings, labels=("unlabelled",), box="file", prepare=prepare, **options)
 
 
-def round_settings(settings, number, task):
+def round_settings(settings: argparse.Namespace, number: int, task: int | None) -> argparse.Namespace:
     """The settings of one round: the recipe's with the one task of the round, in a directory of its own."""
     shared = {name: value for name, value in vars(settings).items() if name != "tasks"}
     return argparse.Namespace(**{**shared, "out": str(Path(settings.out) / f"round_{number}"), "task": task})
@@ -95,15 +105,15 @@ def round_settings(settings, number, task):
 # === Checks ===
 
 
-def check(faces, unlabelled, tasks):
+def check(faces: data.Dataset, unlabelled: Faces, tasks: Sequence[int]) -> None:
     """Raises ValueError where the tasks or the unlabelled faces cannot be trained on."""
     if not tasks or not set(tasks) <= {1, 2, 3}:
         raise ValueError(f"tasks are a sequence of 1, 2 and 3, one for each round after the supervised one, not {tasks}")
     mixed(faces.train, unlabelled)
 
 
-def try_tasks(tasks):
-    """A `prepare` of `run` that takes only a model which can be trained on these tasks."""
+def try_tasks(tasks: Sequence[int]) -> Callable[[FaceAligner], None]:
+    """The `prepare` of a run that refuses a model which cannot be trained on these tasks."""
 
     def prepare(model):
         if not hasattr(type(model), "task"):
@@ -154,16 +164,16 @@ def is_finished(state, faces, views, settings):
 # === Pseudo-labels ===
 
 
-def pseudo_labelled(unlabelled, teacher, settings):
-    """The unlabelled faces with a model's landmarks, read from the round's directory or estimated and saved there.
+def pseudo_labelled(unlabelled: Faces, teacher: Path, settings: argparse.Namespace) -> Faces:
+    """The unlabelled faces with a model's landmarks, which are read from the round's directory, or estimated and saved there.
 
     Args:
-        unlabelled: `Faces`.
+        unlabelled: the faces.
         teacher: path of the model that labels them.
-        settings: those of the round.
+        settings: the settings of the round.
 
     Returns:
-        `Faces`; those whose image cannot be read are left out with a warning.
+        The faces; one whose image cannot be read is left out with a warning.
 
     Raises:
         ValueError: no image can be read.
@@ -192,20 +202,23 @@ def pseudo_labelled(unlabelled, teacher, settings):
     )
 
 
-def estimate(model, unlabelled, settings):
-    """A model's landmarks (N, K, 2) in image coordinates, and whether each face's image could be read, (N,)."""
-    crops = data.Crops(unlabelled, model.input_size, model.enlarge, "file", settings.cache, settings.strict)
+def estimate(model: FaceAligner, unlabelled: Faces, settings: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
+    """A model's landmarks (N, K, 2) in image coordinates, and for each face whether its image could be read, (N,)."""
+    crops = data.Crops(
+        unlabelled, model.input_size, enlarge=model.enlarge, box="file", cache=settings.cache, strict=settings.strict
+    )
     landmarks, weights = predict(model, crops)
     return landmarks, weights.any(1)
 
 
-def write_labels(path, unlabelled, landmarks, readable):
+def write_labels(path: Path, unlabelled: Faces, landmarks: np.ndarray, readable: np.ndarray) -> None:
+    """Writes the pseudo-labels of a round to an `.npz`: `names`, `landmarks` (N, K, 2) and `readable` (N,)."""
     with replacing(path) as temporary:
         np.savez(temporary, names=np.array(unlabelled.names, str), landmarks=landmarks.astype("float32"), readable=readable)
 
 
-def read_labels(path, unlabelled):
-    """The landmarks and flags of `write_labels`; None where there are none for these faces."""
+def read_labels(path: Path, unlabelled: Faces) -> tuple[np.ndarray, np.ndarray] | None:
+    """The landmarks and flags that `write_labels` wrote; None where the file holds none of these faces."""
     try:
         with np.load(path) as saved:
             names, landmarks, readable = (saved[name] for name in ("names", "landmarks", "readable"))
@@ -218,8 +231,8 @@ def read_labels(path, unlabelled):
 # === Results ===
 
 
-def figures(directory):
-    """The full test set's figures from a run's report."""
+def figures(directory: str | Path) -> dict[str, float]:
+    """The figures of the full test set in a run's report."""
     return json.loads((Path(directory) / "report.json").read_text())["subsets"]["full"]
 
 

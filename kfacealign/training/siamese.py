@@ -1,6 +1,7 @@
 """Siamese consistency training ("Subpixel Heatmap Regression", Sec. 3.4) for any heatmap model."""
 
 import types
+from typing import Any, ClassVar
 
 import numpy as np
 from keras import ops
@@ -8,6 +9,7 @@ from keras import ops
 from kfacealign.codecs.codec import weighted_mean
 from kfacealign.codecs.heatmap import HeatmapCodec
 from kfacealign.data.image_ops import sample_affine
+from kfacealign.data.views import RandomView
 from kfacealign.models.aligner import FaceAligner, labels
 
 
@@ -41,14 +43,15 @@ class Siamese(FaceAligner):
         >>> landmarks, scores = model.align(crops)
     """
 
-    extra_terms = ("siamese_loss",)
+    extra_terms: ClassVar[tuple[str, ...]] = ("siamese_loss",)
 
-    def __init__(self, aligner, views, weight=1.0):
+    def __init__(self, aligner: FaceAligner, views: RandomView, *, weight: float = 1.0):
         if not isinstance(aligner.codec, HeatmapCodec):
             raise ValueError(f"Siamese training compares heatmaps, and {type(aligner.codec).__name__} has none")
         if views is None:
             raise ValueError("Siamese training draws its own views: pass views=RandomView(...)")
-        super().__init__(aligner.network, aligner.codec, aligner.scheme, aligner.enlarge, name=f"{aligner.name}_siamese")
+        name = f"{aligner.name}_siamese"
+        super().__init__(aligner.network, aligner.codec, aligner.scheme, enlarge=aligner.enlarge, name=name)
         # Out of Keras' sight, which would count its weights and metrics again.
         self._plain = types.SimpleNamespace(aligner=aligner)
         self.views = views
@@ -57,22 +60,23 @@ class Siamese(FaceAligner):
             self.compile(aligner.optimizer)
 
     @property
-    def aligner(self):
+    def aligner(self) -> FaceAligner:
         """The model that is trained."""
         return self._plain.aligner
 
-    def compile(self, optimizer="adam", **kwargs):
+    def compile(self, optimizer: Any = "adam", **kwargs: Any) -> None:
+        """Compiles this model and `aligner`, which share the optimiser."""
         super().compile(optimizer, **kwargs)
         self.aligner.compile(self.optimizer, **kwargs)
 
-    def save(self, filepath, *args, **kwargs):
+    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """Writes `aligner`, with its optimiser."""
         self.aligner.save(filepath, *args, **kwargs)
 
     # === Training ===
 
-    def call(self, images, training=None):
-        """Outside of training what the network returns; in training for two views of each crop.
+    def call(self, images: Any, training: bool | None = None) -> dict[str, Any]:
+        """The network's answer to the crops; in training its answer to two views of each crop.
 
         Returns:
             Dict of raw outputs, of 2 B views in training, the first of every crop before the second of any; and then
@@ -85,14 +89,15 @@ class Siamese(FaceAligner):
         shown, _, affine = self.views((twice, nowhere))
         return {**self.network(shown, training=True), "affine": affine}
 
-    def in_views(self, y, affine):
-        """The labels of a batch as its two views show them: landmarks `(2B, K, 2)`, weights `(2B, K)`."""
+    def in_views(self, y: dict, affine: Any) -> tuple[Any, Any]:
+        """The labels of a batch as its two views show them: landmarks `(2B, K, 2)` and weights `(2B, K)`."""
         landmarks, weights = (ops.concatenate([value, value], axis=0) for value in labels(y))
         x, y = landmarks[..., 0], landmarks[..., 1]
         rows = [affine[:, i, 0, None] * x + affine[:, i, 1, None] * y + affine[:, i, 2, None] for i in (0, 1)]
         return self.views.permute(ops.stack(rows, axis=-1), affine), self.views.permute(weights, affine)
 
-    def loss_terms(self, y, outputs):
+    def loss_terms(self, y: dict, outputs: dict) -> dict[str, Any]:
+        """The terms of the codec on both views and, in training, `siamese_loss`; see `FaceAligner.loss_terms`."""
         if "affine" not in outputs:
             return super().loss_terms(y, outputs)
         outputs = dict(outputs)
@@ -108,7 +113,7 @@ class Siamese(FaceAligner):
         terms["siamese_loss"] = self.weight * sum(errors) / len(errors)
         return terms
 
-    def in_crop(self, maps, affine):
+    def in_crop(self, maps: Any, affine: Any) -> tuple[Any, Any]:
         """Maps of views `(2B, h, w, K)` as they lie in the crop, and where they are known `(2B, h, w, 1)`."""
         maps, known = warp_back(maps, affine, self.codec.cell_centre)
         # `permute` reorders the second axis; reordering is its own inverse.
@@ -116,15 +121,19 @@ class Siamese(FaceAligner):
         return ops.transpose(by_point, (0, 2, 3, 1)), known
 
     @staticmethod
-    def disagreement(warped, target):
-        """Mean squared error of the sum of both views' maps to as many targets as are known there, of half of each: `(B, K)`."""
+    def disagreement(warped: tuple[Any, Any], target: Any) -> Any:
+        """Mean over the cells of ((h_1 m_1 + h_2 m_2 - t (m_1 + m_2)) / 2)^2, `(B, K)`.
+
+        h are the warped maps of the two views, m is 1 where a view shows the cell, t is the target.
+        """
         maps, known = warped
         first, second = ops.split(maps * known, 2, axis=0)
         known_first, known_second = ops.split(known, 2, axis=0)
         difference = 0.5 * (first + second - target * (known_first + known_second))
         return ops.mean(ops.square(difference), axis=(1, 2))
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+    def compute_metrics(self, x: Any, y: dict, y_pred: dict, sample_weight: Any = None) -> dict[str, Any]:
+        """As of `FaceAligner`; in training the landmarks are compared within the views."""
         if "affine" in y_pred:
             outputs = dict(y_pred)
             landmarks, weights = self.in_views(y, outputs.pop("affine"))
@@ -133,15 +142,16 @@ class Siamese(FaceAligner):
         results.pop("siamese_loss", None)  # nothing was measured
         return results
 
-    def get_metrics_result(self):
+    def get_metrics_result(self) -> dict[str, Any]:
+        """As of `FaceAligner`; `siamese_loss` is there during a warm-up, too."""
         results = super().get_metrics_result()
         if self.warmup:
             results["siamese_loss"] = self.term_means["siamese_loss"].result()
         return results
 
 
-def warp_back(maps, affine, cell_centre):
-    """Heatmaps of views in the frame of the crop, bilinear, differentiable in the maps.
+def warp_back(maps: Any, affine: Any, cell_centre: float) -> tuple[Any, Any]:
+    """Heatmaps of views, resampled in the frame of the crop: bilinear and differentiable in the maps.
 
     Args:
         maps: `(B, h, w, K)`.

@@ -1,4 +1,4 @@
-"""2D-FAN's checkpoint, beside the release's network stated again in NumPy."""
+"""2D-FAN's checkpoint, compared with the release's network written again in NumPy."""
 
 import keras
 import numpy as np
@@ -18,7 +18,7 @@ def imported():
     state = twins.StateDict(1)
     images = np.random.default_rng(2).integers(0, 256, (4, SIZE, SIZE, 3))
     expected = twins.fan(state, images, 4, WIDTH, POINTS)
-    model, unused = checkpoints.convert("fan", "2dfan", state, "2DFAN4.pth", **OPTIONS)
+    model, unused = checkpoints.convert("fan", "2dfan", state, source="2DFAN4.pth", **OPTIONS)
     assert {name.rpartition(".")[2] for name in unused} == {"num_batches_tracked"}
     return model, state, images, expected
 
@@ -34,7 +34,7 @@ def test_outputs_and_landmarks_are_the_releases(imported):
     wanted, inside = twins.fan_landmarks(maps)
     assert inside.sum() >= 15
     np.testing.assert_allclose(SIZE * landmarks[inside], SIZE * wanted[inside], atol=1e-3)
-    # On the border the release stays at the cell's centre, ours moves along the border.
+    # On the border the release stays at the cell's centre; ours moves along the border.
     assert np.abs(landmarks - wanted).max() <= 0.25 / (SIZE // 4) + 1e-6
 
 

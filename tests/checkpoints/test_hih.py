@@ -1,4 +1,4 @@
-"""HIH's checkpoints, beside the release's network stated again in NumPy."""
+"""HIH's checkpoints, compared with the release's network written again in NumPy."""
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ def imported(request):
     state = twins.StateDict(1)
     images = np.random.default_rng(2).integers(0, 256, (2, SIZE, SIZE, 3))
     expected = twins.hih(state, images, hih.VARIANTS[request.param], WIDTH, POINTS, HEAD)
-    model, unused = checkpoints.convert("hih", request.param, state, "WFLW.pth", **OPTIONS)
+    model, unused = checkpoints.convert("hih", request.param, state, source="WFLW.pth", **OPTIONS)
     assert {name.rpartition(".")[2] for name in unused} == {"num_batches_tracked"}
     return model, state, images, expected
 
@@ -37,7 +37,7 @@ def test_outputs_and_landmarks_are_the_releases(imported):
         assert theirs.std() > 0.05
         np.testing.assert_allclose(ours[name], theirs, atol=1e-4)
     landmarks, _ = model.decode(model.network(images.astype("float32"), training=False))
-    # Where a map is nowhere positive the release answers with its corner; trained maps have a peak.
+    # The release answers with the corner of a map that is nowhere positive; trained maps have a peak.
     peak = (maps[-1].max(axis=(2, 3)) > 0) & (decimal.max(axis=(2, 3)) > 0)
     assert peak.sum() >= 30
     wanted = twins.hih_landmarks(maps, decimal)
@@ -59,7 +59,7 @@ def test_projections_that_are_never_run_are_kept(imported):
 
 
 def test_padding_is_the_mean_colour(imported):
-    """In the release zeros surround normalised pixels: a picture of the mean colour has no border."""
+    """The release pads normalised pixels with zeros, so a picture of the mean colour has no border."""
     model, _, _, _ = imported
     mean = np.broadcast_to(255 * twins.MEAN, (1, SIZE, SIZE, 3)).astype("float32")
     first = keras.Model(model.network.input, model.network.get_layer("stem_1_conv").output)
@@ -82,7 +82,7 @@ def test_what_does_not_fit_is_named(imported):
 
 
 def test_another_variants_file(imported):
-    """A stack too few is missing, one too many unknown."""
+    """The tensors of a stack that the checkpoint lacks are missing; those of a stack too many are unknown."""
     model, state, _, _ = imported
     fewer = {name: value for name, value in state.items() if not name.startswith("hg0")}
     more = {**state, **{name.replace("hg0", "hg7"): value for name, value in state.items() if name.startswith("hg0")}}
@@ -93,4 +93,4 @@ def test_another_variants_file(imported):
 
 def test_another_architectures_file(imported):
     with pytest.raises(ValueError, match=r"^WFLW.pth is a checkpoint of hih, not of fan: import it as model hih$"):
-        checkpoints.convert("fan", "2dfan", imported[1], "WFLW.pth")
+        checkpoints.convert("fan", "2dfan", imported[1], source="WFLW.pth")

@@ -1,4 +1,4 @@
-"""PIPNet's checkpoints, beside the release's network stated again in NumPy."""
+"""PIPNet's checkpoints, compared with the release's network written again in NumPy."""
 
 import functools
 
@@ -50,7 +50,7 @@ def outputs_of(model, images):
 )
 def test_outputs_and_landmarks_are_the_releases(variant, size, stride):
     images, state, expected = twin(variant, size, stride)
-    model, unused = checkpoints.convert("pipnet", variant, state, "x.pth", stride=stride, input_size=size, **OPTIONS)
+    model, unused = checkpoints.convert("pipnet", variant, state, source="x.pth", stride=stride, input_size=size, **OPTIONS)
     assert {name.rpartition(".")[2] for name in unused} == {"num_batches_tracked"}
     for ours, theirs in zip(outputs_of(model, images), expected, strict=True):
         assert theirs.std() > 0.05
@@ -71,7 +71,7 @@ def test_every_tensor_and_every_weight_is_used_once(small):
 
 def test_a_saved_model_merges_votes_as_before(small, tmp_path):
     images, state, _ = small
-    model, _ = checkpoints.convert("pipnet", "resnet18", state, "x.pth", input_size=64, **OPTIONS)
+    model, _ = checkpoints.convert("pipnet", "resnet18", state, source="x.pth", input_size=64, **OPTIONS)
     model.save(tmp_path / "m.keras")
     loaded = keras.saving.load_model(tmp_path / "m.keras", compile=False)
     ours, theirs = (m.decode(m(images.astype("float32"), training=False))[0] for m in (model, loaded))
@@ -95,12 +95,12 @@ def test_what_does_not_fit_is_named(small, change, message):
     state = dict(small[1])
     change(state)
     with pytest.raises(ValueError, match="^x.pth does not fit pipnet resnet18 with these options: " + message):
-        checkpoints.convert("pipnet", "resnet18", state, "x.pth", input_size=64, **OPTIONS)
+        checkpoints.convert("pipnet", "resnet18", state, source="x.pth", input_size=64, **OPTIONS)
 
 
 def test_another_variants_file(small):
     with pytest.raises(ValueError, match=r"tensors missing: layer1\.0\.conv3\.weight.*and \d+ more; .*of another shape"):
-        checkpoints.convert("pipnet", "resnet50", small[1], "x.pth", input_size=64, **OPTIONS)
+        checkpoints.convert("pipnet", "resnet50", small[1], source="x.pth", input_size=64, **OPTIONS)
 
 
 def test_a_refused_file_leaves_the_model_as_it_was(small):
@@ -134,6 +134,6 @@ def test_without_a_mean_face_the_user_is_told():
 
 
 def test_the_order_of_neighbours_is_the_releases():
-    """By squared distance, the landmark itself left out."""
+    """They are ordered by squared distance, without the landmark itself."""
     squared = ((MEAN_SHAPE[:, None] - MEAN_SHAPE) ** 2).sum(axis=-1)
     np.testing.assert_array_equal(nearest_neighbors(MEAN_SHAPE, 10), np.argsort(squared, axis=1)[:, 1:11])

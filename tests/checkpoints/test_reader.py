@@ -1,4 +1,4 @@
-"""Reading PyTorch's files, the command, and whether the NumPy operations of the twins are PyTorch's."""
+"""Reading PyTorch's files, the command, and whether the NumPy operations of the twins agree with PyTorch's."""
 
 import os
 import pickle
@@ -23,7 +23,7 @@ def state():
 
 
 class Bomb:
-    """Unpickled, it makes a folder."""
+    """An object that makes a folder when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -70,7 +70,7 @@ def test_the_twins_normalisation_is_pytorchs(torch):
 def test_state_dicts_are_found_and_prefixes_taken_off(torch, tmp_path, nested):
     content = {"module.a.weight": torch.ones(2, 3, dtype=torch.float16), "module.a.num_batches_tracked": torch.tensor(3)}
     if nested:
-        # As HIH's training saves it, with its best error as NumPy had it.
+        # HIH's training saves its checkpoints so, with the best error as a NumPy number.
         content = {nested: content, "best_nme": {"epoch": 3, "nme": np.float64(0.04), "loss": np.float32(1)}, "epoch": 3}
     torch.save(content, tmp_path / "x.pth")
     found = checkpoints.read(tmp_path / "x.pth")
@@ -93,7 +93,7 @@ def test_a_pickle_bomb_is_refused(torch, tmp_path, zipped):
 
 
 def test_a_numpy_array_is_refused(torch, tmp_path):
-    """Of NumPy's, numbers alone are let through."""
+    """Of NumPy's objects only numbers are let through."""
     torch.save({"a": torch.ones(1), "b": np.array(["text"])}, tmp_path / "x.pth")
     with pytest.raises(ValueError, match=r"x.pth is refused: .*numpy"):
         checkpoints.read(tmp_path / "x.pth")

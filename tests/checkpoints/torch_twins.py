@@ -1,4 +1,4 @@
-"""The networks of the authors' releases, stated again in NumPy: names of tensors, order of layers, PyTorch's arithmetic.
+"""The networks of the authors' releases, written again in NumPy: names of tensors, order of layers, PyTorch's arithmetic.
 
 Float64, channels first. A forward pass draws the tensors it asks for, so that one function both makes a state dict and says
 what the network computes with it.
@@ -41,7 +41,7 @@ def convolve(x, kernel, stride=1, padding=0):
 
 
 def convolve_transposed(x, kernel):
-    """Of 4x4, stride 2, padding 1: every input cell adds its kernel to the output, of which the rim is cut."""
+    """A transposed 4x4 convolution, stride 2, padding 1: every input cell adds its kernel to the output, whose rim is cut."""
     count, _, height, width = x.shape
     full = np.zeros((count, kernel.shape[1], 2 * height + 2, 2 * width + 2))
     for row in range(4):
@@ -68,7 +68,7 @@ def enlarge_nearest(x):
 
 
 def enlarge_bilinear(x):
-    """`align_corners=True`: the corners keep their values."""
+    """Resizing with `align_corners=True`: the corners keep their values."""
     for axis in (2, 3):
         size = x.shape[axis]
         place = np.arange(2 * size) * (size - 1) / (2 * size - 1)
@@ -82,7 +82,7 @@ def enlarge_bilinear(x):
 
 
 def conv(state, name, x, filters, size, stride=1, bias=False, gain=0.1, offset=0.0):
-    """Padded by half its size. What a normalisation follows is small, so that the normalisation's epsilon counts."""
+    """A convolution padded by half its size. Before a normalisation its values are small, so that the epsilon counts."""
     inputs = x.shape[1]
     kernel = state.kernel(name, (filters, inputs, size, size), inputs * size * size, gain)
     y = convolve(x, kernel, stride, size // 2)
@@ -144,7 +144,7 @@ def basic(state, name, x, filters, stride):
 
 
 def bottleneck(state, name, x, filters, stride):
-    """With the stride in the 3x3 convolution."""
+    """A bottleneck block with its stride in the 3x3 convolution."""
     y = relu(norm(state, f"{name}.bn1", conv(state, f"{name}.conv1", x, filters, 1)))
     y = relu(norm(state, f"{name}.bn2", conv(state, f"{name}.conv2", y, filters, 3, stride)))
     y = norm(state, f"{name}.bn3", conv(state, f"{name}.conv3", y, 4 * filters, 1))
@@ -208,7 +208,7 @@ def hih(state, images, stacks, width, points, head):
 
 
 def hih_residual(state, name, x, filters):
-    """The projection is always constructed, and run where the widths differ."""
+    """A residual block whose projection is always constructed, but runs only where the widths differ."""
     projected = conv_norm(state, f"{name}.skip_layer", x, filters, 1, active=False)
     y = conv_norm(state, f"{name}.conv1", x, filters // 2, 1)
     y = conv_norm(state, f"{name}.conv2", y, filters // 2, 3)

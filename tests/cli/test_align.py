@@ -123,7 +123,7 @@ def test_align_a_second_time_by_five_points(folder, tmp_path):
     assert main([str(argument) for argument in arguments]) == 0
     result = json.loads((tmp_path / "photo.json").read_text())
     first = np.array([5.0, 15.0]) + CELLS / 8 * 50
-    matrix = geometry.invert_affine(five_points.crop_matrices(first, "aflw19", 16, 1.25))
+    matrix = geometry.invert_affine(five_points.crop_matrices(first, "aflw19", 16, enlarge=1.25))
     np.testing.assert_allclose(result["faces"][0]["landmarks"], geometry.apply_affine(matrix, CELLS / 8 * 16), atol=2e-3)
     assert result["align"] == "five_points" and result["faces"][0]["box"] == [5.0, 15.0, 55.0, 65.0]
 
@@ -212,7 +212,7 @@ def test_evaluate_aligns_by_five_points(folder, tmp_path):
     arguments = ["--model", folder / "m.tflite", "--dataset", "pts", "--data-dir", tmp_path, "--align", "five_points"]
     assert main(["evaluate", *map(str, arguments), "--normalizer", "box", "--out", str(tmp_path / "out")]) == 0
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    matrix = geometry.invert_affine(five_points.crop_matrices(truth, "aflw19", 16, 1.25))
+    matrix = geometry.invert_affine(five_points.crop_matrices(truth, "aflw19", 16, enlarge=1.25))
     errors = np.linalg.norm(geometry.apply_affine(matrix, CELLS / 8 * 16) - truth, axis=-1)
     assert report["align"] == "five_points"
     np.testing.assert_allclose(

@@ -1,4 +1,4 @@
-"""`kfacealign datasets`: the list, the check of a copy, and packing; and the table that they share with `--dataset`."""
+"""`kfacealign datasets`: the list, the check of a copy, packing, and the table that these share with `--dataset`."""
 
 import re
 from pathlib import Path

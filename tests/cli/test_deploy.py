@@ -15,7 +15,7 @@ FOREIGN = "was not exported by kfacealign: it has no 'kfacealign' metadata"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A model of 8 px, and files that are none of its kind."""
+    """A model of 8 px, and files that are no models of kfacealign."""
     folder = tmp_path_factory.mktemp("commands")
     image = keras.Input((8, 8, 3), name="image")
     x = keras.layers.Dense(38, name="coordinates")(keras.layers.Flatten()(keras.ops.multiply(image, 1 / 255)))
@@ -59,7 +59,7 @@ def foreign_onnx(folder):
 
 
 def refused(capsys, *arguments):
-    """The only line on stderr of a command that has failed for a mistake in its input."""
+    """The one line on stderr of a command that has failed because of a mistake in its input."""
     capsys.readouterr()
     assert main(list(map(str, arguments))) == 2
     (line,) = capsys.readouterr().err.splitlines()

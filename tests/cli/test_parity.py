@@ -38,13 +38,13 @@ def test_known_differences():
 
 
 def test_errors_against_the_truth():
-    """Both are shifted along x, the second three times as far; the box of the truth is the normaliser."""
+    """Both models shift along x, the second three times as far; errors are divided by the box of the truth."""
     truth, weights = POINTS, np.ones((3, 19), "float32")
     weights[2] = 0  # a face that could not be read counts nowhere
-    near, far = [*POINTS, 0.01, 0], [*POINTS, 0.03, 0]
+    near, far = POINTS + np.array([0.01, 0]), POINTS + np.array([0.03, 0])
     near[2] += 9
     crops = np.zeros((3, 16, 16, 3), "uint8")
-    first, second = parity.compare(Fixed(near, "a"), [Fixed(far, "b")], crops, truth, weights, "box")
+    first, second = parity.compare(Fixed(near, "a"), [Fixed(far, "b")], crops, truth=truth, weights=weights, normalizer="box")
     lengths = np.sqrt(np.prod(np.ptp(truth[:2], axis=1), axis=-1))
     assert first.nme == pytest.approx(float(np.mean(1 / lengths)), rel=1e-4)
     assert second.nme == pytest.approx(3 * first.nme, rel=1e-4) and second.ratio == pytest.approx(3, rel=1e-4)
@@ -71,7 +71,7 @@ def test_what_cannot_be_compared():
 
 @keras.saving.register_keras_serializable(package="tests_parity")
 class Brightness(Codec):
-    """Every landmark at the crop's mean red and green, `shift` to the right."""
+    """Every landmark lies at the crop's mean red and green, moved to the right by `shift`."""
 
     def __init__(self, shift=0.0):
         self.shift = shift

@@ -62,7 +62,7 @@ def run(*arguments):
 
 
 def read(out):
-    """JSON, NPZ, rows of the CSV and the number of frames of the overlay."""
+    """The JSON file, the NPZ file, the rows of the CSV file, and the number of frames of the video."""
     report = json.loads(out.with_suffix(".json").read_text())
     with np.load(out.with_suffix(".npz")) as file:
         table = dict(file)

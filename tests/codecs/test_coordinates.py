@@ -34,7 +34,9 @@ def test_loss_is_float32_for_float16_outputs():
 
 def test_any_keras_loss_of_coordinates_will_do():
     truth, outputs = np.zeros((1, 1, 2), "float32"), {"landmarks": np.full((1, 1, 2), 0.01, "float32")}
-    terms = Coordinates(keras.losses.MeanSquaredError(), 100).loss({"landmarks": truth}, outputs, np.ones((1, 1), "float32"))
+    terms = Coordinates(keras.losses.MeanSquaredError(), pixels=100).loss(
+        {"landmarks": truth}, outputs, np.ones((1, 1), "float32")
+    )
     assert float(terms["coordinate_loss"]) == pytest.approx(1.0, rel=1e-4)
 
 

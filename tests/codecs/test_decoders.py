@@ -148,7 +148,8 @@ def test_any_decoder_reads_a_trained_codec():
         for name in decoders.NAMES:
             other = decoders.with_decoder(codec, name, temperature=20.0)
             assert type(other) is type(codec) and other.decoder == name and other.temperature == 20.0
-            expected, _ = decoders.decode(outputs["heatmap_1"], name, codec.cell_centre, codec.window, 20.0, codec.sigma)
+            settings = {"cell_centre": codec.cell_centre, "window": codec.window, "sigma": codec.sigma}
+            expected, _ = decoders.decode(outputs["heatmap_1"], name, temperature=20.0, **settings)
             np.testing.assert_array_equal(other.decode(outputs)[0], expected)
             copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(other))
             assert copy.get_config() == other.get_config()

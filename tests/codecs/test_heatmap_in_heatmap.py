@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from kfacealign.codecs import Heatmap, HeatmapInHeatmap
-from kfacealign.codecs.heatmap import argmax_cells, soft_argmax
+from kfacealign.codecs.decoders import argmax_cells, soft_argmax
 
 
 def points(*xy):
@@ -110,8 +110,8 @@ def test_argmax_takes_the_first_of_equal_maxima():
 def test_soft_argmax_of_a_peak_is_the_centre_of_its_cell():
     maps = np.zeros((1, 8, 8, 1), "float32")
     maps[0, 2, 5, 0] = 100
-    np.testing.assert_allclose(soft_argmax(maps, 10.0), [[[5.5 / 8, 2.5 / 8]]], atol=1e-6)
-    np.testing.assert_allclose(soft_argmax(np.zeros((1, 8, 8, 1), "float32"), 10.0), [[[0.5, 0.5]]], atol=1e-6)
+    np.testing.assert_allclose(soft_argmax(maps, temperature=10.0), [[[5.5 / 8, 2.5 / 8]]], atol=1e-6)
+    np.testing.assert_allclose(soft_argmax(np.zeros((1, 8, 8, 1), "float32"), temperature=10.0), [[[0.5, 0.5]]], atol=1e-6)
 
 
 def test_warm_up_is_zero_where_the_soft_argmax_is_right():

@@ -1,3 +1,4 @@
+import inspect
 import itertools
 
 import cv2
@@ -52,7 +53,7 @@ def assert_same(first, second, tolerance=0.0):
 
 
 def make(kind, faces, **arguments):
-    return (pipeline if kind == "pipeline" else FaceBatches)(faces, SIZE, 4, **arguments)
+    return (pipeline if kind == "pipeline" else FaceBatches)(faces, size=SIZE, batch_size=4, **arguments)
 
 
 @pytest.mark.parametrize("kind", ["pipeline", "FaceBatches"])
@@ -69,9 +70,12 @@ def test_plain_batches(faces, kind):
 
 def test_both_kinds_give_the_same_batches(faces):
     shuffled = dict(shuffle=True, seed=5)
-    assert_same(passes(pipeline(faces, SIZE, 4, **shuffled), 2), passes(FaceBatches(faces, SIZE, 4, **shuffled), 2))
+    assert_same(
+        passes(pipeline(faces, size=SIZE, batch_size=4, **shuffled), 2),
+        passes(FaceBatches(faces, size=SIZE, batch_size=4, **shuffled), 2),
+    )
     viewed = dict(views=view(), shuffle=True, seed=5)
-    first, second = (passes(kind(faces[:8], SIZE, 4, **viewed), 2) for kind in (pipeline, FaceBatches))
+    first, second = (passes(kind(faces[:8], size=SIZE, batch_size=4, **viewed), 2) for kind in (pipeline, FaceBatches))
     assert first[0][0][0].dtype == np.float32 and first[0][0][0].max() <= 255
     assert_same(first, second, tolerance=0.02)
 
@@ -94,14 +98,14 @@ def test_every_epoch_holds_every_face_once(faces, kind):
 
 
 def test_shapes_are_known_to_keras(faces):
-    batches = pipeline(faces, SIZE, 4, views=view())
-    full = pipeline(faces, SIZE, 4, drop_remainder=True)
+    batches = pipeline(faces, size=SIZE, batch_size=4, views=view())
+    full = pipeline(faces, size=SIZE, batch_size=4, drop_remainder=True)
     if ON_TENSORFLOW:
         images, labels = batches.element_spec
         assert images.shape == (None, SIZE, SIZE, 3)
         assert labels["landmarks"].shape == (None, 68, 2) and labels["weights"].shape == (None, 68)
         assert full.element_spec[0].shape == (4, SIZE, SIZE, 3)
-        assert pipeline(faces[:8], SIZE, 4).element_spec[0].shape == (4, SIZE, SIZE, 3)
+        assert pipeline(faces[:8], size=SIZE, batch_size=4).element_spec[0].shape == (4, SIZE, SIZE, 3)
         assert int(batches.cardinality()) == 3 and int(full.cardinality()) == 2
     assert [len(batch[0]) for batch in passes(full, 1)[0]] == [4, 4]
 
@@ -132,9 +136,9 @@ def test_fit_counts_its_epochs(faces, kind):
     model = Recorder()
     model.compile("sgd", run_eagerly=True)
     batches = make(kind, faces, **arguments)
-    model.fit(batches, validation_data=pipeline(faces, SIZE, 4), epochs=3, shuffle=False, verbose=0)
-    expected = passes(FaceBatches(faces, SIZE, 4, **arguments), 3)
-    plain = passes(FaceBatches(faces, SIZE, 4), 1)
+    model.fit(batches, validation_data=pipeline(faces, size=SIZE, batch_size=4), epochs=3, shuffle=False, verbose=0)
+    expected = passes(FaceBatches(faces, size=SIZE, batch_size=4, **arguments), 3)
+    plain = passes(FaceBatches(faces, size=SIZE, batch_size=4), 1)
     wanted = [batch[1] for epoch in expected for batch in epoch + plain[0]]
     assert len(model.seen) == len(wanted) == 18
     for seen, want in zip(model.seen, wanted, strict=True):
@@ -149,7 +153,7 @@ def test_a_mirrored_view_takes_the_weights_along(faces):
     for flip in (0.0, 1.0):
         layer = RandomView(scheme="ibug68", flip=flip, **still)
         draws = np.random.default_rng(1).random((11, layer.draws_per_sample), "float32")
-        _, moved, carried = apply_views(layer, faces.scheme, images, landmarks, weights, draws)
+        _, moved, carried = apply_views(layer, faces.scheme, images, landmarks, weights, draws=draws)
         order = list(faces.scheme.mirror) if flip else list(range(68))
         np.testing.assert_allclose(keras.ops.convert_to_numpy(carried), weights[:, order])
         want = landmarks[:, order] * [-1, 1] + [1, 0] if flip else landmarks
@@ -161,30 +165,30 @@ def test_an_unreadable_photograph_costs_one_face(faces, tmp_path):
     images = [*faces.images[:6], str(tmp_path / "bad.jpg"), *faces.images[7:]]
     crops = Crops(Faces("ibug68", images, faces.landmarks), SIZE)
     with pytest.warns(UserWarning, match="bad.jpg"):
-        (epoch,) = passes(pipeline(crops, SIZE, 4), 1)
+        (epoch,) = passes(pipeline(crops, size=SIZE, batch_size=4), 1)
     weights = np.concatenate([batch[2] for batch in epoch])
     assert np.flatnonzero(~weights.any(1)).tolist() == [6] and len(crops.failures) == 1
     with pytest.raises(Exception, match=r"bad.jpg"):
-        passes(pipeline(crops.faces, SIZE, 4, strict=True), 1)
+        passes(pipeline(crops.faces, size=SIZE, batch_size=4, strict=True), 1)
 
 
 def test_arguments(faces):
     with pytest.raises(ValueError, match="the crops are 16 px"):
-        pipeline(Crops(faces, 16), SIZE, 4)
+        pipeline(Crops(faces, 16), size=SIZE, batch_size=4)
     with pytest.raises(ValueError, match="make no batch"):
-        pipeline(faces[[]], SIZE, 4)
+        pipeline(faces[[]], size=SIZE, batch_size=4)
     with pytest.raises(ValueError, match="11 faces make no batch of 16"):
-        FaceBatches(faces, SIZE, 16, drop_remainder=True)
+        FaceBatches(faces, size=SIZE, batch_size=16, drop_remainder=True)
     with pytest.raises(IndexError):
-        FaceBatches(faces, SIZE, 4)[3]
+        FaceBatches(faces, size=SIZE, batch_size=4)[3]
 
 
 def test_mixed_precision_leaves_the_batches_alone(faces):
     arguments = dict(shuffle=True, seed=4)
-    want = passes(pipeline(faces[:8], SIZE, 8, views=view(), **arguments), 1)
+    want = passes(pipeline(faces[:8], size=SIZE, batch_size=8, views=view(), **arguments), 1)
     keras.config.set_dtype_policy("mixed_float16")
     try:
-        found = passes(pipeline(faces[:8], SIZE, 8, views=view(), **arguments), 1)
+        found = passes(pipeline(faces[:8], size=SIZE, batch_size=8, views=view(), **arguments), 1)
     finally:
         keras.config.set_dtype_policy("float32")
     assert_same(found, want, 1e-3)
@@ -206,3 +210,18 @@ def test_attributes_follow_their_faces(faces, kind):
 def test_an_attribute_that_is_not_there_is_named(faces):
     with pytest.raises(ValueError, match="no attribute 'unlabelled'; they have none"):
         make("pipeline", faces, labels=("unlabelled",))
+
+
+def test_the_signature_stands_once_and_help_shows_it():
+    shown = inspect.signature(pipeline)
+    assert shown.parameters == inspect.signature(FaceBatches).parameters
+    assert [name for name, argument in shown.parameters.items() if argument.kind is argument.POSITIONAL_OR_KEYWORD] == ["faces"]
+    for name in (*shown.parameters, *(set(inspect.signature(Crops).parameters) - {"faces", "size"})):
+        assert name == "cropping" or name in pipeline.__doc__
+
+
+def test_crops_that_are_made_cannot_be_cut_otherwise(faces):
+    with pytest.raises(TypeError, match=r"the crops are made already: give enlarge, strict to Crops"):
+        pipeline(Crops(faces, SIZE), size=SIZE, batch_size=4, enlarge=1.5, strict=True)
+    with pytest.raises(TypeError, match="enlarg"):
+        pipeline(faces, size=SIZE, batch_size=4, enlarg=1.5)

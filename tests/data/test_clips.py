@@ -30,7 +30,7 @@ def clips(tmp_path_factory):
             landmarks.append(points)
     weights = np.ones((15, 68))
     weights[4, 5:9] = 0
-    faces = Faces("ibug68", images, np.stack(landmarks), weights)
+    faces = Faces("ibug68", images, np.stack(landmarks), weights=weights)
     return Clips(faces, np.arange(15).reshape(5, 3), names=[f"clip_{i}" for i in range(5)])
 
 
@@ -74,7 +74,7 @@ def test_all_frames_of_a_clip_are_cut_by_one_square(clips):
 
 
 def test_a_dot_at_a_landmark_is_at_that_landmark_in_the_crop(clips):
-    ((images, landmarks, weights),) = one_pass(clip_pipeline(clips, 64, 5))
+    ((images, landmarks, weights),) = one_pass(clip_pipeline(clips, size=64, batch_size=5))
     assert images.shape == (5, FRAMES, 64, 64, 3) and images.dtype == np.uint8
     assert landmarks.shape == (5, FRAMES, 68, 2)
     np.testing.assert_array_equal(weights.reshape(15, 68), clips.frames.weights)
@@ -89,7 +89,7 @@ def test_a_dot_at_a_landmark_is_at_that_landmark_in_the_crop(clips):
 def test_frames_of_a_clip_get_the_same_view(clips):
     """The view is one affine map for a clip, and another for another clip."""
     plain = ClipCrops(clips, SIZE)
-    batches = ClipBatches(plain, SIZE, 4, views=view(flip=0.0, rotation_probability=1.0), shuffle=False, seed=3)
+    batches = ClipBatches(plain, size=SIZE, batch_size=4, views=view(flip=0.0, rotation_probability=1.0), shuffle=False, seed=3)
     images, labels = batches[0]
     before = plain.landmarks.reshape(5, FRAMES, 68, 2)
     maps = []
@@ -105,7 +105,10 @@ def test_frames_of_a_clip_get_the_same_view(clips):
 
 def test_both_kinds_and_all_epochs_are_the_same(clips):
     arguments = dict(views=view(), seed=5)
-    batches, single = clip_pipeline(clips, SIZE, 4, **arguments), ClipBatches(clips, SIZE, 4, **arguments)
+    batches, single = (
+        clip_pipeline(clips, size=SIZE, batch_size=4, **arguments),
+        ClipBatches(clips, size=SIZE, batch_size=4, **arguments),
+    )
     run = [one_pass(batches), one_pass(batches)]
     for epoch, other in zip(run, [one_pass(single), one_pass(single)], strict=True):
         assert [len(batch[0]) for batch in epoch] == [4, 1]
@@ -113,12 +116,14 @@ def test_both_kinds_and_all_epochs_are_the_same(clips):
             for a, b in zip(one, another, strict=True):
                 np.testing.assert_allclose(a, b, atol=0.02)
     assert np.abs(run[0][0][1] - run[1][0][1]).max() > 0.01
-    resumed = one_pass(ClipBatches(clips, SIZE, 4, epoch=1, **arguments))
+    resumed = one_pass(ClipBatches(clips, size=SIZE, batch_size=4, epoch=1, **arguments))
     np.testing.assert_allclose(resumed[0][1], run[1][0][1], atol=1e-5)
 
 
 def test_an_epoch_holds_every_clip_once_and_its_frames_in_order(clips):
-    landmarks = np.concatenate([batch[1] for batch in one_pass(clip_pipeline(clips, SIZE, 2, shuffle=True, seed=1))])
+    landmarks = np.concatenate(
+        [batch[1] for batch in one_pass(clip_pipeline(clips, size=SIZE, batch_size=2, shuffle=True, seed=1))]
+    )
     known = ClipCrops(clips, SIZE).landmarks.reshape(5, FRAMES, 68, 2)
     order = np.abs(landmarks[:, None] - known[None]).max((2, 3, 4)).argmin(1)
     assert sorted(order) == list(range(5)) and list(order) != list(range(5))
@@ -126,7 +131,7 @@ def test_an_epoch_holds_every_clip_once_and_its_frames_in_order(clips):
 
 
 def test_shapes_are_known_to_keras(clips):
-    batches = clip_pipeline(clips, SIZE, 2, views=view(), drop_remainder=True)
+    batches = clip_pipeline(clips, size=SIZE, batch_size=2, views=view(), drop_remainder=True)
     assert len(batches) == 2
     if keras.config.backend() == "tensorflow":
         images, labels = batches.element_spec
@@ -136,16 +141,16 @@ def test_shapes_are_known_to_keras(clips):
 
 def test_windows(clips):
     numbers = [[1, 3, 5, 7, 9, 15, 17, 19, 21], range(5), [7]]
-    videos = Clips(clips.frames, [np.arange(9), np.arange(9, 14), [14]], ["a", "b", "c"], numbers)
+    videos = Clips(clips.frames, [np.arange(9), np.arange(9, 14), [14]], names=["a", "b", "c"], numbers=numbers)
     cut = windows(videos, 3)
-    # Numbers 9 and 15 are not neighbours: 5 + 4 frames. Of b, 3 + 2. c is too short.
+    # Numbers 9 and 15 are not neighbours, so a has 5 + 4 frames. b gives 3 of its 5, and c is too short.
     assert [clip.tolist() for clip in cut.indices] == [[0, 1, 2], [5, 6, 7], [9, 10, 11]]
     assert cut.names == ["a:1", "a:15", "b:0"]
-    assert [clip[0] for clip in windows(videos, 4, 1).indices] == [0, 1, 5, 9, 10]
+    assert [clip[0] for clip in windows(videos, 4, step=1).indices] == [0, 1, 5, 9, 10]
     with pytest.raises(ValueError, match="no video has 6 frames in a row, the longest of 3 has 9"):
         windows(videos, 6)
     with pytest.raises(ValueError, match=r"cut them with windows\(clips, length\)"):
-        clip_pipeline(videos, SIZE, 1)
+        clip_pipeline(videos, size=SIZE, batch_size=1)
 
 
 def test_a_frame_that_cannot_be_read_counts_nowhere(clips, tmp_path):
@@ -153,6 +158,20 @@ def test_a_frame_that_cannot_be_read_counts_nowhere(clips, tmp_path):
     images = [*clips.frames.images[:2], str(tmp_path / "bad.png")]
     faces = Faces("ibug68", images, clips.frames.landmarks[:3])
     with pytest.warns(UserWarning, match="bad.png"):
-        images, labels = ClipBatches(Clips(faces, [[0, 1, 2]]), SIZE, 1)[0]
+        images, labels = ClipBatches(Clips(faces, [[0, 1, 2]]), size=SIZE, batch_size=1)[0]
     assert labels["weights"].sum((0, 2)).tolist() == [68, 68, 0]
     assert (images[0, 2] == 128).all()
+
+
+@pytest.mark.parametrize("make", [clip_pipeline, ClipBatches])
+def test_attributes_follow_their_frames(clips, make):
+    flags = np.arange(15) % 4 == 0
+    frames = Faces("ibug68", clips.frames.images, clips.frames.landmarks, attributes={"blur": flags})
+    batches = make(Clips(frames, clips.indices), size=SIZE, batch_size=5, labels=("blur",))
+    _, labels = batches[0] if isinstance(batches, ClipBatches) else next(iter(batches))
+    np.testing.assert_array_equal(np.asarray(labels["blur"]), flags.reshape(5, FRAMES))
+
+
+def test_arguments_that_clips_do_not_have_are_refused(clips):
+    with pytest.raises(TypeError, match="align"):
+        clip_pipeline(clips, size=SIZE, batch_size=1, align="five_points")

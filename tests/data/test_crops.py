@@ -42,7 +42,7 @@ def test_landmarks_round_trip(faces):
     low, high = Crops(faces, 64).landmarks.min(1), Crops(faces, 64).landmarks.max(1)
     np.testing.assert_allclose((low + high) / 2, 0.5, atol=1e-5)
     np.testing.assert_allclose((high - low).max(1), 0.8, atol=1e-5)  # enlarge 1.25: the landmarks fill 80 %
-    top_and_bottom = geometry.apply_affine(Crops(faces, 64, 1.0, "file").matrix(0), [[70.0, 30.0], [70.0, 120.0]])
+    top_and_bottom = geometry.apply_affine(Crops(faces, 64, enlarge=1.0, box="file").matrix(0), [[70.0, 30.0], [70.0, 120.0]])
     np.testing.assert_allclose(top_and_bottom[:, 1], [0, 64])
 
 
@@ -148,12 +148,12 @@ def test_disk_cache(tmp_path):
     pixels = np.lib.format.open_memmap(cache / next(n for n in os.listdir(cache) if "sums" not in n), mode="r+")
     os.rename(faces.images[0], faces.images[0] + ".away")
     np.testing.assert_array_equal(again.batch([0])[0][0], first[0])  # from the cache, without the photograph
-    pixels[1] = 7  # as if a run had been killed while writing: made again
+    pixels[1] = 7  # as a run leaves it that is killed while it writes
     np.testing.assert_array_equal(again.batch([1])[0][0], first[1])
     np.testing.assert_array_equal(pixels[1], first[1])
     os.rename(faces.images[0] + ".away", faces.images[0])
 
-    for other in (Crops(faces, 48, cache=cache), Crops(faces, 32, 1.5, cache=cache), Crops(faces[:5], 32, cache=cache)):
+    for other in (Crops(faces, 48, cache=cache), Crops(faces, 32, enlarge=1.5, cache=cache), Crops(faces[:5], 32, cache=cache)):
         assert not other._store.read(0, np.empty((other.size, other.size, 3), "uint8"))
     assert len(os.listdir(cache)) == 8
     cv2.imwrite(faces.images[0], 255 - cv2.imread(faces.images[0]))

@@ -89,5 +89,13 @@ def test_a_landmark_outside_the_image_is_kept():
 
 def test_summary():
     some = faces()
-    dataset = Dataset("mine", some.scheme, some[:3], some[3:], {"blur": np.array([0])}, 1.25, "inter_ocular")
+    dataset = Dataset(
+        name="mine",
+        scheme=some.scheme,
+        train=some[:3],
+        test=some[3:],
+        subsets={"blur": np.array([0])},
+        enlarge=1.25,
+        normalizer="inter_ocular",
+    )
     assert dataset.summary() == "mine (ibug68): 3 training and 2 test faces (blur 1)"

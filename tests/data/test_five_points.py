@@ -12,7 +12,7 @@ from kfacealign.data.faces import Faces
 from kfacealign.data.readers.csv_lists import read_list
 
 SCHEMES = ("wflw98", "ibug68", "cofw29", "aflw19", "jd106")
-COLORS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255))  # of the five points in a drawn face
+COLORS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255))  # colours of the five points in a drawn face
 
 
 def turned(points, degrees, zoom, shift):
@@ -181,7 +181,7 @@ def test_faces_are_read_again_upright(tmp_path):
     assert model.images.shape == (1, 96, 96, 3) and model.flip
     for (x, y), color in zip(five_points.TEMPLATE * 96, COLORS, strict=True):
         np.testing.assert_allclose(model.images[0, int(y), int(x)].astype(int), color, atol=2)
-    # 0.01 of the crop to the right and below, turned back with the face.
+    # The shift of 0.01 of the crop to the right and below is turned back with the face.
     side = Crops(face, 96, align="five_points").sides[0]
     angle = np.deg2rad(110)
     step = 0.01 * side * np.array([np.cos(angle) - np.sin(angle), np.sin(angle) + np.cos(angle)])
@@ -196,7 +196,7 @@ def test_faces_without_their_five_points_are_cropped_by_the_box(tmp_path):
     weights[0, 45] = 0  # a corner of the right eye
     weights[1, 0] = 0  # a point of the jaw
     landmarks[2, [36, 39, 42, 45, 30, 48, 54]] = 150.0
-    faces = Faces("ibug68", one.images * 3, landmarks, weights)
+    faces = Faces("ibug68", one.images * 3, landmarks, weights=weights)
     crops, boxed = Crops(faces, 32, align="five_points", cache=None), Crops(faces, 32, cache=None)
     assert crops.aligned.tolist() == [False, True, False]
     np.testing.assert_array_equal(crops.matrices[[0, 2]], boxed.matrices[[0, 2]])

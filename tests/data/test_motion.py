@@ -46,12 +46,12 @@ def test_motion_is_smooth_stays_in_range_and_differs(faces):
     _, landmarks = crops_of(clips)
     _, still = crops_of(moving_stills(faces, 30, seed=0, **CALM))
     moved = landmarks - still
-    np.testing.assert_allclose(moved, moved[:, :, :1].repeat(68, 2), atol=1e-5)  # all points of a frame by as much
+    np.testing.assert_allclose(moved, moved[:, :, :1].repeat(68, 2), atol=1e-5)  # all points of a frame move alike
     assert 0.03 < np.abs(moved).max() <= 0.1001
     # Three waves of at most 1, 2 and 3 periods in 30 frames: no step is longer than 2 pi 3 / 30 of the range.
     assert np.abs(np.diff(moved, axis=1)).max() <= 0.1 * 2 * np.pi * 3 / 30
     assert np.abs(moved[0] - moved[1]).max() > 0.01
-    paths = smooth_paths(np.random.default_rng(0), 100, 60, 1.0)
+    paths = smooth_paths(np.random.default_rng(0), 100, 60, speed=1.0)
     assert np.abs(paths).max() <= 1
 
 
@@ -109,7 +109,7 @@ def test_effects_follow_their_clips_and_batches(faces):
     expected = crops_of(clips)
     np.testing.assert_array_equal(images, expected[0][[2, 0]])
     np.testing.assert_array_equal(landmarks, expected[1][[2, 0]])
-    (batch,) = list(clip_pipeline(clips, 64, 4))
+    (batch,) = list(clip_pipeline(clips, size=64, batch_size=4))
     np.testing.assert_array_equal(np.asarray(batch[0]), expected[0])
     with pytest.raises(ValueError, match="first, then give these effects"):
         windows(clips, 2)

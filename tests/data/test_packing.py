@@ -57,7 +57,7 @@ def test_occlusion_and_weights_are_kept(dataset, tmp_path):
     hidden = np.random.default_rng(0).random((5, 98)) < 0.5
     weights = np.ones((5, 98))
     weights[0, 3] = 0
-    faces = Faces("wflw98", dataset.train.images, dataset.train.landmarks, weights, occluded=hidden)
+    faces = Faces("wflw98", dataset.train.images, dataset.train.landmarks, weights=weights, occluded=hidden)
     pack(faces, tmp_path / "a.h5", size=16, progress=False)
     read = packed(tmp_path / "a.h5")
     np.testing.assert_array_equal(read.train.occluded, hidden)

@@ -75,7 +75,7 @@ def test_ignored_labels_leave_the_box_by_hand():
     points[0, 3] = [900, 900]
     weights = np.ones((1, 29))
     weights[0, 3] = 0  # not annotated
-    faces = kfa.data.ignore_labels(Faces("cofw29", ["x.jpg"], points, weights))
+    faces = kfa.data.ignore_labels(Faces("cofw29", ["x.jpg"], points, weights=weights))
     np.testing.assert_array_equal(faces.boxes, [[30, 40, 70, 120]])
     shape = faces.scheme.mean_shape
     low, high = shape.min(0), shape.max(0)
@@ -87,7 +87,7 @@ def test_ignored_labels_leave_the_box_by_hand():
 
 
 def test_labels_of_another_scheme_are_ignored_too():
-    faces = kfa.data.ignore_labels(labelled("wflw98"), "ibug68")
+    faces = kfa.data.ignore_labels(labelled("wflw98"), scheme="ibug68")
     assert faces.scheme.name == "ibug68" and faces.landmarks.shape == (2, 68, 2)
     np.testing.assert_allclose(faces.boxes, labelled("wflw98").boxes)
     with pytest.raises(ValueError, match="no face"):
@@ -96,7 +96,7 @@ def test_labels_of_another_scheme_are_ignored_too():
 
 def test_mixed_flags_boxes_and_crops():
     first, second = labelled(), kfa.data.ignore_labels(labelled(offset=30.0))
-    second.boxes = second.boxes + 5  # boxes of their own, which crops must follow
+    second.boxes = second.boxes + 5  # crops must follow these boxes
     faces = kfa.data.mixed(first, second)
     assert faces.attributes["unlabelled"].tolist() == [False, False, True, True] and list(faces.attributes) == ["unlabelled"]
     assert faces.names == ["a", "b", "a", "b"]

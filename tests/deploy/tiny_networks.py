@@ -13,7 +13,7 @@ SIZE = 64
 
 
 def tiny_backbone(name, input_size, weights=None, width=1.0):
-    """In the place of `models.backbones.backbone`: `(B, S, S, 3)` -> `(B, S/32, S/32, 16)`."""
+    """Replaces `models.backbones.backbone`: `(B, S, S, 3)` -> `(B, S/32, S/32, 16)`."""
     layers = keras.layers
     image = keras.Input((input_size, input_size, 3), name="image")
     x = ops.subtract(ops.multiply(image, 1 / 127.5), 1.0)
@@ -40,7 +40,7 @@ def tiny_pipnet(monkeypatch):
 
 @contextlib.contextmanager
 def eagerly():
-    """Runs what would be traced, which takes longer than all of a tiny network's steps."""
+    """Runs TensorFlow functions eagerly: to trace them takes longer than all steps of a tiny network."""
     tf.config.run_functions_eagerly(True)
     try:
         yield
@@ -49,7 +49,7 @@ def eagerly():
 
 
 def randomized(model, seed=0):
-    """The aligner or network, its weights and statistics such that signals neither vanish nor grow."""
+    """Gives an aligner or network weights and statistics by which signals neither vanish nor grow; returns it."""
     rng = np.random.default_rng(seed)
     for variable in getattr(model, "network", model).variables:
         kind = variable.path.split("/")[-1]
@@ -59,7 +59,7 @@ def randomized(model, seed=0):
         elif kind in ("beta", "moving_mean", "bias"):
             value = rng.normal(0, 0.3, shape)
         elif "kernel" in kind:
-            # The last axis is that of the outputs, but for a depthwise kernel, whose channels do not mix.
+            # The last axis numbers the outputs, except in a depthwise kernel, whose channels do not mix.
             fan = np.prod(shape[:2]) if "depthwise" in variable.path else np.prod(shape[:-1])
             value = rng.normal(0, np.sqrt(1.5 / fan), shape)
         else:

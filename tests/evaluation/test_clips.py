@@ -72,6 +72,14 @@ def test_what_does_not_fit_is_refused(crops, videos):
 
 
 def test_subsets_of_videos_are_those_of_their_windows(videos):
-    dataset = data.ClipsDataset("x", videos.scheme, videos[:0], videos, {"second": [1], "none": []}, 1.25, "inter_ocular")
+    dataset = data.ClipsDataset(
+        name="x",
+        scheme=videos.scheme,
+        train=videos[:0],
+        test=videos,
+        subsets={"second": [1], "none": []},
+        enlarge=1.25,
+        normalizer="inter_ocular",
+    )
     found = windows_of(data.windows(videos, 2), dataset)
     assert {name: positions.tolist() for name, positions in found.items()} == {"second": [2, 3], "none": []}

@@ -28,9 +28,9 @@ def test_sign_test_of_ten_to_one():
 
 def test_the_interval_is_that_of_scipy():
     values = np.random.default_rng(1).exponential(1, 300) - 0.8
-    low, high = comparison.bootstrap_interval(values, 4000, 90, seed=3)
-    assert comparison.bootstrap_interval(values, 4000, 90, seed=3) == (low, high)
-    assert comparison.bootstrap_interval(values, 4000, 90, seed=4) != (low, high)
+    low, high = comparison.bootstrap_interval(values, resamples=4000, confidence=90, seed=3)
+    assert comparison.bootstrap_interval(values, resamples=4000, confidence=90, seed=3) == (low, high)
+    assert comparison.bootstrap_interval(values, resamples=4000, confidence=90, seed=4) != (low, high)
     expected = scipy.stats.bootstrap(
         (values,), np.mean, n_resamples=4000, confidence_level=0.9, method="percentile", rng=np.random.default_rng(0)
     ).confidence_interval
@@ -41,14 +41,14 @@ def test_the_interval_covers_the_mean_as_often_as_it_says():
     rng = np.random.default_rng(0)
     inside = 0
     for seed in range(200):
-        low, high = comparison.bootstrap_interval(rng.normal(1, 2, 60), 400, 90, seed)
+        low, high = comparison.bootstrap_interval(rng.normal(1, 2, 60), resamples=400, confidence=90, seed=seed)
         inside += low <= 1 <= high
     assert 160 <= inside <= 196
 
 
 def test_blocks_of_resamples_are_all_drawn(monkeypatch):
     monkeypatch.setattr(comparison, "BLOCK", 50)
-    low, high = comparison.bootstrap_interval(np.arange(20.0), 999, 95)
+    low, high = comparison.bootstrap_interval(np.arange(20.0), resamples=999, confidence=95)
     assert 5 < low < 9.5 < high < 14
 
 

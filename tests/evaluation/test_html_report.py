@@ -49,12 +49,14 @@ def run(tmp_path_factory):
     subsets = {"first": np.arange(5), 'odd "<&>': np.arange(1, 30, 2), "empty": []}
     names = [f"<b>face {index}" for index in range(30)]
     predicted = truth + np.linspace(0, 5, 30).reshape(-1, 1, 1)
-    return report(truth, predicted, "aflw19", weights, subsets, names=names), Faces("aflw19", images, truth, names=names)
+    return report(truth, predicted, "aflw19", weights=weights, subsets=subsets, names=names), Faces(
+        "aflw19", images, truth, names=names
+    )
 
 
 @pytest.fixture(scope="module")
 def text(run):
-    return html_report.page(*run, size=32, placed=protocols.place("aflw", run[0], "my run"))
+    return html_report.page(*run, size=32, placed=protocols.place("aflw", run[0], label="my run"))
 
 
 def test_nothing_is_fetched_and_everything_is_closed(text):
@@ -110,7 +112,8 @@ def test_a_part_of_a_report(run):
 
 
 def test_curves_go_where_the_errors_are():
-    text = html_charts.curves([("one", np.array([2.0, 4.0]), np.array([0.5, 1.0]))], 8, "error", "faces")
+    series = [("one", np.array([2.0, 4.0]), np.array([0.5, 1.0]))]
+    text = html_charts.curves(series, limit=8, x_label="error", y_label="faces")
     line = re.search(r' d="([^"]+)" stroke', text)[1]
     points = np.array([[float(value) for value in point.split()] for point in re.split("[ML]", line)[1:]])
     assert (

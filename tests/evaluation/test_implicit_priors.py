@@ -65,10 +65,10 @@ def test_distances_by_hand():
     """A shift by a tenth of the eyes' distance is 10 % before and 0 after alignment."""
     mean = mean_shape()
     shift = 0.1 * np.linalg.norm(mean[6] - mean[11])
-    result = implicit_prior(Fixed([*mean, 0, shift]), count=2)
+    result = implicit_prior(Fixed(mean + np.array([0, shift])), count=2)
     np.testing.assert_allclose(result.distance_to_mean_shape, 10, rtol=1e-4)
     np.testing.assert_allclose(result.distance_after_alignment, 0, atol=1e-3)
-    result = implicit_prior(Fixed(np.stack([mean, [*mean, shift, 0]])), count=2)
+    result = implicit_prior(Fixed(np.stack([mean, mean + np.array([shift, 0])])), count=2)
     np.testing.assert_allclose(result.distance_to_mean_shape, [0, 10], atol=1e-3)
     assert result.spread == pytest.approx(5, rel=1e-3)
 
@@ -85,7 +85,7 @@ def test_the_mean_shape_has_the_size_of_the_models_crops():
 def test_a_scheme_without_eyes_has_its_default_normaliser():
     mean = mean_shape("menpo39")
     box = np.sqrt(np.prod(np.ptp(mean, axis=0)))
-    result = implicit_prior(Fixed([*mean, 0.03 * box, 0.04 * box], "menpo39"), count=1)
+    result = implicit_prior(Fixed(mean + np.array([0.03 * box, 0.04 * box]), "menpo39"), count=1)
     np.testing.assert_allclose(result.distance_to_mean_shape, 5, rtol=1e-4)
 
 
@@ -112,17 +112,17 @@ def test_predictions_that_fall_into_one_point():
 
 @pytest.mark.parametrize("kind", ["black", "noise", "texture"])
 def test_faceless_images(kind):
-    images = faceless(kind, 2, 33, seed=4)
+    images = faceless(kind, count=2, size=33, seed=4)
     assert images.shape == (2, 33, 33, 3) and images.dtype == np.uint8
-    np.testing.assert_array_equal(images, faceless(kind, 2, 33, seed=4))
+    np.testing.assert_array_equal(images, faceless(kind, count=2, size=33, seed=4))
     if kind != "black":
         assert images.std() > 30 and (images[0] != images[1]).any()
-        assert (images != faceless(kind, 2, 33, seed=5)).any()
+        assert (images != faceless(kind, count=2, size=33, seed=5)).any()
 
 
 def test_texture_is_smooth_where_noise_is_not():
     def roughness(kind):
-        grey = faceless(kind, 4, 64).mean(-1)
+        grey = faceless(kind, count=4, size=64).mean(-1)
         return np.abs(np.diff(grey, axis=2)).mean() / grey.std()
 
     assert roughness("texture") < 0.6 * roughness("noise")

@@ -66,10 +66,10 @@ def test_origin_of_the_first_pixel(tmp_path):
     points = shapes()
     np.savez(tmp_path / "p.npz", landmarks=points)
     for first_pixel, offset in ((0.5, 0), (0, 0.5), (1, -0.5)):
-        made = landmark_files.read(tmp_path / "p.npz", "aflw19", first_pixel)
+        made = landmark_files.read(tmp_path / "p.npz", "aflw19", first_pixel=first_pixel)
         np.testing.assert_allclose(made.landmarks, points + offset, atol=1e-5)
     csv_of(tmp_path / "p.csv", points)
-    made = landmark_files.read(tmp_path / "p.csv", "aflw19", 0)
+    made = landmark_files.read(tmp_path / "p.csv", "aflw19", first_pixel=0)
     np.testing.assert_allclose(made.landmarks, points + 0.5, atol=1e-5)
     assert made.names is None
 
@@ -236,7 +236,7 @@ def test_occlusion_by_hand():
     scores = np.array([[0.9, 0.2, 0.6, 0.0], [0.5, 0.4, 0.0, 0.7]])
     found = landmark_files.occlusion_scores(truth, scores)
     assert found == {"precision": 50.0, "recall": pytest.approx(200 / 3), "hidden": 3, "found": 4}
-    assert landmark_files.occlusion_scores(truth, scores, 0.8) == {
+    assert landmark_files.occlusion_scores(truth, scores, threshold=0.8) == {
         "precision": 100.0,
         "recall": pytest.approx(100 / 3),
         "hidden": 3,

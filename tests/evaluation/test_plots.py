@@ -24,7 +24,7 @@ def run_of(folder, count, uncounted=(), subsets=None):
     weights = np.ones((count, 19))
     weights[list(uncounted)] = 0
     predicted = truth + np.linspace(0, 5, count).reshape(-1, 1, 1)
-    return report(truth, predicted, "aflw19", weights, subsets), Faces("aflw19", images, truth)
+    return report(truth, predicted, "aflw19", weights=weights, subsets=subsets), Faces("aflw19", images, truth)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_bars_are_the_errors_in_the_order_of_the_groups(tmp_path):
     errors = np.arange(1.0, 30)
     errors[4] = np.nan
     axes = Figure().add_subplot()
-    figure = plots.landmark_errors(errors, "cofw29", axes, title="mine", reference=errors + 1)
+    figure = plots.landmark_errors(errors, "cofw29", target=axes, title="mine", reference=errors + 1)
     assert figure is axes.figure and axes.get_title() == "mine"
     order = [int(label.get_text()) for label in axes.get_xticklabels()]
     assert order == [point for points in plots.landmark_groups("cofw29").values() for point in points]
@@ -90,7 +90,7 @@ def test_bars_are_the_errors_in_the_order_of_the_groups(tmp_path):
     np.testing.assert_array_equal(axes.get_lines()[-1].get_ydata(), errors[order] + 1)
     assert axes.texts[0].get_text() == "left brow\n3.33"  # 1, 3 and 6 of its points 0, 2, 4 and 5
     assert axes.get_ylabel() == "error, % of inter-ocular"
-    plots.landmark_errors(errors, "cofw29", tmp_path / "errors.png", normalizer="box")
+    plots.landmark_errors(errors, "cofw29", target=tmp_path / "errors.png", normalizer="box")
     assert cv2.imread(str(tmp_path / "errors.png")).std() > 0
     with pytest.raises(ValueError, match=r"cofw29 has 29 landmarks, got errors of shape \(19,\)"):
         plots.landmark_errors(np.zeros(19), "cofw29")
@@ -99,7 +99,7 @@ def test_bars_are_the_errors_in_the_order_of_the_groups(tmp_path):
 def test_landmarks_of_one_face(tmp_path):
     made, _ = run_of(tmp_path, 3)
     made.weights[2, 0] = 0
-    axes = plots.landmark_figure(made, 2).axes[0]
+    axes = plots.landmark_figure(made, index=2).axes[0]
     heights = dict(
         zip([label.get_text() for label in axes.get_xticklabels()], [bar.get_height() for bar in axes.patches], strict=True)
     )
@@ -117,7 +117,7 @@ def test_rows_of_the_gallery(tmp_path):
 def test_the_picture_of_a_face_shows_truth_and_prediction(tmp_path):
     made, faces = run_of(tmp_path, 3)
     cv2.imwrite(faces.images[2], np.zeros((60, 60, 3), "uint8"))
-    picture = plots.face_picture(made, faces, 2, 128).astype(int)
+    picture = plots.face_picture(made, faces, 2, size=128).astype(int)
     assert picture.shape == (128, 128, 3)
     for colour in (plots.GREEN, plots.RED):
         assert (picture == colour).all(-1).sum() >= 19

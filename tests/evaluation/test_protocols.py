@@ -131,7 +131,7 @@ def test_a_face_without_one_normaliser_counts_under_another():
     truth = np.repeat(100 * schemes.get("aflw19").mean_shape[None], 4, axis=0)
     weights = np.ones((4, 19))
     weights[0, 6] = 0  # an eye's corner
-    made = report(truth, truth + 1, "aflw19", weights)
+    made = report(truth, truth + 1, "aflw19", weights=weights)
     assert made.counted.sum() == 3 and made.under("diagonal").counted.sum() == 4
     assert run_values(protocols.place("aflw", made), "nme")["nme_diagonal_full"] > 0
     assert run_values(protocols.place("aflw", made), "face_size") == {}  # the size of the image is not known
@@ -172,7 +172,7 @@ def test_one_row_for_what_several_papers_repeat():
 
 def test_tables_as_text(tmp_path):
     made = measured("wflw98", 5, subsets={"pose": np.array([1, 2])})
-    placed = protocols.place("wflw", made, "mine_1")
+    placed = protocols.place("wflw", made, label="mine_1")
     paths = placed.save(tmp_path / "new")
     assert [path.name for path in paths] == ["table.md", "table.tex", "table.json"]
     markdown, latex, content = (path.read_text() for path in paths)

@@ -98,7 +98,7 @@ def test_regions_and_landmarks_by_hand():
     predicted[1, 15, 1] -= 15  # a corner of the mouth, 30 %
     weights = np.ones((2, 19))
     weights[1, 18] = 0
-    made = report(truth, predicted, "aflw19", weights)
+    made = report(truth, predicted, "aflw19", weights=weights)
     expected = {"brows": 0, "eyes": 0, "nose": 0, "mouth": 5, "contour": 10}
     assert made.regions() == pytest.approx(expected, abs=1e-4)
     landmarks = made.landmarks()
@@ -111,7 +111,7 @@ def test_errors_of_each_landmark():
     truth, predicted = faces_with((10, 20))
     weights = np.ones((2, 19))
     weights[1, 4], weights[:, 5] = 0, 0
-    made = report(truth, predicted, "aflw19", weights)
+    made = report(truth, predicted, "aflw19", weights=weights)
     expected = np.full(19, 15.0)
     expected[4:6] = 10, np.nan
     np.testing.assert_allclose(made.landmark_errors, expected, rtol=1e-5)
@@ -124,7 +124,7 @@ def test_faces_that_do_not_count():
     weights = np.ones((4, 19))
     weights[1], weights[2, 6] = 0, 0
     truth[3] = 7
-    made = report(truth, predicted, "aflw19", weights)
+    made = report(truth, predicted, "aflw19", weights=weights)
     np.testing.assert_array_equal(made.counted, [True, False, False, False])
     assert made.summary()["faces"] == 1 and made.summary()["nme"] == pytest.approx(5)
     assert made.regions()["nose"] == pytest.approx(5, abs=1e-4)
@@ -136,7 +136,7 @@ def test_faces_that_do_not_count():
 
 def test_no_face_counts():
     truth, predicted = faces_with((5, 5))
-    made = report(truth, predicted, "aflw19", np.zeros((2, 19)), subsets={"all": [0, 1]})
+    made = report(truth, predicted, "aflw19", weights=np.zeros((2, 19)), subsets={"all": [0, 1]})
     content = strict(made.to_json())
     assert content["subsets"]["full"]["faces"] == 0 and content["subsets"]["all"]["nme"] is None
     assert content["regions"]["nose"] is None and content["landmarks"]["chin"] is None

@@ -13,14 +13,14 @@ def weights(build, channels):
 
 @pytest.mark.parametrize(("inputs", "filters", "expected"), [(256, 256, 406_400), (64, 128, 73_152), (128, 256, 291_712)])
 def test_the_block_has_the_releases_weights(inputs, filters, expected):
-    model, count = weights(lambda x: hierarchical_residual(x, filters, "block"), inputs)
+    model, count = weights(lambda x: hierarchical_residual(x, filters, name="block"), inputs)
     assert count == expected and model.output_shape == (None, 16, 16, filters)
 
 
 def test_the_block_is_pre_activated_convolutions_side_by_side():
     """Against NumPy, at one cell, with normalisation's initial statistics."""
     keras.utils.set_random_seed(0)
-    model, _ = weights(lambda x: hierarchical_residual(x, 8, "block"), 8)
+    model, _ = weights(lambda x: hierarchical_residual(x, 8, name="block"), 8)
     x = np.random.default_rng(0).normal(size=(1, 16, 16, 8)).astype("float32")
 
     def convolved(values, name):
@@ -35,8 +35,8 @@ def test_the_block_is_pre_activated_convolutions_side_by_side():
 
 
 def test_the_hourglass_keeps_the_shape_and_has_three_blocks_a_level_and_one():
-    model, count = weights(lambda x: hierarchical_hourglass(x, 3, "hourglass"), 16)
-    _, block = weights(lambda x: hierarchical_residual(x, 16, "block"), 16)
+    model, count = weights(lambda x: hierarchical_hourglass(x, 3, name="hourglass"), 16)
+    _, block = weights(lambda x: hierarchical_residual(x, 16, name="block"), 16)
     assert count == 10 * block and model.output_shape == (None, 16, 16, 16)
     smallest = min(layer.output.shape[1] for layer in model.layers)
     assert smallest == 2

@@ -32,7 +32,7 @@ def test_strided_convolution_pads_both_sides_alike():
 
 def test_residual_adds_its_input_before_the_activation():
     inputs = keras.Input((4, 4, 8))
-    model = keras.Model(inputs, bottleneck_residual(inputs, 8, "r"))
+    model = keras.Model(inputs, bottleneck_residual(inputs, 8, name="r"))
     model.get_layer("r_expand_conv").set_weights([np.zeros((1, 1, 4, 8), "float32")])
     x = np.random.default_rng(0).normal(size=(2, 4, 4, 8)).astype("float32")
     np.testing.assert_allclose(model(x, training=False), np.maximum(x, 0), atol=1e-6)
@@ -40,7 +40,7 @@ def test_residual_adds_its_input_before_the_activation():
 
 def test_hourglass_keeps_the_shape():
     inputs = keras.Input((32, 32, 8))
-    assert hourglass(inputs, 4, "h").shape == (None, 32, 32, 8)
+    assert hourglass(inputs, 4, name="h").shape == (None, 32, 32, 8)
 
 
 @pytest.mark.parametrize("side, size", [(64, 8), (64, 4), (64, 16), (32, 8), (32, 4)])
@@ -56,7 +56,7 @@ def test_decimal_head_refuses_a_side_it_cannot_reach(side):
 
 
 @pytest.mark.parametrize(
-    "layer, shape", [(CornerAlignedUpSampling2D(2), (1, 4, 4, 2)), (DecimalHeatmapHead(3, 4, 8), (1, 16, 16, 2))]
+    "layer, shape", [(CornerAlignedUpSampling2D(2), (1, 4, 4, 2)), (DecimalHeatmapHead(3, size=4, filters=8), (1, 16, 16, 2))]
 )
 def test_layers_save_and_load(layer, shape, tmp_path):
     x = np.random.default_rng(0).normal(size=shape).astype("float32")

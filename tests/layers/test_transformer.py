@@ -51,7 +51,7 @@ def network(w, x):
 
 
 def test_position_is_that_of_the_row_beside_that_of_the_column():
-    layer = LearnedPosition2D(2, 3, 4)
+    layer = LearnedPosition2D(2, 3, dim=4)
     positions = np.asarray(layer(np.zeros((5, 6, 4), "float32")))
     assert positions.shape == (1, 6, 4) and parameters(layer) == (2 + 3) * 2
     rows, columns = (ops.convert_to_numpy(weight) for weight in (layer.rows, layer.columns))
@@ -60,7 +60,7 @@ def test_position_is_that_of_the_row_beside_that_of_the_column():
 
 
 def test_positions_begin_standard_normal():
-    layer = LearnedPosition2D(60, 50, 64)
+    layer = LearnedPosition2D(60, 50, dim=64)
     layer.build((None, 3000, 64))
     assert np.std(ops.convert_to_numpy(layer.rows)) == pytest.approx(1.0, abs=0.05)
     assert np.mean(ops.convert_to_numpy(layer.columns)) == pytest.approx(0.0, abs=0.1)
@@ -68,9 +68,9 @@ def test_positions_begin_standard_normal():
 
 def test_positions_refuse_what_does_not_fit():
     with pytest.raises(ValueError, match="dim must be even"):
-        LearnedPosition2D(2, 2, 5)
+        LearnedPosition2D(2, 2, dim=5)
     with pytest.raises(ValueError, match="2 x 3 map of width 4"):
-        LearnedPosition2D(2, 3, 4)(np.zeros((1, 5, 4), "float32"))
+        LearnedPosition2D(2, 3, dim=4)(np.zeros((1, 5, 4), "float32"))
 
 
 # === Encoder and decoder ===
@@ -117,7 +117,7 @@ def test_without_positions_a_permutation_of_tokens_permutes_the_encoding():
     encoded = np.asarray(encoder(tokens))
     np.testing.assert_allclose(np.asarray(encoder(tokens[:, order])), encoded[:, order], atol=1e-5)
     np.testing.assert_allclose(np.asarray(decoder(encoded[:, order])), np.asarray(decoder(encoded)), atol=1e-5)
-    positions = LearnedPosition2D(2, 3, 16)(tokens)
+    positions = LearnedPosition2D(2, 3, dim=16)(tokens)
     moved = np.asarray(encoder(tokens[:, order], positions)) - np.asarray(encoder(tokens, positions))[:, order]
     assert np.abs(moved).max() > 1e-2
 
@@ -173,7 +173,7 @@ def test_refuses_sizes_without_meaning(build, message):
 def small_model():
     """Tokens of a 2 x 2 map -> five landmarks' tokens."""
     tokens = keras.Input((4, 16), name="tokens")
-    positions = LearnedPosition2D(2, 2, 16)(tokens)
+    positions = LearnedPosition2D(2, 2, dim=16)(tokens)
     encoded = TransformerEncoder(layers=1, **SMALL)(tokens, positions)
     return keras.Model(tokens, TransformerDecoder(5, layers=1, query_stddev=0.5, name="decoder", **SMALL)(encoded, positions))
 

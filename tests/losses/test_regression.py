@@ -106,7 +106,9 @@ def test_mean_over_x_and_y_then_over_weighted_points():
     assert float(L2()(truth, predicted, sample_weight=weights)) == pytest.approx((2.5 + 4) / 2)
 
 
-@pytest.mark.parametrize("loss", [L1(), L2(), SmoothL1(), Wing(5.0, 0.5), SmoothWing(5.0, 0.5, 0.2)], ids=lambda loss: loss.name)
+@pytest.mark.parametrize(
+    "loss", [L1(), L2(), SmoothL1(), Wing(5.0, 0.5), SmoothWing(5.0, 0.5, t=0.2)], ids=lambda loss: loss.name
+)
 def test_serialises(loss):
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
     assert type(copy) is type(loss) and copy.get_config() == loss.get_config()

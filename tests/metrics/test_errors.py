@@ -42,39 +42,39 @@ def by_hand(truth, predicted, weights, power=1):
     [("inter_ocular", 50), ("inter_pupil", 20), ("box", np.sqrt(80 * 45)), ("diagonal", np.hypot(80, 45)), (None, 50)],
 )
 def test_normalizers(name, expected):
-    np.testing.assert_allclose(numpy(normalizer(toy(), "aflw19", name)), [expected], rtol=1e-6)
+    np.testing.assert_allclose(numpy(normalizer(toy(), "aflw19", name=name)), [expected], rtol=1e-6)
 
 
 def test_normalizer_by_the_image():
     truth = np.repeat(toy(), 2, axis=0)
-    np.testing.assert_allclose(numpy(normalizer(truth, "aflw19", "image", image_size=256)), [256, 256])
-    np.testing.assert_allclose(numpy(normalizer(truth, "aflw19", "image", image_size=np.array([64, 32.5]))), [64, 32.5])
+    np.testing.assert_allclose(numpy(normalizer(truth, "aflw19", name="image", image_size=256)), [256, 256])
+    np.testing.assert_allclose(numpy(normalizer(truth, "aflw19", name="image", image_size=np.array([64, 32.5]))), [64, 32.5])
     with pytest.raises(ValueError, match="'image' needs image_size"):
-        normalizer(truth, "aflw19", "image")
+        normalizer(truth, "aflw19", name="image")
 
 
 def test_pupils_are_means_of_the_eyes_points():
     truth = np.zeros((1, 68, 2), "float32")
     truth[0, 36:42, 0], truth[0, 42:48, 0] = range(6), range(30, 36)
-    np.testing.assert_allclose(numpy(normalizer(truth, "ibug68", "inter_pupil")), [30])
+    np.testing.assert_allclose(numpy(normalizer(truth, "ibug68", name="inter_pupil")), [30])
 
 
 def test_a_normalizer_that_the_scheme_lacks():
     with pytest.raises(ValueError, match="menpo39 has no normaliser 'inter_ocular'; it has box, diagonal, image"):
-        normalizer(np.zeros((1, 39, 2)), "menpo39", "inter_ocular")
+        normalizer(np.zeros((1, 39, 2)), "menpo39", name="inter_ocular")
 
 
 def test_the_box_is_of_the_annotated_points():
     weights = np.ones((1, 19))
     weights[0, 18] = 0  # leaves x 0..40, y 15..60
-    np.testing.assert_allclose(numpy(normalizer(toy(), "aflw19", "box", weights)), [np.sqrt(40 * 45)], rtol=1e-6)
-    np.testing.assert_array_equal(numpy(normalizer(toy(), "aflw19", "box", np.zeros((1, 19)))), [0])
+    np.testing.assert_allclose(numpy(normalizer(toy(), "aflw19", name="box", weights=weights)), [np.sqrt(40 * 45)], rtol=1e-6)
+    np.testing.assert_array_equal(numpy(normalizer(toy(), "aflw19", name="box", weights=np.zeros((1, 19)))), [0])
 
 
 def test_no_length_between_eyes_that_are_not_annotated():
     weights = np.ones((2, 19))
     weights[1, 11] = 0
-    np.testing.assert_allclose(numpy(normalizer(np.repeat(toy(), 2, axis=0), "aflw19", None, weights)), [50, 0])
+    np.testing.assert_allclose(numpy(normalizer(np.repeat(toy(), 2, axis=0), "aflw19", weights=weights)), [50, 0])
 
 
 def test_toy_errors():
@@ -92,7 +92,7 @@ def test_toy_errors():
     weights[0, [0, 1, 6, 11]] = 1
     np.testing.assert_allclose(numpy(nme(truth, predicted, "aflw19", weights=weights)), [7.5], rtol=1e-5)
     np.testing.assert_allclose(numpy(nrmse(truth, predicted, "aflw19", weights=weights)), [np.sqrt(125)], rtol=1e-5)
-    np.testing.assert_allclose(numpy(nme(truth, predicted, "aflw19", "diagonal")), [1500 / 19 / np.hypot(80, 45)], rtol=1e-5)
+    np.testing.assert_allclose(numpy(nme(truth, predicted, "aflw19", name="diagonal")), [1500 / 19 / np.hypot(80, 45)], rtol=1e-5)
 
 
 def test_against_numpy():
@@ -115,7 +115,7 @@ def test_no_nan_without_weights_or_without_size(name):
     truth, predicted, weights = random_faces(3)
     truth[0], weights[1] = 0.5, 0  # a face of no size and a face without annotated points
     for function in (normalized_errors, nme, nrmse):
-        result = numpy(function(truth, predicted, "ibug68", name, weights))
+        result = numpy(function(truth, predicted, "ibug68", name=name, weights=weights))
         assert np.isfinite(result).all()
         assert not result[:2].any()
 
@@ -126,7 +126,7 @@ def test_what_stands_in_for_missing_points_may_be_nan():
     expected = numpy(nme(truth, predicted, "ibug68", weights=weights))
     truth[weights == 0] = np.nan
     for name in ("inter_ocular", "box"):
-        assert np.isfinite(numpy(nme(truth, predicted, "ibug68", name, weights))).all()
+        assert np.isfinite(numpy(nme(truth, predicted, "ibug68", name=name, weights=weights))).all()
     np.testing.assert_allclose(numpy(nme(truth, predicted, "ibug68", weights=weights)), expected, rtol=1e-6)
 
 

@@ -68,7 +68,8 @@ def test_one_point_has_none_and_uncounted_faces_are_zero():
     weights[0, 4] = 1  # one point
     weights[2] = 1
     truth[2] = 5  # a face of no size
-    np.testing.assert_allclose(variance(truth, predicted, "aflw19", "image", weights, image_size=100)[:2], 0, atol=1e-9)
+    by_image = variance(truth, predicted, "aflw19", name="image", weights=weights, image_size=100)
+    np.testing.assert_allclose(by_image[:2], 0, atol=1e-9)
     np.testing.assert_array_equal(variance(truth, predicted, "aflw19", weights=weights), 0)
 
 
@@ -78,8 +79,8 @@ def test_free_of_scale_and_by_the_square_of_the_normaliser(name):
     rng = np.random.default_rng(3)
     truth = faces(2)
     predicted = truth + rng.normal(0, 3, truth.shape).astype("float32")
-    once = variance(truth, predicted, "aflw19", name, image_size=128)
-    np.testing.assert_allclose(once, variance(7 * truth, 7 * predicted, "aflw19", name, image_size=7 * 128), rtol=1e-3)
+    once = variance(truth, predicted, "aflw19", name=name, image_size=128)
+    np.testing.assert_allclose(once, variance(7 * truth, 7 * predicted, "aflw19", name=name, image_size=7 * 128), rtol=1e-3)
     pixels = (predicted - truth).var(axis=1).sum(-1)
     np.testing.assert_allclose(once, pixels * (100 / lengths[name]) ** 2, rtol=1e-4)
 
@@ -90,7 +91,7 @@ def test_report_means_over_the_faces_that_count():
     predicted[:, 0, 0] += np.array([0, 5, 10, 500], "float32")
     weights = np.ones((4, 19), "float32")
     weights[3] = 0
-    made = report(truth, predicted, "aflw19", weights, subsets={"hard": [2, 3], "none": [3], "empty": []})
+    made = report(truth, predicted, "aflw19", weights=weights, subsets={"hard": [2, 3], "none": [3], "empty": []})
     one = 100 * (1 / 19 - 1 / 19**2)  # a point off by 10 %
     np.testing.assert_allclose(made.variances, [0, one, 4 * one, np.nan], rtol=1e-4, atol=1e-6)
     assert made.point_variance == pytest.approx(5 * one / 3, rel=1e-4)

@@ -61,7 +61,7 @@ def test_codecs_are_those_of_the_arguments(small):
     assert small["value"].codec.quantize == "floor" and small["value"].codec.ground_truth == "static"
     assert (
         FAN(encoding="floor", decoder="dark", **SMALL).codec.get_config()
-        == Heatmap(16, 2.0, "dark", "floor", window=7).get_config()
+        == Heatmap(16, 2.0, decoder="dark", quantize="floor", window=7).get_config()
     )
 
 

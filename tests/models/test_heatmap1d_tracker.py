@@ -65,7 +65,7 @@ def test_the_triangular_product_is_the_loop(lam):
     for t in range(5):
         for tau in range(t + 1):
             expected[:, t] += lam ** (t - tau) * features[:, tau]
-    found = decayed_sums(features.reshape(10, 4, 3), 5, lam)
+    found = decayed_sums(features.reshape(10, 4, 3), frames=5, lam=lam)
     np.testing.assert_allclose(keras.ops.convert_to_numpy(found).reshape(2, 5, 4, 3), expected, atol=1e-5)
 
 

@@ -38,7 +38,7 @@ def expected(shifts, mirrored_shifts):
     shape = SCHEME.mean_shape
     back = (shape[list(SCHEME.mirror)] * [-1, 1]) + [1, 0]
     pairs = zip(shifts, mirrored_shifts, strict=True)
-    return np.stack([0.5 * ([*shape, s, 0, *back] - [m, 0]) for s, m in pairs])
+    return np.stack([0.5 * (shape + np.array([s, 0]) + back - [m, 0]) for s, m in pairs])
 
 
 def test_flip_averages_both_readings(model, crops):

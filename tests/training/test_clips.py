@@ -16,7 +16,9 @@ def videos(tmp_path_factory):
     """Three rendered videos of four frames; the last is the test video."""
     root = kfa.data.write_clips(tmp_path_factory.mktemp("videos") / "clips", clips=3, frames=4, size=64, progress=False)
     clips = kfa.data.frame_folders(root)
-    return kfa.data.ClipsDataset("clips", clips.scheme, clips[:2], clips[2:], {}, 1.25, "inter_ocular")
+    return kfa.data.ClipsDataset(
+        name="clips", scheme=clips.scheme, train=clips[:2], test=clips[2:], subsets={}, enlarge=1.25, normalizer="inter_ocular"
+    )
 
 
 def build():

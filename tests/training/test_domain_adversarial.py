@@ -132,7 +132,9 @@ def faces(tmp_path_factory):
     for image in images:
         cv2.imwrite(image, rng.integers(0, 256, (70, 70, 3), "uint8"))
     everyone = Faces(scheme, images, np.tile(scheme.mean_shape * 70, (8, 1, 1)))
-    return Dataset("random", scheme, everyone[:3], everyone[6:], {}, 1.25, "inter_ocular"), kfa.data.ignore_labels(everyone[3:6])
+    return Dataset(
+        name="random", scheme=scheme, train=everyone[:3], test=everyone[6:], subsets={}, enlarge=1.25, normalizer="inter_ocular"
+    ), kfa.data.ignore_labels(everyone[3:6])
 
 
 def settings(out):

@@ -93,7 +93,9 @@ def test_what_is_not_there_or_has_no_weights_is_refused(trained, tmp_path):
 def test_a_run_begins_with_it_and_is_resumed_only_with_the_same(trained, tmp_path):
     shape = kfa.schemes.get("ibug68").mean_shape
     some = kfa.data.Faces("ibug68", ["a.png"] * 4, np.tile(100 * shape, (4, 1, 1)))
-    faces = kfa.data.Dataset("faces", some.scheme, some, some[:2], {}, 1.25, "inter_ocular")
+    faces = kfa.data.Dataset(
+        name="faces", scheme=some.scheme, train=some, test=some[:2], subsets={}, enlarge=1.25, normalizer="inter_ocular"
+    )
     settings = argparse.Namespace(
         **SETTINGS, seed=0, mixed_precision=False, out=str(tmp_path), resume=False, begin_with=str(trained[1])
     )

@@ -71,7 +71,9 @@ def random_faces(folder, count, seed):
 def faces(tmp_path_factory):
     folder = tmp_path_factory.mktemp("labelled")
     train, test = random_faces(folder, 4, 1), random_faces(folder, 4, 2)
-    return Dataset("random", train.scheme, train, test, {}, 1.25, "inter_ocular")
+    return Dataset(
+        name="random", scheme=train.scheme, train=train, test=test, subsets={}, enlarge=1.25, normalizer="inter_ocular"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +239,7 @@ def test_mistakes_are_found_before_training(faces, unlabelled, tmp_path, monkeyp
     with pytest.raises(ValueError, match=r"tasks are a sequence of 1, 2 and 3.*not \[1, 4\]"):
         train(faces, unlabelled, tmp_path, tasks=[1, 4])
     with pytest.raises(ValueError, match="the unlabelled ones aflw19"):
-        train(faces, kfa.data.ignore_labels(unlabelled, "aflw19"), tmp_path)
+        train(faces, kfa.data.ignore_labels(unlabelled, scheme="aflw19"), tmp_path)
     with pytest.raises(ValueError, match="use larger crops"):
         train(faces, unlabelled, tmp_path, build=lambda: kfa.models.PIPNet("cofw29", neighbors=3, input_size=64))
 

@@ -19,7 +19,7 @@ def small_model(codec=None):
     image = keras.Input((32, 32, 3), name="image")
     x = keras.layers.Conv2D(8, 5, strides=2, padding="same", activation="relu")(ops.multiply(image, 1 / 255))
     x = keras.layers.BatchNormalization()(x)
-    outputs = {f"heatmap_{stack}": predict_maps(x, 19, f"stack{stack}") for stack in (1, 2)}
+    outputs = {f"heatmap_{stack}": predict_maps(x, 19, name=f"stack{stack}") for stack in (1, 2)}
     return FaceAligner(keras.Model(image, outputs), codec or ContinuousHeatmap(16), "aflw19", enlarge=1.2)
 
 

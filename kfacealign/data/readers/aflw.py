@@ -3,12 +3,14 @@
     root/AFLWinfo_release.mat                 bbox (24386 x 4), data (24386 x 38), mask_new (24386 x 19), nameList, ra
     root/data/flickr/{0,2,3}/image*.jpg       AFLW's photographs (or root/flickr/...)
 
-A row of `data` holds 19 x and 19 y, one of `bbox` x_min, x_max, y_min, y_max, one of `mask_new` 1 where the point is
-visible; points that are not are annotated all the same. `ra` is a permutation, from 1: its first 20,000 faces are for
-training, the other 4,386 are the test faces ("full"); those of them with all points visible, 1,314, are "frontal".
+A row of `data` holds 19 x and 19 y; a row of `bbox` holds x_min, x_max, y_min, y_max. A row of `mask_new` holds 1 where a point
+is visible; hidden points are annotated all the same. `ra` is a permutation of the faces, counted from 1: the first 20,000 are
+for training, the other 4,386 are the test faces ("full"). All points are visible in 1,314 of the test faces, which are the
+subset "frontal".
 
-Convention of the files: MATLAB's, 1-based, so ours are the file's - 0.5. PIPNet crops by the given boxes, not enlarged,
-and divides errors by the side of that crop (Sec. 4.1): crop by `box="file"`, enlargement 1, and measure by "image".
+Convention of the files: they follow MATLAB and are 1-based, so our coordinates are the file's - 0.5. PIPNet crops by the given
+boxes without enlarging them, and divides errors by the side of that crop (Sec. 4.1). To do so, crop by `box="file"` with
+enlargement 1, and measure by "image".
 """
 
 import os
@@ -33,31 +35,31 @@ SOURCE = (
 )
 
 
-def aflw(root, strict=False):
+def aflw(root: str | os.PathLike, *, strict: bool = False) -> Dataset:
     """Reads AFLW-19 below `root`; no image is opened.
 
     Args:
         root: the folder that holds `AFLWinfo_release.mat` and `data/flickr`.
-        strict: whether other counts than the published ones, duplicates and missing photographs raise; else they are
+        strict: whether other counts than the published ones, duplicates and missing photographs raise; if not, they are
             warned of.
 
     Returns:
-        A `Dataset` with `occluded` (the points that are not visible), the published boxes, the subset "frontal".
+        A `Dataset` with the published boxes and the subset "frontal"; `occluded` marks the points that are not visible.
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: a malformed file, naming the variable and the row, or, if strict, what is above.
+        ValueError: a file is malformed; the message names the variable and the row. With `strict`, see above.
     """
     root = os.fspath(root)
     here = next((folder for folder in PHOTOGRAPHS if os.path.isdir(os.path.join(root, folder))), PHOTOGRAPHS[0])
-    checks.require("AFLW-19", root, [INFO, here], SOURCE)
-    faces, order = read_info(os.path.join(root, INFO), os.path.join(root, here))
+    checks.require("AFLW-19", root, [INFO, here], source=SOURCE)
+    faces, order = read_info(os.path.join(root, INFO), images=os.path.join(root, here))
     train, test = faces[order[:TRAIN]], faces[order[TRAIN:]]
     frontal = np.flatnonzero(~test.occluded.any(1))
     found = {"train": len(train), "test": len(test), "frontal": len(frontal)}
-    checks.counts("AFLW-19", root, found, EXPECTED, strict)
+    checks.counts("AFLW-19", root, found, EXPECTED, strict=strict)
     for part in (train, test):
-        checks.annotated("AFLW-19", part, strict)
+        checks.annotated("AFLW-19", part, strict=strict)
     return Dataset(
         name="aflw",
         scheme=schemes.get("aflw19"),
@@ -69,8 +71,8 @@ def aflw(root, strict=False):
     )
 
 
-def read_info(path, images="flickr"):
-    """All faces of `AFLWinfo_release.mat` and the permutation that splits them.
+def read_info(path: str | os.PathLike, *, images: str = "flickr") -> tuple[Faces, np.ndarray]:
+    """All faces of `AFLWinfo_release.mat`, and the permutation that splits them.
 
     Args:
         path: the file.
@@ -78,6 +80,9 @@ def read_info(path, images="flickr"):
 
     Returns:
         `Faces`, and (N,) positions from 0, of which the first 20,000 are for training.
+
+    Raises:
+        ValueError: an array has another shape, or `ra` is no permutation.
     """
     box, points, visible, names, order = matlab.load(path, VARIABLES)
     count = len(points)
@@ -103,7 +108,7 @@ def read_info(path, images="flickr"):
 
 
 def _name(cell):
-    """A name inside of as many cells as MATLAB put it in."""
+    """A name, taken out of as many cells as MATLAB put it in."""
     while isinstance(cell, np.ndarray):
         cell = cell.ravel()[0]
     return str(cell).replace("\\", "/")

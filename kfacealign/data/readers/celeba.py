@@ -2,10 +2,10 @@
 
     root/Img/img_celeba/000001.jpg ...            the photographs "in the wild", not the aligned ones
     root/Anno/list_bbox_celeba.txt                their number, a header, then: image x y width height
-    root/Anno/list_landmarks_celeba.txt           not needed; five points, read for `five_points`
+    root/Anno/list_landmarks_celeba.txt           five points, which only `five_points` reads
 
-Convention of the files: pixels counted from 1, so ours are the file's - 0.5. PIPNet detects boxes of its own and enlarges
-them by 20 % (Sec. 4.1.2); the given ones are those of a detector as well, and looser.
+Convention of the files: pixels are counted from 1, so our coordinates are the file's - 0.5. PIPNet detects boxes of its own
+and enlarges them by 20 % (Sec. 4.1.2). The given boxes come from a detector as well and are looser.
 """
 
 import os
@@ -13,6 +13,7 @@ import os
 import numpy as np
 
 from kfacealign import schemes
+from kfacealign.data.faces import Faces
 from kfacealign.data.readers import checks
 from kfacealign.data.readers.entry import Entry
 from kfacealign.data.unlabelled import unlabelled_faces
@@ -27,56 +28,59 @@ SOURCE = (
 )
 
 
-def celeba(root, scheme="ibug68", strict=False):
+def celeba(root: str | os.PathLike, *, scheme: str | schemes.Scheme = "ibug68", strict: bool = False) -> Faces:
     """Reads CelebA below `root`; no image is opened.
 
     Args:
         root: the folder that holds `Img` and `Anno`.
         scheme: the landmark scheme that the faces shall be labelled in.
-        strict: whether missing photographs and another count than 202,599 raise; else they are warned of, and missing
-            photographs left out. So are, without strict, boxes of no size, which the list has a few of.
+        strict: whether another count than 202,599, missing photographs and boxes of no size raise. If not, they are warned
+            of, and the faces without photograph or with a box of no size are left out; the list has a few such boxes.
 
     Returns:
-        `Faces` with the attribute `unlabelled`, as `kfacealign.data.image_folder`.
+        `Faces` with the attribute `unlabelled`, such as `kfacealign.data.image_folder` returns.
 
     Raises:
         FileNotFoundError: the list or the folder is missing.
-        ValueError: a malformed line, naming file and line, no photograph at all, or, if strict, what is above.
+        ValueError: a line is malformed, which the message names with its file, or there is no photograph at all. With
+            `strict`, see above.
     """
     root = os.fspath(root)
-    checks.require("CelebA", root, [BOXES, PHOTOGRAPHS], SOURCE)
+    checks.require("CelebA", root, [BOXES, PHOTOGRAPHS], source=SOURCE)
     path = os.path.join(root, BOXES)
     names, values = read_table(path, 4)
-    checks.counts("CelebA", root, {"faces": len(names)}, {"faces": COUNT}, strict)
+    checks.counts("CelebA", root, {"faces": len(names)}, {"faces": COUNT}, strict=strict)
     here = set(os.listdir(os.path.join(root, PHOTOGRAPHS)))
     present = np.array([name in here for name in names], bool)
     sized = (values[:, 2:] > 0).all(1)
     for kept, what in ((present, "photographs are missing"), (sized, "boxes have no size")):
         if not kept.all():
             which = checks.shown(names[place] for place in np.flatnonzero(~kept))
-            checks.report(f"CelebA: {path}: {(~kept).sum():,} {what}, left out: {which}", strict)
+            checks.report(f"CelebA: {path}: {(~kept).sum():,} {what}, left out: {which}", strict=strict)
     kept = np.flatnonzero(present & sized)
     if not len(kept):
         raise ValueError(f"CelebA: none of the {len(names):,} photographs of {path} is in {os.path.join(root, PHOTOGRAPHS)}")
     boxes = np.concatenate([values[:, :2], values[:, :2] + values[:, 2:]], axis=1) - 0.5
     images = [os.path.join(root, PHOTOGRAPHS, names[place]) for place in kept]
-    return unlabelled_faces(schemes.get(scheme), images, boxes[kept], [names[place] for place in kept])
+    return unlabelled_faces(schemes.get(scheme), images, boxes[kept], names=[names[place] for place in kept])
 
 
-def five_points(root):
-    """The given five points by name of the photograph: (5, 2) float32, eyes, nose, corners of the mouth, image coordinates."""
+def five_points(root: str | os.PathLike) -> dict[str, np.ndarray]:
+    """The given five points, (5, 2) float32 in image coordinates, by name of the photograph: eyes, nose, corners of the mouth."""
     names, values = read_table(os.path.join(os.fspath(root), POINTS), 10)
     return dict(zip(names, (values - 0.5).astype("float32").reshape(-1, 5, 2), strict=True))
 
 
-def read_table(path, columns):
-    """A list of CelebA: the number of lines, a header, then a name and `columns` whole numbers a line.
+def read_table(path: str | os.PathLike, columns: int) -> tuple[list[str], np.ndarray]:
+    """Reads a list of CelebA.
+
+    It begins with the number of photographs and a header; then each line holds a name and `columns` numbers.
 
     Returns:
         Names, and (N, columns) float64.
 
     Raises:
-        ValueError: naming the file and the line.
+        ValueError: a line is malformed; the message names it with its file.
     """
     with open(path, encoding="utf-8", errors="replace") as file:
         lines = file.read().splitlines()

@@ -1,36 +1,43 @@
 """What readers check: paths at the right level, counts, duplicate faces, photographs that are not there, boxes.
 
-Where a reader's `strict` is false, what is only suspicious is a warning.
+What is only suspicious is a warning, unless the reader is `strict`.
 """
 
 import os
 import warnings
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from kfacealign.data import images
+from kfacealign.data.faces import Faces
 
-NAMED = 5  # things that a message names before it only counts
+NAMED = 5  # how many things a message names; it counts the rest
 
 
-def report(message, strict):
-    """Raises or warns."""
+def report(message: str, *, strict: bool) -> None:
+    """Raises a `ValueError` if strict, and warns if not."""
     if strict:
         raise ValueError(message)
     warnings.warn(message, stacklevel=4)
 
 
-def shown(items, named=NAMED):
+def shown(items: Iterable, *, named: int = NAMED) -> str:
     """The first items, and how many more there are."""
     items = list(items)
     return ", ".join(map(str, items[:named])) + (f" and {len(items) - named:,} more" if len(items) > named else "")
 
 
-def numbers(where, words, columns):
-    """A line's words as finite float64.
+def numbers(where: str, words: Sequence[str], columns: Sequence[str]) -> np.ndarray:
+    """The words of a line as finite float64.
+
+    Args:
+        where: the place of the line, for the message.
+        words: N words.
+        columns: the names of their N columns, for the message.
 
     Raises:
-        ValueError: one is none; the message says `where` and in which of the `columns`.
+        ValueError: a word is no finite number; the message says where and in which column.
     """
     try:
         values = np.array(words, "float64")
@@ -49,18 +56,18 @@ def _number(word):
         return np.nan
 
 
-def require(name, root, paths, source):
-    """All of `paths` are below `root`.
+def require(name: str, root: str | os.PathLike, paths: Sequence[str], *, source: str) -> None:
+    """Checks that all paths are there.
 
     Args:
         name: the dataset's name, for the message.
-        root: the directory given by the user.
+        root: the directory that the user gave.
         paths: paths relative to it.
         source: where the dataset comes from, in words.
 
     Raises:
-        FileNotFoundError: one is not; the message says what is expected, what is there, and if the paths are one or two
-            levels above or below, which directory to name instead.
+        FileNotFoundError: a path is missing. The message says what is expected and what is there. If the paths are one or
+            two levels above or below, it says which directory to name instead.
     """
     root = os.fspath(root)
     missing = [path for path in paths if not os.path.exists(os.path.join(root, path))]
@@ -68,7 +75,7 @@ def require(name, root, paths, source):
         return
     found = f"{root} is no directory"
     if os.path.isdir(root):
-        found = f"{root} holds {shown(sorted(os.listdir(root)), 8) or 'nothing'}"
+        found = f"{root} holds {shown(sorted(os.listdir(root)), named=8) or 'nothing'}"
     hint = level_hint(root, paths)
     raise FileNotFoundError(
         f"{name}: {shown(os.path.join(root, path) for path in missing)} is missing ({found}).{hint} "
@@ -76,8 +83,8 @@ def require(name, root, paths, source):
     )
 
 
-def level_hint(root, paths):
-    """ " Did you mean DIR?" for the directory near `root` that holds the paths, or ""."""
+def level_hint(root: str | os.PathLike, paths: Sequence[str]) -> str:
+    """A sentence that names the directory near `root` that holds the paths, or ""."""
     if not os.path.isdir(root):
         return ""
     below = _entries(root)
@@ -90,35 +97,37 @@ def level_hint(root, paths):
 
 
 def _entries(folder):
-    """The first entries of a folder; of photographs there may be 200,000."""
+    """The first entries of a folder, which may hold 200,000 photographs."""
     return [os.path.join(folder, entry) for entry in sorted(os.listdir(folder))[:50]] if os.path.isdir(folder) else []
 
 
-def counts(name, root, found, expected, strict, lacking=()):
-    """The numbers of faces are the published ones.
+def counts(name: str, root: str, found: Mapping[str, int], expected: Mapping[str, int], *, strict: bool) -> None:
+    """Checks that the numbers of faces are the published ones; warns if not, or raises if strict.
 
     Args:
-        found, expected: dicts of part -> number; parts that are not expected are not checked.
-        lacking: files known to be missing, for the message.
+        name: the dataset's name, for the message.
+        root: the directory that the user gave.
+        found: part -> number of faces that were read.
+        expected: part -> published number; other parts are not checked.
+        strict: whether another number raises.
     """
     wrong = [f"{part} {found[part]:,}, expected {number:,}" for part, number in expected.items() if found.get(part, 0) != number]
     if wrong:
-        which = f"; missing: {shown(lacking)}" if lacking else ""
-        report(f"{name}: {root}: not the published number of faces: {'; '.join(wrong)}{which}", strict)
+        report(f"{name}: {root}: not the published number of faces: {'; '.join(wrong)}", strict=strict)
 
 
-def annotated(name, faces, strict, sizes=None):
-    """Warns of what `problems` finds, or raises it."""
-    for problem in problems(faces, sizes):
-        report(f"{name}: {problem}", strict)
+def annotated(name: str, faces: Faces, *, strict: bool, sizes: np.ndarray | None = None) -> None:
+    """Warns of what `problems` finds, or raises it if strict."""
+    for problem in problems(faces, sizes=sizes):
+        report(f"{name}: {problem}", strict=strict)
 
 
-def problems(faces, sizes=None):
-    """Duplicates, photographs that are not there and, where the images' sizes are known, boxes outside of them.
+def problems(faces: Faces, *, sizes: np.ndarray | None = None) -> list[str]:
+    """Finds duplicates, missing photographs, and boxes outside of their images where the sizes of the images are known.
 
     Args:
         faces: `Faces`.
-        sizes: (N, 2) widths and heights; 0 where they are not known.
+        sizes: (N, 2) widths and heights of their images; 0 where they are not known.
 
     Returns:
         A list of sentences that name faces by their origins.
@@ -140,7 +149,7 @@ def problems(faces, sizes=None):
     return found
 
 
-def outside_images(boxes, sizes):
+def outside_images(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """(N,) bool: the box has no pixel in common with its image, or is more than twice its size."""
     sizes = np.asarray(sizes, "float64").reshape(-1, 2)
     apart = ((boxes[:, 2:] <= 0) | (boxes[:, :2] >= sizes)).any(1)
@@ -148,8 +157,8 @@ def outside_images(boxes, sizes):
     return (apart | huge) & (sizes > 0).all(1)
 
 
-def duplicates(faces):
-    """Pairs (first, second) of positions whose landmarks are equal to the last bit: lines or photographs that are there twice."""
+def duplicates(faces: Faces) -> list[tuple[int, int]]:
+    """Pairs (first, second) of positions with landmarks equal to the last bit: a line or photograph that is there twice."""
     seen, pairs = {}, []
     for place, points in enumerate(faces.landmarks):
         first = seen.setdefault(points.tobytes(), place)
@@ -158,7 +167,7 @@ def duplicates(faces):
     return pairs
 
 
-def missing_images(faces):
+def missing_images(faces: Faces) -> list[str]:
     """Paths of the photographs that are not on the disk, each once."""
     listed, missing = {}, []
     for path in dict.fromkeys(images.split(image)[0] for image in faces.images):
@@ -170,8 +179,8 @@ def missing_images(faces):
     return missing
 
 
-def no_inter_ocular(faces):
-    """Positions of the faces whose outer eye corners are annotated and coincide: their error has no inter-ocular normaliser."""
+def no_inter_ocular(faces: Faces) -> np.ndarray:
+    """Positions of the faces whose outer eye corners are annotated and coincide: they have no inter-ocular normaliser."""
     corners = faces.scheme.eye_corners
     if not corners or not len(faces):
         return np.zeros(0, int)

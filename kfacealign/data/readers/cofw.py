@@ -4,11 +4,12 @@
     root/COFW_test_color.mat     IsT, phisT (507 x 87), bboxesT (507 x 4)
     root/COFW_train.mat, root/COFW_test.mat      the same with grey images
 
-MATLAB 7.3 files. A row of `phis` holds 29 x, 29 y and 29 flags (1: something hides the point); a box is x, y, width,
-height. The images stay in the file: a face's image is `COFW_test_color.mat#12`, decoded when its crop is made.
+The files are of MATLAB 7.3. A row of `phis` holds 29 x, 29 y and 29 flags (1: something hides the point); a box is x, y,
+width, height. The images stay in the file: the image of a face is called `COFW_test_color.mat#12`, say, and is decoded when
+its crop is made.
 
-Convention of the files: MATLAB's, 1-based (the centre of the first pixel is (1, 1)), so ours are the file's - 0.5.
-The given boxes, of a detector, are what PIPNet crops by, not enlarged (Sec. 4.1.2).
+Convention of the files: they follow MATLAB and are 1-based (the centre of the first pixel is (1, 1)), so our coordinates are
+the file's - 0.5. The given boxes come from a detector; PIPNet crops by them without enlarging them (Sec. 4.1.2).
 """
 
 import functools
@@ -30,27 +31,27 @@ SOURCE = (
 )
 
 
-def cofw(root, color=True, strict=False):
+def cofw(root: str | os.PathLike, *, color: bool = True, strict: bool = False) -> Dataset:
     """Reads COFW below `root`; no image is decoded.
 
     Args:
         root: the folder that holds the two `.mat` files.
-        color: the colour images, or the grey ones.
-        strict: whether other counts than the published ones, duplicates and boxes outside of the image raise; else they
+        color: whether the colour images are read; if not, the grey ones are.
+        strict: whether other counts than the published ones, duplicates and boxes outside of the image raise; if not, they
             are warned of.
 
     Returns:
-        A `Dataset` whose faces have `occluded`, with the published boxes.
+        A `Dataset` with the published boxes, whose faces have `occluded`.
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: it is no MATLAB 7.3 file, an array has another shape, or, if strict, what is above.
+        ValueError: a file is not of MATLAB 7.3, or an array has another shape. With `strict`, see above.
     """
     root = os.fspath(root)
-    files = file_names(color)
-    checks.require("COFW", root, list(files.values()), SOURCE)
-    parts = {part: read_part(os.path.join(root, name), part, strict) for part, name in files.items()}
-    checks.counts("COFW", root, {part: len(faces) for part, faces in parts.items()}, EXPECTED, strict)
+    files = file_names(color=color)
+    checks.require("COFW", root, list(files.values()), source=SOURCE)
+    parts = {part: read_part(os.path.join(root, name), part, strict=strict) for part, name in files.items()}
+    checks.counts("COFW", root, {part: len(faces) for part, faces in parts.items()}, EXPECTED, strict=strict)
     return Dataset(
         name="cofw",
         scheme=schemes.get("cofw29"),
@@ -62,21 +63,24 @@ def cofw(root, color=True, strict=False):
     )
 
 
-def file_names(color=True):
+def file_names(*, color: bool = True) -> dict[str, str]:
     """Part -> name of its file."""
     return {part: f"COFW_{part}{'_color' if color else ''}.mat" for part in EXPECTED}
 
 
-def read_part(path, part, strict=False):
+def read_part(path: str | os.PathLike, part: str, *, strict: bool = False) -> Faces:
     """The faces of one file.
 
     Args:
         path: the `.mat` file.
         part: "train" or "test".
-        strict: as of `cofw`.
+        strict: see `cofw`.
 
     Returns:
-        `Faces`, named "cofw_test_0012" and so on, from 0.
+        `Faces`, which are named "cofw_test_0012" and so on, counted from 0.
+
+    Raises:
+        ValueError: the file is not of MATLAB 7.3, or an array has another shape.
     """
     path = os.fspath(path)
     if matlab.version(path) != "7.3":
@@ -97,12 +101,12 @@ def read_part(path, part, strict=False):
         origins=[f"{path}#{place}" for place in range(count)],
         occluded=phis[:, 2 * POINTS :],
     )
-    checks.annotated("COFW", faces, strict, sizes)
+    checks.annotated("COFW", faces, strict=strict, sizes=sizes)
     return faces
 
 
-def corners(boxes):
-    """1-based boxes x, y, width, height -> ours, x0, y0, x1, y1."""
+def corners(boxes: np.ndarray) -> np.ndarray:
+    """1-based boxes x, y, width, height -> boxes x0, y0, x1, y1 in image coordinates."""
     boxes = np.asarray(boxes, "float64")
     return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1) - 0.5
 

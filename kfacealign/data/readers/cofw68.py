@@ -2,12 +2,12 @@
 
     root/test_annotations/1_points.mat ... 507_points.mat     Points (68 x 2), Occ (1 x 68)
     root/cofw68_test_bboxes.mat                               bboxes (507 x 4): x, y, width, height
-    root/COFW_test_color.mat                                  COFW's images, or in another folder
+    root/COFW_test_color.mat                                  COFW's images, which may be in another folder
 
-File number n annotates image n of COFW's test file, from 1. There are test faces only.
+File number n annotates image n of COFW's test file, counted from 1. There are test faces only.
 
-Convention of the files: MATLAB's, 1-based, so ours are the file's - 0.5. PIPNet enlarges the given boxes by 30 % in its
-cross-domain setting (Sec. 4.1.2).
+Convention of the files: they follow MATLAB and are 1-based, so our coordinates are the file's - 0.5. PIPNet enlarges the given
+boxes by 30 % in its cross-domain setting (Sec. 4.1.2).
 """
 
 import os
@@ -29,32 +29,32 @@ SOURCE = (
 )
 
 
-def cofw68(root, images=None, strict=False):
-    """Reads COFW-68 below `root`.
+def cofw68(root: str | os.PathLike, *, images: str | os.PathLike | None = None, strict: bool = False) -> Dataset:
+    """Reads COFW-68 below `root`; no image is decoded.
 
     Args:
         root: the folder of the annotations.
-        images: COFW's test file, or the folder that holds it; by default root.
-        strict: whether duplicates, boxes outside of the image and other counts than 507 raise; else they are warned of.
+        images: COFW's test file, or the folder that holds it. None looks for it in root.
+        strict: whether duplicates, boxes outside of the image and other counts than 507 raise; if not, they are warned of.
 
     Returns:
-        A `Dataset` without training faces, the test faces with `occluded` and the published boxes.
+        A `Dataset` without training faces; the test faces have `occluded` and the published boxes.
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: a malformed file, by its name, or, if strict, what is above.
+        ValueError: a file is malformed; the message names it. With `strict`, see above.
     """
     images = os.fspath(root if images is None else images)
     if not images.endswith(".mat"):
-        names = [file_names(color)["test"] for color in (True, False)]
+        names = [file_names(color=color)["test"] for color in (True, False)]
         here = [name for name in names if os.path.exists(os.path.join(images, name))]
-        checks.require("COFW-68 (its images)", images, (here or names)[:1], SOURCE)
+        checks.require("COFW-68 (its images)", images, (here or names)[:1], source=SOURCE)
         images = os.path.join(images, here[0])
     sizes = matlab.image_sizes(images)
-    faces = read_annotations(root, images, strict)
+    faces = read_annotations(root, images=images, strict=strict)
     if len(sizes) != len(faces):
         raise ValueError(f"{images} holds {len(sizes)} images, {root} annotates {len(faces)}: they must be COFW's test images")
-    checks.annotated("COFW-68", faces, strict, sizes)
+    checks.annotated("COFW-68", faces, strict=strict, sizes=sizes)
     return Dataset(
         name="cofw68",
         scheme=schemes.get("ibug68"),
@@ -66,25 +66,31 @@ def cofw68(root, images=None, strict=False):
     )
 
 
-def read_annotations(root, images="COFW_test_color.mat", strict=False):
-    """The annotations and boxes alone, for predictions made elsewhere; COFW's images need not be there.
+def read_annotations(
+    root: str | os.PathLike, *, images: str | os.PathLike = "COFW_test_color.mat", strict: bool = False
+) -> Faces:
+    """The annotations and boxes alone, for predictions that were made elsewhere; COFW's images need not be there.
 
     Args:
         root: the folder of the annotations.
         images: the path that the faces' images are named after.
-        strict: whether another count than 507 raises; else it is warned of.
+        strict: whether another count than 507 raises; if not, it is warned of.
 
     Returns:
-        `Faces` with `occluded`, named as the annotations are numbered, from 1.
+        `Faces` with `occluded`, named by the numbers of the annotations, from 1.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is malformed; the message names it.
     """
     root = os.fspath(root)
-    checks.require("COFW-68", root, [ANNOTATIONS, BOXES], SOURCE)
+    checks.require("COFW-68", root, [ANNOTATIONS, BOXES], source=SOURCE)
     (boxes,) = matlab.load(os.path.join(root, BOXES), ["bboxes"])
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(f"{os.path.join(root, BOXES)}: bboxes is {boxes.shape}, expected (507, 4)")
     paths = [os.path.join(root, ANNOTATIONS, f"{number}_points.mat") for number in range(1, len(boxes) + 1)]
     missing = [path for path in paths if not os.path.exists(path)]
-    checks.counts("COFW-68", root, {"boxes": len(boxes)}, {"boxes": COUNT}, strict)
+    checks.counts("COFW-68", root, {"boxes": len(boxes)}, {"boxes": COUNT}, strict=strict)
     if missing:
         which = f"{len(missing)} of the {len(boxes)} annotations are missing: {checks.shown(missing)}"
         raise FileNotFoundError(f"COFW-68: {which}. {SOURCE}")

@@ -1,13 +1,13 @@
-"""Reader of the CSV lists of heatmap-regression code bases (HRNet's), for any dataset that they were made of.
+"""Reader of the CSV lists that heatmap-regression code bases use (HRNet's), whichever dataset they were made of.
 
     image_name,scale,center_w,center_h,original_0_x,original_0_y,original_1_x ...
     helen/testset/296814969_3.jpg,1.25,...
 
 `scale` and `center` give a box of 200 * scale pixels around the centre. AFLW's lists have one more column, `box_size`.
-Columns are found by the header's names; those of the coordinates are all that follow `center_h`, x before y.
+Columns are found by the names in the header; all columns after `center_h` are coordinates, x before y.
 
-Convention of the files: that of the dataset's own annotations. 300W's, COFW's and AFLW's are 1-based (the centre of the
-first pixel is (1, 1)): ours are the file's - 0.5. WFLW's are 0-based: ours are the file's + 0.5.
+Convention of the files: a list follows its dataset. The lists of 300W, COFW and AFLW are 1-based (the centre of the first pixel
+is (1, 1)), so our coordinates are the file's - 0.5. WFLW's are 0-based, so our coordinates are the file's + 0.5.
 """
 
 import csv
@@ -24,49 +24,53 @@ from kfacealign.data.readers.entry import Entry
 
 BOX = ("scale", "center_w", "center_h")
 REFERENCE = 200.0  # pixels of a box of scale 1
-# What is added to the file's coordinates; 1-based where nothing else is said.
+# What is added to the file's coordinates. Schemes that are not named here have 1-based lists: -0.5.
 OFFSETS = {"wflw98": 0.5}
-SUBSETS = {"challenge": "challenging"}  # our names of the lists' subsets, where they differ
+SUBSETS = {"challenge": "challenging"}  # subsets that have another name here than in the lists
 SOURCE = (
     "The lists come with the code of HRNet for facial landmark detection (face_landmarks_300w_train.csv and the like); the "
     "photographs come from the datasets themselves and go to images/."
 )
 
 
-def csv_lists(root, scheme="ibug68", images="images", strict=False):
+def csv_lists(
+    root: str | os.PathLike, *, scheme: str | schemes.Scheme = "ibug68", images: str = "images", strict: bool = False
+) -> Dataset:
     """Reads the lists below `root`: `*_train.csv`, and `*_valid.csv` or `*_test.csv` with their subsets.
 
-    Where there is a `*_valid.csv` it is the test part and `*_valid_NAME.csv` are its subsets (300W, whose `*_test.csv` is
-    the private test set); else `*_test.csv` and `*_test_NAME.csv`. A part without list is empty.
+    Where there is a `*_valid.csv`, it is the test part and `*_valid_NAME.csv` are its subsets. 300W is such a case: its
+    `*_test.csv` is the private test set. Where there is none, `*_test.csv` is the test part and `*_test_NAME.csv` are its
+    subsets. A part without list is empty.
 
     Args:
         root: the folder of the lists.
-        scheme: of the landmarks, a name or a `Scheme`.
+        scheme: scheme of the landmarks, a name or a `Scheme`.
         images: the folder that the image names start from, relative to root.
-        strict: whether duplicates and missing photographs raise; else they are warned of.
+        strict: whether duplicates and missing photographs raise; if not, they are warned of.
 
     Returns:
         A `Dataset` with the boxes of the lists.
 
     Raises:
         FileNotFoundError: there is no list.
-        ValueError: a malformed list or line, naming both, or a subset's face that is not in the test list.
+        ValueError: a list is malformed; the message names it and the line. Or a face of a subset is not in the test list.
+            With `strict`, see above.
     """
     root, scheme = os.fspath(root), schemes.get(scheme)
     paths = sorted(glob.glob(f"{glob.escape(root)}/*.csv"))
     lists = {re.sub(r".*?_(train|valid|test)", r"\1", os.path.basename(path)[:-4]): path for path in paths}
     part = "valid" if "valid" in lists else "test"
     if part not in lists and "train" not in lists:
-        checks.require("CSV lists", root, ["face_landmarks_DATASET_train.csv", "face_landmarks_DATASET_test.csv"], SOURCE)
-    folder = os.path.join(root, images)
-    read = {name: read_list(lists[name], scheme, folder) if name in lists else Faces(scheme, [], []) for name in ("train", part)}
+        checks.require("CSV lists", root, ["face_landmarks_DATASET_train.csv", "face_landmarks_DATASET_test.csv"], source=SOURCE)
+    options = {"scheme": scheme, "images": os.path.join(root, images)}
+    read = {name: read_list(lists[name], **options) if name in lists else Faces(scheme, [], []) for name in ("train", part)}
     for faces in read.values():
-        checks.annotated("CSV lists", faces, strict)
+        checks.annotated("CSV lists", faces, strict=strict)
     subsets = {}
     for name, path in lists.items():
         if name.startswith(f"{part}_"):
             name = name.removeprefix(f"{part}_")
-            subsets[SUBSETS.get(name, name)] = _match(read_list(path, scheme, folder), read[part])
+            subsets[SUBSETS.get(name, name)] = _match(read_list(path, **options), read[part])
     return Dataset(
         name=os.path.basename(os.path.abspath(root)),
         scheme=scheme,
@@ -78,16 +82,16 @@ def csv_lists(root, scheme="ibug68", images="images", strict=False):
     )
 
 
-def read_list(path, scheme="ibug68", images=""):
+def read_list(path: str | os.PathLike, *, scheme: str | schemes.Scheme = "ibug68", images: str = "") -> Faces:
     """Reads one list.
 
     Args:
         path: the CSV file.
-        scheme: of the landmarks, a name or a `Scheme`.
+        scheme: scheme of the landmarks, a name or a `Scheme`.
         images: the folder that image names start from.
 
     Returns:
-        `Faces` with the list's boxes, named as in the list.
+        `Faces` with the boxes and the names of the list.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -144,7 +148,7 @@ def _rows(path, scheme):
 
 
 def _match(subset, faces):
-    """Positions in `faces` of the faces of a subset list, by image and landmarks."""
+    """Positions in `faces` of the faces of a subset list, which are found by image and landmarks."""
     places = {
         (name, points.tobytes()): place for place, (name, points) in enumerate(zip(faces.names, faces.landmarks, strict=True))
     }

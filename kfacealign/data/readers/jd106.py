@@ -5,13 +5,13 @@
     root/Test_data/picture/NAME.jpg
     root/Test_data/landmark/NAME.jpg.txt
 
-11,393 training faces, 2,000 to validate and 2,000 to test (LOTR, Sec. 4.1). What is sure of the layout are the pairs of
-folders `picture` and `landmark`. The names of the folders above them differ between the archives of the challenge, so the
-pairs are looked for, and the path below root says which part they are: one with "train", "val" or "test" at the start of a
-folder's name. Corrected training landmarks, given out later, are used when their folders are put in place of the first.
+There are 11,393 training faces, 2,000 to validate and 2,000 to test (LOTR, Sec. 4.1). Every archive of the challenge has the
+pairs of folders `picture` and `landmark`, but the names of the folders above them differ. So the pairs are looked for, and a
+folder on the way whose name begins with "train", "val" or "test" says which part they are. To use the corrected training
+landmarks, which were given out later, put their folders in place of the first ones.
 
-The convention of the files is in `point_files`; boxes are those of the landmarks. LOTR crops by five points
-(`align="five_points"`) and divides errors by sqrt(width * height) of the landmarks' box.
+Convention of the files: see `kfacealign.data.readers.point_files`. The boxes are the boxes of the landmarks. LOTR crops by five
+points (`align="five_points"`) and divides errors by sqrt(width * height) of the landmarks' box.
 """
 
 import os
@@ -23,20 +23,20 @@ from kfacealign.data.readers.entry import Entry
 from kfacealign.data.readers.point_files import read_folders
 
 EXPECTED = {"train": 11_393, "val": 2_000, "test": 2_000}
-DEPTH = 3  # folders below root that are looked into
+DEPTH = 3  # levels of folders below root that are looked into
 SOURCE = (
     "JD-landmark comes from the organisers of the 'Grand Challenge of 106-Point Facial Landmark Localization' (ICME 2019, "
     "and its second edition), who give it to researchers on request."
 )
 
 
-def jd106(root, test="test", strict=False):
+def jd106(root: str | os.PathLike, *, test: str = "test", strict: bool = False) -> Dataset:
     """Reads JD-landmark below `root`; no image is opened.
 
     Args:
         root: the folder that holds the training and the test folders.
         test: the part to test on, "test" or "val".
-        strict: whether other counts than the published ones, duplicates and files without counterpart raise; else they
+        strict: whether other counts than the published ones, duplicates and files without counterpart raise; if not, they
             are warned of.
 
     Returns:
@@ -44,7 +44,8 @@ def jd106(root, test="test", strict=False):
 
     Raises:
         FileNotFoundError: there is no pair of folders `picture` and `landmark`.
-        ValueError: a malformed file, by name and line, a pair of neither part, or, if strict, what is above.
+        ValueError: a file is malformed; the message names file and line. Or a pair belongs to no part. With `strict`, see
+            above.
     """
     if test not in ("test", "val"):
         raise ValueError(f"test is {test!r}, expected 'test' or 'val'")
@@ -54,9 +55,9 @@ def jd106(root, test="test", strict=False):
     for part in ("train", test):
         read = [_read(root, folder, scheme, strict) for folder in pairs if _part(root, folder) == part]
         parts[part] = joined(read) if read else Faces(scheme, [], [])
-        checks.annotated("JD-landmark", parts[part], strict)
+        checks.annotated("JD-landmark", parts[part], strict=strict)
     expected = {part: EXPECTED[part] for part in parts}
-    checks.counts("JD-landmark", root, {part: len(faces) for part, faces in parts.items()}, expected, strict)
+    checks.counts("JD-landmark", root, {part: len(faces) for part, faces in parts.items()}, expected, strict=strict)
     return Dataset(
         name="jd106",
         scheme=scheme,
@@ -69,7 +70,7 @@ def jd106(root, test="test", strict=False):
 
 
 def _pairs(root):
-    """Folders below root that hold `picture` and `landmark`."""
+    """The folders below root that hold `picture` and `landmark`."""
     pairs = []
     for folder, below, _ in os.walk(root):
         if {"picture", "landmark"} <= set(below):
@@ -78,7 +79,7 @@ def _pairs(root):
             below.clear()
         below.sort()
     if not pairs:
-        checks.require("JD-landmark", root, [f"Training_data/AFW/{kind}" for kind in ("picture", "landmark")], SOURCE)
+        checks.require("JD-landmark", root, [f"Training_data/AFW/{kind}" for kind in ("picture", "landmark")], source=SOURCE)
     return pairs
 
 
@@ -94,7 +95,8 @@ def _part(root, folder):
 
 
 def _read(root, folder, scheme, strict):
-    faces = read_folders("JD-landmark", os.path.join(folder, "picture"), os.path.join(folder, "landmark"), scheme, strict)
+    images, landmarks = (os.path.join(folder, kind) for kind in ("picture", "landmark"))
+    faces = read_folders(images, landmarks, name="JD-landmark", scheme=scheme, strict=strict)
     faces.names = [f"{os.path.relpath(folder, root)}/{name}".replace(os.sep, "/") for name in faces.names]
     return faces
 

@@ -4,8 +4,9 @@
     root/{train,val,test}/landmarks/NAME.txt       106, then a line x y for each point
     root/{train,val,test}/labels/NAME.png          segmentation, not read
 
-18,176 faces to train, 2,000 to validate, 2,000 to test. The convention of the files is in `point_files`; boxes are those
-of the landmarks.
+There are 18,176 faces to train, 2,000 to validate and 2,000 to test. The boxes are the boxes of the landmarks.
+
+Convention of the files: see `kfacealign.data.readers.point_files`.
 """
 
 import os
@@ -23,32 +24,34 @@ SOURCE = (
 )
 
 
-def lapa(root, test="test", strict=False):
+def lapa(root: str | os.PathLike, *, test: str = "test", strict: bool = False) -> Dataset:
     """Reads LaPa below `root`; no image is opened.
 
     Args:
         root: the folder that holds `train`, `val` and `test`.
         test: the part to test on, "test" or "val".
-        strict: whether other counts than the published ones, duplicates and files without counterpart raise; else they
+        strict: whether other counts than the published ones, duplicates and files without counterpart raise; if not, they
             are warned of.
 
     Returns:
         A `Dataset` of the training faces and that part.
 
     Raises:
-        FileNotFoundError: a folder is missing. ValueError: a malformed file, by name and line, or, if strict, what is
-        above.
+        FileNotFoundError: a folder is missing.
+        ValueError: a file is malformed; the message names file and line. With `strict`, see above.
     """
     if test not in ("test", "val"):
         raise ValueError(f"test is {test!r}, expected 'test' or 'val'")
     root, scheme, parts = os.fspath(root), schemes.get("jd106"), {}
-    checks.require("LaPa", root, [f"{part}/{kind}" for part in ("train", test) for kind in ("images", "landmarks")], SOURCE)
+    checks.require(
+        "LaPa", root, [f"{part}/{kind}" for part in ("train", test) for kind in ("images", "landmarks")], source=SOURCE
+    )
     for part in ("train", test):
         folders = [os.path.join(root, part, kind) for kind in ("images", "landmarks")]
-        parts[part] = read_folders("LaPa", *folders, scheme, strict)
-        checks.annotated("LaPa", parts[part], strict)
+        parts[part] = read_folders(*folders, name="LaPa", scheme=scheme, strict=strict)
+        checks.annotated("LaPa", parts[part], strict=strict)
     expected = {part: EXPECTED[part] for part in parts}
-    checks.counts("LaPa", root, {part: len(faces) for part, faces in parts.items()}, expected, strict)
+    checks.counts("LaPa", root, {part: len(faces) for part, faces in parts.items()}, expected, strict=strict)
     return Dataset(
         name="lapa",
         scheme=scheme,

@@ -1,22 +1,25 @@
 """MATLAB files of both kinds: version 7.3, which is HDF5, and older ones.
 
-Arrays are returned as MATLAB shows them: (rows, columns), though HDF5 holds them transposed. Images in a version 7.3 file
-are elements of a cell array, which HDF5 holds as references to objects; one is read when it is asked for.
+Arrays are returned as MATLAB shows them, (rows, columns), though HDF5 holds them transposed. The images in a version 7.3 file
+are elements of a cell array, which HDF5 holds as references to objects; an image is read when it is asked for.
 """
 
 import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import h5py
 import numpy as np
-import scipy.io
+
+if TYPE_CHECKING:
+    import h5py
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 HEADER = 512  # bytes that MATLAB puts before HDF5
-# Cell arrays of images: COFW's training and test faces.
+# The cell arrays that hold images: COFW's training and test faces.
 IMAGES = ("IsTr", "IsT")
 
 
-def load(path, names):
+def load(path: str | os.PathLike, names: Sequence[str]) -> list[np.ndarray]:
     """Variables of a MATLAB file.
 
     Args:
@@ -24,8 +27,8 @@ def load(path, names):
         names: names of the variables.
 
     Returns:
-        A list of their arrays, (rows, columns), in the order of the names; cell arrays of an older file as scipy gives
-        them.
+        A list of their arrays, (rows, columns), in the order of the names. A cell array of an older file has the form that
+        scipy gives it.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -33,9 +36,13 @@ def load(path, names):
     """
     path = os.fspath(path)
     if version(path) == "7.3":
+        import h5py  # only here: the catalogue, which every command reads, imports this module
+
         with h5py.File(path, "r") as file:
             _require(path, names, [name for name in file if not name.startswith("#")])
             return [np.asarray(file[name]).T for name in names]
+    import scipy.io
+
     try:
         content = scipy.io.loadmat(path)
     except Exception as error:  # scipy raises what it stumbles on: zlib.error, TypeError, IndexError ...
@@ -44,11 +51,12 @@ def load(path, names):
     return [content[name] for name in names]
 
 
-def version(path):
-    """ "7.3" or "5", by the file's first bytes.
+def version(path: str | os.PathLike) -> str:
+    """The version of a MATLAB file, "7.3" or "5", by its first bytes.
 
     Raises:
-        FileNotFoundError: there is no such file. ValueError: it is neither.
+        FileNotFoundError: there is no such file.
+        ValueError: it is no MATLAB file.
     """
     with open(path, "rb") as file:
         start = file.read(HEADER + len(HDF5))
@@ -66,12 +74,15 @@ def version(path):
     raise ValueError(f"{path}: no MATLAB file: it begins with {start[:16]!r}")
 
 
-def read_image(path, place):
-    """Image `place`, from 0, of a version 7.3 file: (H, W, 3) uint8, RGB; a grey one has three equal channels.
+def read_image(path: str, place: int) -> np.ndarray:
+    """Image `place`, from 0, of a version 7.3 file: (H, W, 3) uint8, RGB; a grey image has three equal channels.
 
     Raises:
-        OSError: if the file cannot be opened. ValueError: it has no such image.
+        OSError: the file cannot be opened.
+        ValueError: it has no such image.
     """
+    import h5py
+
     with h5py.File(path, "r") as file:
         cells = image_cells(file)
         if cells is None or not place < cells.size:
@@ -83,8 +94,14 @@ def read_image(path, place):
     return np.ascontiguousarray(np.stack([pixels] * 3, -1) if pixels.ndim == 2 else pixels)
 
 
-def image_sizes(path):
-    """(N, 2) width and height of the images of a version 7.3 file; no pixel is read."""
+def image_sizes(path: str | os.PathLike) -> np.ndarray:
+    """Width and height (N, 2) of the images of a version 7.3 file; no pixel is read.
+
+    Raises:
+        ValueError: there is no image in it.
+    """
+    import h5py
+
     with h5py.File(path, "r") as file:
         cells = image_cells(file)
         if cells is None:
@@ -92,7 +109,8 @@ def image_sizes(path):
         return np.array([file[cell].shape[-2:] for cell in cells[()].ravel()]).reshape(-1, 2)
 
 
-def image_cells(file):
+def image_cells(file: "h5py.File") -> "h5py.Dataset | None":
+    """The cell array of the images, or None if the file has none."""
     return next((file[name] for name in IMAGES if name in file), None)
 
 

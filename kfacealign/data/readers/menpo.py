@@ -3,12 +3,12 @@
     root/train/**/NAME.jpg and NAME.pts
     root/test/**/NAME.jpg and NAME.pts
 
-The two tracks are told apart by the number of points that a `.pts` declares, wherever it lies below `train` and `test`
-(or folders whose names begin so): 5,658 + 5,335 near-frontal faces, 1,906 + 1,946 profiles (PIPNet, Sec. 4.1.1). Archives
-of the challenge that were given out without folders `train` and `test` are to be put into them.
+A `.pts` may lie anywhere below `train` or `test`, or below folders whose names begin so; the number of points that it declares
+tells its track. There are 5,658 + 5,335 near-frontal faces and 1,906 + 1,946 profiles (PIPNet, Sec. 4.1.1). Some archives of
+the challenge have no folders `train` and `test`: make these and put the files into them.
 
-Convention of the files: `.pts`, 1-based; ours are the file's - 0.5. The order of the 39 points that this package expects is
-in `kfacealign.schemes`. PIPNet crops by the landmarks' box enlarged by 10 % and divides errors by the box's diagonal.
+Convention of the files: `.pts` is 1-based, so our coordinates are the file's - 0.5. `kfacealign.schemes` has the order that this
+package expects of the 39 points. PIPNet crops by the landmarks' box enlarged by 10 % and divides errors by the box's diagonal.
 """
 
 import functools
@@ -25,19 +25,21 @@ EXPECTED = {"semifrontal": {"train": 5_658, "test": 5_335}, "profile": {"train":
 SOURCE = "Menpo 2D comes from the page of the Menpo Facial Landmark Localisation Challenge of iBUG, Imperial College London."
 
 
-def menpo(root, track="semifrontal", strict=False):
+def menpo(root: str | os.PathLike, *, track: str = "semifrontal", strict: bool = False) -> Dataset:
     """Reads one track of Menpo 2D below `root`; no image is opened.
 
     Args:
         root: the folder that holds `train` and `test`.
         track: "semifrontal" (68 points) or "profile" (39).
-        strict: whether other counts than the published ones and duplicates raise; else they are warned of.
+        strict: whether other counts than the published ones and duplicates raise; if not, they are warned of.
 
     Returns:
         A `Dataset` in `ibug68` or `menpo39`.
 
     Raises:
-        FileNotFoundError: a folder is missing. ValueError: a malformed `.pts`, by name and line, or one of neither track.
+        FileNotFoundError: a folder is missing.
+        ValueError: a `.pts` is malformed, which the message names with the line, or belongs to no track. With `strict`, see
+            above.
     """
     if track not in TRACKS:
         raise ValueError(f"track is {track!r}, expected {' or '.join(TRACKS)}")
@@ -46,11 +48,11 @@ def menpo(root, track="semifrontal", strict=False):
     for part in ("train", "test"):
         here = [os.path.join(root, folder) for folder in folders if folder.lower().startswith(part)]
         if not here:
-            checks.require("Menpo 2D", root, ["train", "test"], SOURCE)
+            checks.require("Menpo 2D", root, ["train", "test"], source=SOURCE)
         parts[part] = joined([_read(root, folder, scheme) for folder in here])
-        checks.annotated("Menpo 2D", parts[part], strict)
+        checks.annotated("Menpo 2D", parts[part], strict=strict)
     name = f"Menpo 2D ({track})"
-    checks.counts(name, root, {part: len(faces) for part, faces in parts.items()}, EXPECTED[track], strict)
+    checks.counts(name, root, {part: len(faces) for part, faces in parts.items()}, EXPECTED[track], strict=strict)
     return Dataset(
         name=f"menpo-{track}",
         scheme=scheme,

@@ -1,7 +1,7 @@
-"""Packed datasets: crops and labels in one file, for training far from the photographs and without decoding any.
+"""Reader of packed datasets: crops and labels in one file, for training far from the photographs and without decoding any.
 
-The file is HDF5. Its pixels are one contiguous block, mapped into memory, so that it opens at once whatever its size and
-any program that reads HDF5 (or maps bytes at an offset) can use it; nothing in it is executed on reading.
+The file is HDF5, and nothing in it is executed on reading. Its pixels are one contiguous block, which is mapped into memory: so
+it opens at once whatever its size, and any program can use it that reads HDF5 or maps bytes at an offset. The layout:
 
     images      (N, S, S, 3) uint8, RGB; the training faces, then the test faces
     landmarks   (N, K, 2) float32, pixels of the crop       weights (N, K) float32
@@ -10,12 +10,15 @@ any program that reads HDF5 (or maps bytes at an offset) can use it; nothing in 
     names, origins                                          text
     attributes/NAME (N,) uint8                              subsets/NAME: positions among the test faces
     attributes of the file: format, dataset, scheme, normalizer, train (number), size, enlarge, box
+
+Convention of the file: coordinates have their origin at the outer top-left corner of the crop, as everywhere in this package.
+`kfacealign.data.packing` writes it.
 """
 
 import functools
 import os
+from typing import Any
 
-import h5py
 import numpy as np
 
 from kfacealign import schemes
@@ -26,30 +29,31 @@ FORMAT = "kfacealign packed faces 1"
 
 
 class PackedFaces(Faces):
-    """`Faces` whose photographs are their crops, in the packed file.
+    """`Faces` whose photographs are their crops in the packed file.
 
     Attributes:
         pixels: (N, S, S, 3) uint8, RGB, mapped into memory; landmarks divided by S are the crop coordinates.
-        matrices: (N, 2, 3), image coordinates of the photographs that the crops were cut from -> pixels of the crop.
+        matrices: (N, 2, 3) float64, image coordinates of the photographs that the crops were cut from -> pixels of the crop.
     """
 
-    def __init__(self, *arguments, pixels, matrices, **keywords):
+    def __init__(self, *arguments: Any, pixels: np.ndarray, matrices: np.ndarray, **keywords: Any):
         super().__init__(*arguments, **keywords)
         self.pixels, self.matrices = pixels, matrices
 
 
-def packed(path):
+def packed(path: str | os.PathLike) -> Dataset:
     """Reads a packed dataset; no pixel is copied.
 
     Args:
         path: the file.
 
     Returns:
-        A `Dataset` whose parts are `PackedFaces`: landmarks and boxes are in pixels of the crops, `pixels` has the crops,
-        and the images are named `FILE#PLACE`, so that `Crops`, training, evaluation and plots read them like photographs.
+        A `Dataset` whose parts are `PackedFaces`. Landmarks and boxes are in pixels of the crops, and `pixels` holds the
+        crops. The images are named `FILE#PLACE`, so that `Crops`, training, evaluation and plots read them like photographs.
 
     Raises:
-        FileNotFoundError: there is no such file. ValueError: it is no packed dataset.
+        FileNotFoundError: there is no such file.
+        ValueError: it is no packed dataset.
     """
     path = os.fspath(path)
     with _open(path) as file:
@@ -67,11 +71,12 @@ def packed(path):
         )
 
 
-def read_image(path, place):
+def read_image(path: str, place: int) -> np.ndarray:
     """Crop `place` of a packed dataset, (S, S, 3) uint8.
 
     Raises:
-        OSError, ValueError: the file cannot be opened, or has no such crop.
+        OSError: the file cannot be opened.
+        ValueError: it is no packed dataset, or has no such crop.
     """
     pixels = _pixels(path, os.stat(path).st_mtime_ns)
     if not place < len(pixels):
@@ -97,6 +102,8 @@ def _part(file, path, pixels, rows):
 
 
 def _open(path):
+    import h5py  # only here: the catalogue, which every command reads, imports this module
+
     try:
         file = h5py.File(path, "r")
     except FileNotFoundError:
@@ -111,7 +118,7 @@ def _open(path):
 
 @functools.lru_cache(maxsize=8)
 def _pixels(path, changed):
-    """The crops, mapped into memory; `changed` is the file's time, so that a file written anew is mapped anew."""
+    """The crops, mapped into memory; `changed` is the file's time, so that a file that is written anew is mapped anew."""
     with _open(path) as file:
         images = file["images"]
         count, offset = len(file["landmarks"]), images.id.get_offset()

@@ -1,7 +1,13 @@
-"""Text files of points as JD-landmark and LaPa have them: the number of points on the first line, then a line `x y` each.
+"""Text files of points, as JD-landmark and LaPa have them.
 
-Convention of the files: coordinates of pixels counted from 0 (the centre of the first pixel is (0, 0)), so ours are the
-file's + 0.5. Neither dataset states its origin; 0 is what the tools that wrote them count from.
+    106
+    x0 y0
+    ...
+
+The first line is the number of points; then each point has a line.
+
+Convention of the files: pixels are counted from 0 (the centre of the first pixel is (0, 0)), so our coordinates are the file's
++ 0.5. Neither dataset states its origin; the tools that wrote them count from 0.
 """
 
 import os
@@ -14,11 +20,11 @@ from kfacealign.data.readers import checks
 from kfacealign.files import IMAGE_SUFFIXES
 
 
-def read_points(path, num_points):
-    """One file: (K, 2) float64, image coordinates.
+def read_points(path: str | os.PathLike, num_points: int) -> np.ndarray:
+    """The points of one file, which must be so many: (K, 2) float64, image coordinates.
 
     Raises:
-        ValueError: naming the file and the line.
+        ValueError: the file is malformed; the message names it and the line.
     """
     with open(path, encoding="utf-8", errors="replace") as file:
         lines = file.read().splitlines()
@@ -42,20 +48,21 @@ def read_points(path, num_points):
     return points + 0.5
 
 
-def read_folders(name, images, landmarks, scheme, strict):
-    """The faces of a folder of images and one of point files.
+def read_folders(images: str, landmarks: str, *, name: str, scheme: str | schemes.Scheme, strict: bool) -> Faces:
+    """The faces of a folder of images and a folder of point files: `a.jpg` belongs to `a.txt` or `a.jpg.txt`.
 
     Args:
-        name: the dataset's, for messages.
-        images, landmarks: folders. `a.jpg` belongs to `a.txt` or `a.jpg.txt`.
-        scheme: of the points.
-        strict: whether images without points and the reverse raise; else they are warned of and left out.
+        images: the folder of the images.
+        landmarks: the folder of the point files.
+        name: the dataset's name, for messages.
+        scheme: scheme of the points, a name or a `Scheme`.
+        strict: whether images without points and points without image raise; if not, they are warned of and left out.
 
     Returns:
         `Faces` sorted by name.
 
     Raises:
-        ValueError: a malformed file, or there is no pair.
+        ValueError: a file is malformed, or there is no pair. With `strict`, see above.
     """
     scheme = schemes.get(scheme)
     pictures = {os.path.splitext(file)[0]: file for file in os.listdir(images) if file.lower().endswith(IMAGE_SUFFIXES)}
@@ -68,7 +75,7 @@ def read_folders(name, images, landmarks, scheme, strict):
     for folder, lonely in ((images, pictures.keys() - texts.keys()), (landmarks, texts.keys() - pictures.keys())):
         if lonely:
             which = checks.shown(sorted(lonely))
-            checks.report(f"{name}: {folder}: {len(lonely):,} files without their counterpart: {which}", strict)
+            checks.report(f"{name}: {folder}: {len(lonely):,} files without their counterpart: {which}", strict=strict)
     if not names:
         raise ValueError(f"{name}: no image in {images} has a file of points in {landmarks}")
     paths = [os.path.join(landmarks, texts[stem]) for stem in names]

@@ -7,8 +7,8 @@
     ...
     }
 
-Convention of the files: 1-based, the centre of the top-left pixel is (1, 1), so ours (where it is (0.5, 0.5)) are the
-file's - 0.5.
+Convention of the files: they are 1-based. The centre of the top-left pixel is (1, 1) in them and (0.5, 0.5) here, so our
+coordinates are the file's - 0.5.
 """
 
 import os
@@ -21,32 +21,35 @@ from kfacealign.data.faces import Dataset, Faces
 from kfacealign.data.readers.entry import Entry
 from kfacealign.files import IMAGE_SUFFIXES
 
-NAMED = 5  # unmatched files that a warning names before it only counts
+NAMED = 5  # how many unmatched files a warning names; it counts the rest
 
 
-def pts(root, scheme="ibug68", test_fraction=0.1, seed=0):
+def pts(
+    root: str | os.PathLike, *, scheme: str | schemes.Scheme = "ibug68", test_fraction: float = 0.1, seed: int = 0
+) -> Dataset:
     """Reads a folder tree of images and `.pts` files (`NAME.jpg` beside `NAME.pts`); no image is opened.
 
-    Where `root/train` and `root/test` both exist they are the two parts (each read with its subfolders). Otherwise
-    the whole tree is read and the test part is drawn from it: faces are sorted by path,
-    `numpy.random.default_rng(seed)` permutes them, and the first `test_fraction` of the permutation (at least one
-    face, unless the fraction is 0) are the test faces. Such a split knows nothing of people or clips: when frames of
-    one video are in the folder, make `train` and `test` folders that no person shares.
+    Where `root/train` and `root/test` both exist, they are the two parts, each read with its subfolders. Otherwise the whole
+    tree is read and the test part is drawn from it: the faces are sorted by path, `numpy.random.default_rng(seed)` permutes
+    them, and the first `test_fraction` of the permutation are the test faces (at least one face, unless the fraction is 0).
+    Such a split knows nothing of people or clips. When frames of one video are in the folder, make `train` and `test` folders
+    that no person shares.
+
+    Images without `.pts` and `.pts` without image are warned of and left out.
 
     Args:
         root: the folder.
-        scheme: the scheme, or its name, that every file's points follow.
-        test_fraction: 0 to 1, the held-out share where there are no `train` and `test` folders; 1 makes every face a
-            test face.
-        seed: of the split.
+        scheme: the scheme, or its name, that the points of every file follow.
+        test_fraction: the held-out share, 0 to 1, where there are no `train` and `test` folders; 1 makes every face a test
+            face.
+        seed: seed of the split.
 
     Returns:
-        A `Dataset` without subsets; boxes are those of the landmarks, `enlarge` is 1.25.
+        A `Dataset` without subsets; its boxes are the boxes of the landmarks, and `enlarge` is 1.25.
 
     Raises:
-        FileNotFoundError: if the folder is missing or holds no image with a `.pts` beside it.
-        ValueError: for a malformed `.pts`, naming the file and the line. Images without `.pts` and the reverse only
-        warn.
+        FileNotFoundError: the folder is missing or holds no image with a `.pts` beside it.
+        ValueError: a `.pts` is malformed; the message names the file and the line.
     """
     root, scheme = os.fspath(root), schemes.get(scheme)
     if not 0 <= test_fraction <= 1:
@@ -73,22 +76,22 @@ def pts(root, scheme="ibug68", test_fraction=0.1, seed=0):
     )
 
 
-def read_pts(path, num_points=None):
+def read_pts(path: str | os.PathLike, *, num_points: int | None = None) -> np.ndarray:
     """Reads one `.pts` file.
 
     Args:
         path: the file.
-        num_points: the number of points it must hold; any number when `None`.
+        num_points: the number of points that it must hold. None takes any number.
 
     Returns:
         (K, 2) float32, image coordinates (the file's - 0.5).
 
     Raises:
-        ValueError: naming the file and the line.
+        ValueError: the file is malformed; the message names it and the line.
     """
     with open(path, encoding="utf-8", errors="replace") as file:
         text = file.read()
-    # The quick way through a well-formed file; anything odd goes line by line, to be named.
+    # This is the quick way through a well-formed file. A file with anything odd is read line by line, to name the line.
     before, _, rest = text.partition("{")
     body, brace, after = rest.partition("}")
     try:
@@ -103,8 +106,8 @@ def read_pts(path, num_points=None):
     return (values.reshape(-1, 2) - 0.5).astype("float32")
 
 
-def write_points(path, landmarks):
-    """Writes (K, 2) image coordinates as a `.pts` file (1-based: ours + 0.5)."""
+def write_points(path: str | os.PathLike, landmarks: np.ndarray) -> None:
+    """Writes (K, 2) image coordinates as a `.pts` file, which is 1-based: our coordinates + 0.5."""
     lines = [f"{x + 0.5:.6f} {y + 0.5:.6f}" for x, y in np.asarray(landmarks, "float64")]
     temporary = f"{path}.tmp"
     with open(temporary, "w", encoding="utf-8") as file:
@@ -113,7 +116,7 @@ def write_points(path, landmarks):
 
 
 def _read_lines(path, lines, num_points):
-    """The same file line by line, with an error for whatever is wrong in it."""
+    """Reads the file line by line and raises for whatever is wrong in it."""
     declared, points, opened, closed = None, [], False, False
     for number, line in enumerate(lines, start=1):
         where, words = f"{path}:{number}", line.split()
@@ -163,17 +166,20 @@ def _point(where, words):
     return values
 
 
-def read_folder(folder, scheme):
-    """The faces of the images in a folder and those below it that have a `.pts` beside them, sorted by path.
+def read_folder(folder: str | os.PathLike, scheme: schemes.Scheme) -> Faces:
+    """The faces of all images in a folder and its subfolders that have a `.pts` beside them, sorted by path.
 
     Args:
-        folder: where to read. scheme: `Scheme` of the points.
+        folder: the folder.
+        scheme: scheme of the points.
 
     Returns:
-        `Faces` named by their paths below the folder, without suffix. Images without `.pts` and the reverse are warned of.
+        `Faces` named by their paths below the folder, without suffix. Images without `.pts` and `.pts` without image are
+        warned of.
 
     Raises:
-        FileNotFoundError: there is none. ValueError: a malformed `.pts`.
+        FileNotFoundError: there is no image with a `.pts` beside it.
+        ValueError: a `.pts` is malformed.
     """
     images, points = file_pairs(folder)
     names = sorted(images.keys() & points.keys())
@@ -193,14 +199,18 @@ def read_folder(folder, scheme):
     return Faces(
         scheme,
         images=[images[name] for name in names],
-        landmarks=np.stack([read_pts(points[name], scheme.num_points) for name in names]),
+        landmarks=np.stack([read_pts(points[name], num_points=scheme.num_points) for name in names]),
         names=names,
         origins=[points[name] for name in names],
     )
 
 
-def file_pairs(folder):
-    """Images and `.pts` files below a folder, by their relative path without suffix."""
+def file_pairs(folder: str | os.PathLike) -> tuple[dict[str, str], dict[str, str]]:
+    """The images and the `.pts` files below a folder: two dicts of relative path without suffix -> path.
+
+    Raises:
+        ValueError: two images, or two `.pts`, share one name.
+    """
     images, points = {}, {}
     for parent, _, files in os.walk(folder):
         for file in files:

@@ -1,12 +1,13 @@
 """Reader of the Talking Face video (FGNET): one video of 5,000 frames.
 
-    franck_00000.jpg and franck_00000.pts, and so on, anywhere below the folder
+    root/**/franck_00000.jpg and franck_00000.pts, and so on
 
 Convention of the files: 1-based, see `kfacealign.data.readers.pts`.
 """
 
 import functools
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,29 +19,31 @@ from kfacealign.data.readers.entry import Entry
 from kfacealign.data.readers.pts import read_pts
 from kfacealign.data.readers.video_files import by_stem, check_every, number, pts_files, single_frames, warn_of_others
 
-MISFIT = 0.3  # of the size of a face: more than any expression bends it, less than points in another order do
+# How far points may lie off the mean shape, as a share of the size of a face. No expression bends a face so much, and points
+# in another order lie farther off.
+MISFIT = 0.3
 
 
-def talking_face(root, order=None, every=1):
-    """Reads the Talking Face video (FGNET): `franck_00000.jpg` ... with a `.pts` of 68 points for each.
+def talking_face(root: str | os.PathLike, *, order: Sequence[int] | np.ndarray | None = None, every: int = 1) -> Clips:
+    """Reads the Talking Face video (FGNET): `franck_00000.jpg` and so on, each with a `.pts` of 68 points.
 
-    The published points are 68 as well, but not those of `ibug68` (they include pupils, for one), and this package has
-    no mapping that it could check. So files are taken as they are only if their points are in the order of iBUG, as in
-    re-annotations; points of another order are noticed by the shape they make and refused. For these, `order` says
-    which of the file's points each iBUG point is, -1 for those it lacks; the paper compares seven common points (corners
-    of the eyes and of the mouth, tip of the nose).
+    The published points are 68 as well, but they are not the points of `ibug68` (for one, they include pupils), and this package
+    has no mapping that it could check. So files are taken as they are only if their points are in the order of iBUG, as in
+    re-annotations; points in another order are noticed by the shape they make and refused. For these, `order` says which of
+    the file's points each iBUG point is, and -1 where there is none. The paper compares seven common points: the corners of
+    the eyes and of the mouth, and the tip of the nose.
 
     Args:
         root: a folder with images and `.pts` files of the same names, anywhere below it.
-        order: 68 positions in the file or -1, by the point in `ibug68`; None takes the points as they are.
+        order: for each of the 68 points of `ibug68`, its position in the file or -1. None takes the points as they are.
         every: 2 takes every second frame, and so on.
 
     Returns:
         `Clips` of one video in `ibug68`; points that `order` lacks have weight 0.
 
     Raises:
-        FileNotFoundError: there are no such files. ValueError: a malformed file, an `order` that is none, or points
-        that are not in the order of `ibug68`.
+        FileNotFoundError: there are no such files.
+        ValueError: a file is malformed, `order` is not made of 68 positions, or the points are not in the order of `ibug68`.
     """
     root, scheme = os.fspath(root), schemes.get("ibug68")
     check_every(every)
@@ -54,18 +57,25 @@ def talking_face(root, order=None, every=1):
             f"{root} holds no image with a .pts of its name ({len(images)} images, {len(points)} .pts files). Expected the "
             "Talking Face video: franck_00000.jpg and franck_00000.pts, and so on"
         )
-    warn_of_others(root, len(images), len(points), len(both))
+    warn_of_others(root, images=len(images), points=len(points), both=len(both))
     both = both[::every]
     landmarks = np.stack([_reordered(points[stem], order) for stem in both])
     weights = np.repeat((order >= 0).astype("float32")[None], len(both), axis=0)
-    faces = Faces(scheme, [images[stem] for stem in both], landmarks, weights, names=both, origins=[points[s] for s in both])
+    faces = Faces(
+        scheme,
+        images=[images[stem] for stem in both],
+        landmarks=landmarks,
+        weights=weights,
+        names=both,
+        origins=[points[stem] for stem in both],
+    )
     _check_order(root, faces)
     numbers = [number(stem, place) for place, stem in enumerate(both)]
-    return Clips(faces, [np.arange(len(faces))], ["talking_face"], [numbers])
+    return Clips(faces, [np.arange(len(faces))], names=["talking_face"], numbers=[numbers])
 
 
 def _reordered(path, order):
-    """The points of a file in the order wanted; where there is none, the mean of the others stands in."""
+    """The points of a file in the order wanted; the mean of the points stands in for a point that the file lacks."""
     points = read_pts(path)
     if len(points) <= order.max():
         raise ValueError(f"{path}: {len(points)} points, expected more than {order.max()}")
@@ -73,14 +83,14 @@ def _reordered(path, order):
 
 
 def _check_order(root, faces):
-    """Refuses points whose mean shape is not that of the scheme, whatever the face's place, size and tilt."""
+    """Refuses points whose mean shape is not the scheme's, whatever the face's place, size and tilt."""
     annotated = faces.weights[0] > 0
     target = faces.scheme.mean_shape[annotated].astype("float64")
     shapes = faces.landmarks[:: max(1, len(faces) // 50), annotated].astype("float64")
     shapes = shapes - shapes.mean(1, keepdims=True)
     shapes /= np.sqrt((shapes**2).sum((1, 2), keepdims=True))
     source, target = shapes.mean(0), target - target.mean(0)
-    # The similarity of least squares, as complex numbers: z -> a z.
+    # The similarity transform of least squares in complex numbers: z -> a z.
     source, target = source[:, 0] + 1j * source[:, 1], target[:, 0] + 1j * target[:, 1]
     fitted = source * (np.vdot(source, target) / np.vdot(source, source))
     misfit = np.linalg.norm(fitted - target) / np.linalg.norm(target)

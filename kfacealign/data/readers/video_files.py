@@ -3,6 +3,7 @@
 import os
 import re
 import warnings
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -10,50 +11,79 @@ from kfacealign.data.clips import Clips, ClipsDataset
 from kfacealign.data.faces import Dataset
 
 
-def clips_dataset(name, scheme, train, test, subsets):
-    return ClipsDataset(name, scheme, train, test, subsets, enlarge=1.25, normalizer=scheme.default_normalizer)
+def clips_dataset(name: str, train: Clips, test: Clips, *, subsets: Mapping[str, np.ndarray] | None = None) -> ClipsDataset:
+    """A `ClipsDataset` with the customary crop and the default normaliser of its scheme."""
+    return ClipsDataset(
+        name=name,
+        scheme=train.scheme,
+        train=train,
+        test=test,
+        subsets=dict(subsets or {}),
+        enlarge=1.25,
+        normalizer=train.scheme.default_normalizer,
+    )
 
 
-def check_every(every):
+def check_every(every: int) -> None:
+    """Raises a `ValueError` unless a step from frame to frame is positive."""
     if every < 1:
         raise ValueError(f"every is {every}: it must be positive")
 
 
-def subfolders(root):
+def subfolders(root: str | os.PathLike) -> list[str]:
+    """Names of the folders in a folder.
+
+    Raises:
+        FileNotFoundError: it is no directory.
+    """
     if not os.path.isdir(root):
         raise FileNotFoundError(f"{root} is no directory")
     return [entry.name for entry in os.scandir(root) if entry.is_dir()]
 
 
-def pts_files(folder):
+def pts_files(folder: str | os.PathLike) -> list[str]:
+    """Names of the `.pts` files in a folder."""
     return [name for name in os.listdir(folder) if name.lower().endswith(".pts")]
 
 
-def by_stem(root, files):
-    """Stem -> path of the files that `files(folder)` names in `root` and all folders below it."""
+def by_stem(root: str | os.PathLike, files: Callable[[str], Iterable[str]]) -> dict[str, str]:
+    """Stem -> path of the files that `files(folder)` names in `root` and all folders below it.
+
+    Raises:
+        FileNotFoundError: root is no directory.
+    """
     if not os.path.isdir(root):
         raise FileNotFoundError(f"{root} is no directory")
     return {os.path.splitext(name)[0]: os.path.join(folder, name) for folder, _, _ in os.walk(root) for name in files(folder)}
 
 
-def warn_of_others(root, images, points, both):
+def warn_of_others(root: str | os.PathLike, *, images: int, points: int, both: int) -> None:
+    """Warns if some of so many images and `.pts` files are not among the `both` that belong together."""
     if images != both or points != both:
         warnings.warn(f"{root}: {images} images and {points} .pts files: the {both} frames that have both are read", stacklevel=3)
 
 
-def number(name, place):
-    """The last number in a frame's name, or its place."""
+def number(name: str, place: int) -> int:
+    """The last number in a frame's name; its place if there is none."""
     numbers = re.findall(r"\d+", os.path.basename(name))
     return int(numbers[-1]) if numbers else place
 
 
-def single_frames(reader, root):
+def single_frames(reader: Callable[[str | os.PathLike], Clips | ClipsDataset], root: str | os.PathLike) -> Dataset:
     """The frames of annotated videos as a `Dataset` of single faces; subsets are positions of test frames."""
     read = reader(root)
     if isinstance(read, Clips):
         faces = read.faces
-        return Dataset("talking-face", faces.scheme, faces[:0], faces, {}, 1.25, faces.scheme.default_normalizer)
+        return Dataset(
+            name="talking-face",
+            scheme=faces.scheme,
+            train=faces[:0],
+            test=faces,
+            subsets={},
+            enlarge=1.25,
+            normalizer=faces.scheme.default_normalizer,
+        )
     video = np.repeat(np.arange(len(read.test)), [len(indices) for indices in read.test.indices])
     subsets = {name: np.flatnonzero(np.isin(video, members)) for name, members in read.subsets.items()}
     parts = {"train": read.train.faces, "test": read.test.faces}
-    return Dataset(read.name, read.scheme, **parts, subsets=subsets, enlarge=read.enlarge, normalizer=read.normalizer)
+    return Dataset(name=read.name, scheme=read.scheme, **parts, subsets=subsets, enlarge=read.enlarge, normalizer=read.normalizer)

@@ -9,8 +9,8 @@
 
 That is the split that all compare on: 3,148 to train, 689 to test ("full": 554 "common", 135 "challenging").
 
-Convention of the files: `.pts`, 1-based; ours are the file's - 0.5. The boxes are those of the landmarks, as in PIPNet,
-which enlarges them by 10 % (Sec. 4.1.2), in the cross-domain setting by 30 %.
+Convention of the files: `.pts` is 1-based, so our coordinates are the file's - 0.5. The boxes are the boxes of the landmarks, as
+in PIPNet, which enlarges them by 10 % (Sec. 4.1.2), and by 30 % in the cross-domain setting.
 """
 
 import functools
@@ -34,22 +34,21 @@ SOURCE = (
 )
 
 
-def w300(root, test="public", strict=False):
+def w300(root: str | os.PathLike, *, test: str = "public", strict: bool = False) -> Dataset:
     """Reads 300W below `root`; no image is opened.
 
     Args:
         root: the folder that holds `afw`, `helen`, `lfpw` and `ibug`.
-        test: "public", the 689 test faces, or "private", the 600 of the challenge (`300W/01_Indoor`, `300W/02_Outdoor`);
-            then the training folders may be absent.
-        strict: whether other counts than the published ones, duplicates and photographs without annotation raise; else
-            they are warned of.
+        test: "public" takes the 689 test faces, and "private" the 600 of the challenge (`300W/01_Indoor`,
+            `300W/02_Outdoor`). With "private" the training folders may be absent.
+        strict: whether other counts than the published ones and duplicates raise; if not, they are warned of.
 
     Returns:
-        A `Dataset`, subsets "common" and "challenging", or "indoor" and "outdoor".
+        A `Dataset` with the subsets "common" and "challenging", or "indoor" and "outdoor".
 
     Raises:
         FileNotFoundError: a folder is missing, or has no annotated photograph; the message says what is expected where.
-        ValueError: a malformed `.pts`, naming file and line, or, if strict, what is above.
+        ValueError: a `.pts` is malformed; the message names file and line. With `strict`, see above.
     """
     root = os.fspath(root)
     if test not in ("public", "private"):
@@ -61,14 +60,14 @@ def w300(root, test="public", strict=False):
         subsets, here = {"common": COMMON, "challenging": CHALLENGING}, TRAIN
     tested = {folder: count for members in subsets.values() for folder, count in members.items()}
     expected = {**here, **tested}
-    checks.require("300W", root, list(expected), SOURCE)
+    checks.require("300W", root, list(expected), source=SOURCE)
     scheme = schemes.get("ibug68")
     read = {folder: _folder(root, folder, scheme) for folder in expected}
-    checks.counts("300W", root, {folder: len(faces) for folder, faces in read.items()}, expected, strict)
+    checks.counts("300W", root, {folder: len(faces) for folder, faces in read.items()}, expected, strict=strict)
     train = joined([read[folder] for folder in here]) if here else Faces(scheme, [], [])
     faces = joined([read[folder] for folder in tested])
     for part in (train, faces):
-        checks.annotated("300W", part, strict)
+        checks.annotated("300W", part, strict=strict)
     member = np.repeat(list(tested), [len(read[folder]) for folder in tested])
     return Dataset(
         name="300w",

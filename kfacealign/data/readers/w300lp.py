@@ -4,9 +4,9 @@
     root/{AFW,HELEN,IBUG,LFPW}_Flip/NAME.jpg                 their mirror images
     root/landmarks/{AFW,HELEN,IBUG,LFPW}/NAME_pts.mat        pts_2d (68 x 2); pts_3d is not read
 
-Convention of the files: MATLAB's, 1-based, so ours are the file's - 0.5. A mirror image has the mirrored landmarks of its
-original: x -> 450 - x, and the scheme's permutation. (Paper 'Subpixel heatmap regression' gives 61,125 photographs; the
-published archive holds 61,225.) Boxes are those of the landmarks.
+Convention of the files: they follow MATLAB and are 1-based, so our coordinates are the file's - 0.5. A mirror image
+gets the landmarks of its original, mirrored: x -> 450 - x, then the scheme's permutation. The boxes are the boxes of the
+landmarks. (The paper 'Subpixel heatmap regression' gives 61,125 photographs; the published archive holds 61,225.)
 """
 
 import os
@@ -26,30 +26,31 @@ SOURCE = (
 )
 
 
-def w300lp(root, flips=False, strict=False):
-    """Reads 300W-LP below `root`; no image is opened. A file for each face: this takes a minute.
+def w300lp(root: str | os.PathLike, *, flips: bool = False, strict: bool = False) -> Dataset:
+    """Reads 300W-LP below `root`; no image is opened. It takes a minute, because each face has a file of its own.
 
     Args:
         root: the folder that holds `AFW`, `HELEN`, `IBUG`, `LFPW` and `landmarks`.
         flips: whether the mirror images are read as well (122,450 faces). Training mirrors at random anyway.
-        strict: whether other counts than the published ones and photographs without landmarks raise; else they are
+        strict: whether other counts than the published ones and photographs without landmarks raise; if not, they are
             warned of.
 
     Returns:
-        A `Dataset` of training faces, the test part is empty.
+        A `Dataset` of training faces; the test part is empty.
 
     Raises:
-        FileNotFoundError: a folder is missing. ValueError: a malformed file, by its name, or, if strict, what is above.
+        FileNotFoundError: a folder is missing.
+        ValueError: a file is malformed; the message names it. With `strict`, see above.
     """
     root, scheme = os.fspath(root), schemes.get("ibug68")
-    checks.require("300W-LP", root, [*EXPECTED, "landmarks"], SOURCE)
+    checks.require("300W-LP", root, [*EXPECTED, "landmarks"], source=SOURCE)
     parts = {}
     for folder in EXPECTED:
         parts[folder] = _folder(root, folder, scheme, strict)
         if flips:
             parts[f"{folder}_Flip"] = _flipped(root, folder, parts[folder], strict)
     expected = EXPECTED | {f"{folder}_Flip": count for folder, count in EXPECTED.items() if flips}
-    checks.counts("300W-LP", root, {folder: len(faces) for folder, faces in parts.items()}, expected, strict)
+    checks.counts("300W-LP", root, {folder: len(faces) for folder, faces in parts.items()}, expected, strict=strict)
     return Dataset(
         name="300w-lp",
         scheme=scheme,
@@ -62,17 +63,17 @@ def w300lp(root, flips=False, strict=False):
 
 
 def _folder(root, folder, scheme, strict):
-    """The faces of one folder: its photographs that have landmarks."""
+    """The faces of one folder, which are its photographs that have landmarks."""
     images = {name[: -len(".jpg")] for name in os.listdir(os.path.join(root, folder)) if name.endswith(".jpg")}
     points = os.path.join(root, "landmarks", folder)
-    checks.require("300W-LP", root, [os.path.join("landmarks", folder)], SOURCE)
+    checks.require("300W-LP", root, [os.path.join("landmarks", folder)], source=SOURCE)
     annotated = {name[: -len("_pts.mat")] for name in os.listdir(points) if name.endswith("_pts.mat")}
     names = sorted(images & annotated)
     lonely = {"photographs without landmarks": images - annotated, "landmarks without photograph": annotated - images}
     for what, only in lonely.items():
         if only:
             where = os.path.join(root, folder)
-            checks.report(f"300W-LP: {where}: {len(only):,} {what}: {checks.shown(sorted(only))}", strict)
+            checks.report(f"300W-LP: {where}: {len(only):,} {what}: {checks.shown(sorted(only))}", strict=strict)
     paths = [os.path.join(points, f"{name}_pts.mat") for name in names]
     return Faces(
         scheme,
@@ -92,7 +93,7 @@ def _points(path):
 
 def _flipped(root, folder, faces, strict):
     folder = f"{folder}_Flip"
-    checks.require("300W-LP", root, [folder], SOURCE)
+    checks.require("300W-LP", root, [folder], source=SOURCE)
     landmarks = faces.landmarks[:, list(faces.scheme.mirror)] * np.float32([-1, 1]) + np.float32([SIDE, 0])
     images = [os.path.join(root, folder, os.path.basename(image)) for image in faces.images]
     flipped = Faces(
@@ -104,7 +105,7 @@ def _flipped(root, folder, faces, strict):
     )
     missing = checks.missing_images(flipped)
     if missing:
-        checks.report(f"300W-LP: {len(missing):,} photographs are missing: {checks.shown(missing)}", strict)
+        checks.report(f"300W-LP: {len(missing):,} photographs are missing: {checks.shown(missing)}", strict=strict)
     return flipped
 
 

@@ -15,70 +15,42 @@ from rich.progress import track
 
 from kfacealign import schemes
 from kfacealign.data import frames as video_frames
-from kfacealign.data.clips import Clips
+from kfacealign.data.clips import Clips, ClipsDataset
 from kfacealign.data.faces import Faces
 from kfacealign.data.readers.entry import Entry
 from kfacealign.data.readers.pts import read_pts
 from kfacealign.data.readers.video_files import check_every, clips_dataset, pts_files, single_frames, subfolders
 
-# The videos of 300VW's test set, by the numbers of their folders (300VW_Dataset_2015_12_14); all others are for training.
+# The videos of 300VW's test set, named by the numbers of their folders (300VW_Dataset_2015_12_14). All others are for training.
 TEST_300VW = {
     "category_1": (
-        114,
-        124,
-        125,
-        126,
-        150,
-        158,
-        401,
-        402,
-        505,
-        506,
-        507,
-        508,
-        509,
-        510,
-        511,
-        514,
-        515,
-        518,
-        519,
-        520,
-        521,
-        522,
-        524,
-        525,
-        537,
-        538,
-        540,
-        541,
-        546,
-        547,
-        548,
+        *(114, 124, 125, 126, 150, 158, 401, 402, *range(505, 512), 514, 515, *range(518, 523), 524, 525),
+        *(537, 538, 540, 541, 546, 547, 548),
     ),
     "category_2": (203, 208, 211, 212, 213, 214, 218, 224, 403, 404, 405, 406, 407, 408, 409, 412, 550, 551, 553),
     "category_3": (410, 411, 516, 517, 526, 528, 529, 530, 531, 533, 557, 558, 559, 562),
 }
 
 
-def w300vw(root, every=1, progress=True):
+def w300vw(root: str | os.PathLike, *, every: int = 1, progress: bool = True) -> ClipsDataset:
     """Reads 300VW (Shen et al., ICCV Workshops 2015): folders `ID/vid.avi` with `ID/annot/000001.pts` and so on.
 
-    A video's test category is that of its folder's number: well lit (1, 31 videos), mild conditions (2, 19) and
+    The number of its folder decides which test category a video is in: well lit (1, 31 videos), mild conditions (2, 19) or
     challenging (3, 14). The other 50 videos of the full dataset are for training.
 
     Args:
-        root: the folder that holds the videos' folders.
+        root: the folder that holds the folders of the videos.
         every: 2 takes frames 1, 3, 5 ..., and so on.
         progress: whether a progress bar is shown.
 
     Returns:
         `ClipsDataset` in `ibug68`, whose subsets "category_1" to "category_3" are positions of videos in `test`. A part
-        without videos is empty. Of a video with more or fewer frames than annotations, those with both are read; this,
-        videos that cannot be opened, and test videos that are missing are warned of.
+        without videos is empty. Where a video has more or fewer frames than annotations, the frames that have both are read.
+        Warnings tell of such videos, of videos that cannot be opened and of missing test videos.
 
     Raises:
-        FileNotFoundError: there is no such video. ValueError: a malformed `.pts`, or `every` is not positive.
+        FileNotFoundError: there is no video, or none can be read.
+        ValueError: a `.pts` is malformed, or `every` is not positive.
     """
     root, scheme = os.fspath(root), schemes.get("ibug68")
     check_every(every)
@@ -106,11 +78,11 @@ def w300vw(root, every=1, progress=True):
         warnings.warn(f"{root}: {len(test)} of 300VW's {expected} test videos are here", stacklevel=2)
     train = [name for name in found if name not in test]
     parts = [_clips(scheme, {name: found[name] for name in names}) for names in (train, test)]
-    return clips_dataset("300vw", scheme, *parts, subsets)
+    return clips_dataset("300vw", *parts, subsets=subsets)
 
 
 def _read_video(folder, scheme, every):
-    """(frame references, numbers, landmarks, origins) of one video, or None if there is nothing to read."""
+    """The frame references, numbers, landmarks and origins of one video, or None if there is nothing to read."""
     video, annotations = os.path.join(folder, "vid.avi"), os.path.join(folder, "annot")
     files = {int(name[:-4]): os.path.join(annotations, name) for name in pts_files(annotations) if name[:-4].isdecimal()}
     numbers = sorted(files)
@@ -131,12 +103,12 @@ def _read_video(folder, scheme, every):
     if not used:
         return None
     paths = [files[number] for number in used]
-    landmarks = np.stack([read_pts(path, scheme.num_points) for path in paths])
+    landmarks = np.stack([read_pts(path, num_points=scheme.num_points) for path in paths])
     return [video_frames.reference(video, number) for number in used], used, landmarks, paths
 
 
 def _clips(scheme, videos):
-    """Name -> what `_read_video` gives, as `Clips`."""
+    """`Clips` of videos, a dict of name -> what `_read_video` gives."""
     images, origins, indices = [], [], []
     for references, _, _, paths in videos.values():
         indices.append(np.arange(len(images), len(images) + len(references)))
@@ -145,7 +117,7 @@ def _clips(scheme, videos):
     landmarks = [video[2] for video in videos.values()]
     landmarks = np.concatenate(landmarks) if landmarks else np.zeros((0, scheme.num_points, 2))
     faces = Faces(scheme, images, landmarks, origins=origins)
-    return Clips(faces, indices, list(videos), [video[1] for video in videos.values()])
+    return Clips(faces, indices, names=list(videos), numbers=[video[1] for video in videos.values()])
 
 
 ENTRIES = (

@@ -4,12 +4,12 @@
     root/WFLW_annotations/list_98pt_rect_attr_train_test/list_98pt_rect_attr_{train,test}.txt
     root/WFLW_annotations/list_98pt_test/list_98pt_test_{largepose,expression,illumination,makeup,occlusion,blur}.txt
 
-A line of the first two lists holds 196 coordinates x0 y0 ... x97 y97, the face box x_min y_min x_max y_max, six flags
-(pose, expression, illumination, make-up, occlusion, blur) and the image's path below `WFLW_images`; a subset line
-holds 196 coordinates and the path.
+A line of the first two lists holds 196 coordinates x0 y0 ... x97 y97, the face box x_min y_min x_max y_max, six flags (pose,
+expression, illumination, make-up, occlusion, blur) and the image's path below `WFLW_images`. A line of a subset list holds
+196 coordinates and the path.
 
-Convention of the files: coordinates are 0-based with integers at pixel centres (the centre of the first pixel is (0,
-0)), so ours are the file's + 0.5, for landmarks and boxes alike.
+Convention of the files: coordinates are 0-based with integers at pixel centres (the centre of the first pixel is (0, 0)), so
+our coordinates are the file's + 0.5, for landmarks and boxes alike.
 """
 
 import os
@@ -25,7 +25,7 @@ from kfacealign.data.readers.entry import Entry
 IMAGES = "WFLW_images"
 LISTS = os.path.join("WFLW_annotations", "list_98pt_rect_attr_train_test", "list_98pt_rect_attr_{}.txt")
 SUBSET_LISTS = os.path.join("WFLW_annotations", "list_98pt_test", "list_98pt_test_{}.txt")
-# Our subset names, in the order of the flags, and the names of their lists.
+# The names that the subsets have here, in the order of the flags, and the names of their lists.
 SUBSETS = {
     "pose": "largepose",
     "expression": "expression",
@@ -37,28 +37,28 @@ SUBSETS = {
 EXPECTED = {"train": 7500, "test": 2500, "pose": 326, "expression": 314, "illumination": 698, "makeup": 206, "occlusion": 736}
 EXPECTED["blur"] = 773
 COORDINATES = 196
-SAME_FACE = 0.01  # pixels: a subset list repeats the test list's numbers, give or take their rounding
+SAME_FACE = 0.01  # pixels; a subset list repeats the numbers of the test list up to their rounding
 
 
-def wflw(root, strict=False):
+def wflw(root: str | os.PathLike, *, strict: bool = False) -> Dataset:
     """Reads the WFLW annotations below `root`; no image is opened.
 
-    As published it holds 7,500 training and 2,500 test faces, and the subsets pose 326, expression 314, illumination
-    698, makeup 206, occlusion 736 and blur 773. Other counts are accepted (`Dataset.summary()` says what was read). A
-    subset comes from its list, matched to the test list by image and coordinates; where a list is absent, from the
-    flags; where the two disagree, a warning counts the faces and the list is used.
+    As published, WFLW holds 7,500 training and 2,500 test faces, and the subsets pose 326, expression 314, illumination 698,
+    makeup 206, occlusion 736 and blur 773. Other counts are accepted; `Dataset.summary()` says what was read. A subset comes
+    from its list, whose faces are found in the test list by image and coordinates. Where there is no list, the subset comes
+    from the flags. Where list and flags disagree, the list is used and a warning counts the faces.
 
     Args:
         root: the folder that holds `WFLW_images` and `WFLW_annotations`.
         strict: whether other counts than the published ones, duplicates and missing photographs raise.
 
     Returns:
-        A `Dataset` with `subsets` "pose", "expression", "illumination", "makeup", "occlusion" and "blur", the
-        published boxes, and `enlarge` 1.25: the square around the landmarks' box, enlarged by a quarter.
+        A `Dataset` with the published boxes, the `subsets` "pose", "expression", "illumination", "makeup", "occlusion" and
+        "blur", and `enlarge` 1.25: the square around the landmarks' box, enlarged by a quarter.
 
     Raises:
-        FileNotFoundError: if a folder or list is missing; the message says what is expected where.
-        ValueError: for a malformed line, naming the file and the line, or, if strict, what is above.
+        FileNotFoundError: a folder or list is missing; the message says what is expected where.
+        ValueError: a line is malformed; the message names it with its file. With `strict`, see above.
     """
     root = os.fspath(root)
     for path in (IMAGES, LISTS.format("train"), LISTS.format("test")):
@@ -71,9 +71,9 @@ def wflw(root, strict=False):
     subsets = _subsets(root, parts["test"])
     if strict:
         found = {name: len(faces) for name, faces in [*parts.items(), *subsets.items()]}
-        checks.counts("WFLW", root, found, EXPECTED, strict)
+        checks.counts("WFLW", root, found, EXPECTED, strict=strict)
         for faces in parts.values():
-            checks.annotated("WFLW", faces, strict)
+            checks.annotated("WFLW", faces, strict=strict)
     return Dataset(
         name="wflw",
         scheme=schemes.get("wflw98"),
@@ -86,7 +86,7 @@ def wflw(root, strict=False):
 
 
 def _missing(root, path):
-    """The message for a missing path: what was expected, what is there instead, where WFLW comes from."""
+    """The message for a missing path: what was expected, what is there instead, and where WFLW comes from."""
     found = f"{root} is no directory"
     if os.path.isdir(root):
         found = f"{root} holds {', '.join(sorted(os.listdir(root))[:8]) or 'nothing'}"
@@ -103,7 +103,7 @@ def _read_list(path, numbers):
     """Reads lines of `numbers` numbers and an image path.
 
     Returns:
-        rows (N, numbers) float64, N relative image paths, N line numbers (blank lines are passed over).
+        (N, numbers) float64, N relative image paths and N line numbers; blank lines are passed over.
     """
     with open(path, encoding="utf-8") as file:
         texts = [(line, text.strip()) for line, text in enumerate(file, start=1)]
@@ -111,7 +111,7 @@ def _read_list(path, numbers):
     rows = _quick_rows([text for _, text in texts], numbers)
     if rows is not None:
         return rows, [text.rpartition(" ")[2] for _, text in texts], [line for line, _ in texts]
-    # Anything odd goes field by field, to be named.
+    # A list with anything odd is read field by field, to name the field.
     fields = [(line, text.split()) for line, text in texts]
     for line, row in fields:
         if len(row) != numbers + 1:
@@ -127,7 +127,7 @@ def _read_list(path, numbers):
 
 
 def _quick_rows(texts, numbers):
-    """The numbers of well-formed lines, (N, numbers) float64, or None where a line is not: it is not said which."""
+    """The numbers of well-formed lines, (N, numbers) float64; None if one of them is malformed, whichever it is."""
     if not texts or any(text.count(" ") != numbers or "  " in text for text in texts):
         return None
     with warnings.catch_warnings():
@@ -136,7 +136,7 @@ def _quick_rows(texts, numbers):
             values = np.fromstring(" ".join(text.rpartition(" ")[0] for text in texts), sep=" ")
         except (ValueError, DeprecationWarning):
             return None
-    # No field is empty, so one that holds no number, or two as in "1.2.3", makes another count.
+    # No field is empty, so a field that holds no number, or two as in "1.2.3", changes the count.
     if values.size != len(texts) * numbers or not np.isfinite(values).all():
         return None
     return values.reshape(-1, numbers)
@@ -196,7 +196,7 @@ def _subsets(root, test):
 
 
 def _match(path, test, by_image):
-    """Positions in `test` of the faces of a subset list; an image may hold several faces, so coordinates decide."""
+    """Positions in `test` of the faces of a subset list. Coordinates decide, because an image may hold several faces."""
     rows, names, lines = _read_list(path, COORDINATES)
     landmarks = (rows + 0.5).astype("float32").reshape(-1, COORDINATES // 2, 2)
     positions = set()

@@ -1,36 +1,41 @@
-"""WFLW-68: WFLW's faces with the 68 landmarks that its 98 determine (PIPNet, Sec. 4.1.1), for tests across datasets.
+"""Reader of WFLW-68: WFLW's faces with the 68 landmarks that its 98 determine (PIPNet, Sec. 4.1.1), for tests across datasets.
 
-The boxes that WFLW gives reach higher up the forehead than those of 300W and COFW-68. For crops of one style PIPNet takes
+Layout and convention of the files are those of `kfacealign.data.readers.wflw`.
+
+The boxes that WFLW gives reach higher up the forehead than the boxes of 300W and COFW-68. For crops of one style, PIPNet takes
 away the top fifth of their height (Sec. 3.4) and enlarges what is left by 20 % (Sec. 4.1.2).
 """
 
 import dataclasses
+import os
 
 from kfacealign import schemes
 from kfacealign.conversions import convert
+from kfacealign.data.faces import Dataset
 from kfacealign.data.readers.entry import Entry
 from kfacealign.data.readers.wflw import EXPECTED, wflw
 
-LOWERED = 0.2  # of the height of a box
+LOWERED = 0.2  # share of the height of a box
 
 
-def wflw68(root, lowered=LOWERED, strict=False):
+def wflw68(root: str | os.PathLike, *, lowered: float = LOWERED, strict: bool = False) -> Dataset:
     """Reads WFLW below `root` with 68 landmarks.
 
     Args:
-        root: as of `wflw`.
+        root: the folder that holds `WFLW_images` and `WFLW_annotations`.
         lowered: the share of a box's height that its top is lowered by; 0 keeps the published boxes.
-        strict: as of `wflw`.
+        strict: see `wflw`.
 
     Returns:
         A `Dataset` with WFLW's subsets.
 
     Raises:
-        As `wflw`. ValueError: `lowered` is no share.
+        FileNotFoundError: a folder or list is missing.
+        ValueError: a line is malformed, or `lowered` is not in [0, 1).
     """
     if not 0 <= lowered < 1:
         raise ValueError(f"lowered is {lowered}, expected a share of the box's height, 0 or more and less than 1")
-    dataset = wflw(root, strict)
+    dataset = wflw(root, strict=strict)
     parts = {}
     for part in ("train", "test"):
         faces = convert(getattr(dataset, part), "ibug68")

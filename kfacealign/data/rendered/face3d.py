@@ -1,22 +1,26 @@
-"""One parametric face in three dimensions, from which the landmarks of every scheme are read.
+"""One parametric face in three dimensions.
 
-Face coordinates: x to the right of the image, y down, z towards the camera; the origin lies between the eyes, and half the
-width of the face at the ears is 1. The skin is a height field z = `Face.surface(x, y)`, bounded by the jaw; brows, lids,
-nose and lips are curves on it. Identity, expression and gaze shape the curves, so a landmark is a curve's point, exactly.
+In face coordinates x points to the right of the image, y down and z towards the camera. The origin lies between the eyes, and
+half the width of the face at the ears is 1. The skin is a height field z = `Face.surface(x, y)`, bounded by the jaw; brows,
+lids, nose and lips are curves on it. Identity, expression and gaze shape the curves, and landmarks are points of the curves, so
+they are exact (`kfacealign.data.rendered.face_points`).
 """
 
 import dataclasses
 import functools
+from collections.abc import Callable, Hashable
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 FOREHEAD = -0.95  # y of the hairline, where the height field ends
 EAR = -0.09  # y of the ends of the jaw line
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Identity:
-    """Shape of a person; 1 or 0 is the mean."""
+    """Shape of a person; the defaults, 1 or 0, are the mean."""
 
     width: float = 1.0
     length: float = 1.0
@@ -35,31 +39,35 @@ class Identity:
     lip_thickness: float = 1.0
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Expression:
-    """What a face does; the default is at rest with open eyes."""
+    """What a face does; by default it is at rest with open eyes."""
 
     mouth: float = 0.0  # opening, 0 to 1
     smile: float = 0.0  # corners up and out above 0, down below, -1 to 1
     brows: float = 0.0  # raised above 0, lowered below, -1 to 1
     left_eye: float = 1.0  # opening, 0 closed, 1 open
     right_eye: float = 1.0
-    gaze_x: float = 0.0  # of the pupils, -1 to 1 of their room
+    gaze_x: float = 0.0  # place of the pupils, -1 to 1 of the room that they have
     gaze_y: float = 0.0
 
 
 class Face:
     """The curves and the surface of one face.
 
-    Curves return `(n, 2)` positions (x, y); `lift` puts them on the surface. `side` is -1 for the left half of the image
-    and 1 for the right; parameters of brows and lids run from 0 at the outer to 1 at the inner end, those of the
-    jaw, the nose base and the lips from -1 at the left to 1 at the right.
+    Curves return `(n, 2)` positions (x, y); `lift` puts them on the surface. `side` is -1 for the left half of the image and 1
+    for the right half. The parameters of brows and lids run from 0 at the outer end to 1 at the inner end. The parameters of
+    the jaw, the nose base and the lips run from -1 at the left to 1 at the right.
+
+    Args:
+        identity: shape of the person.
+        expression: what the face does.
     """
 
-    def __init__(self, identity=Identity(), expression=Expression()):
+    def __init__(self, identity: Identity = Identity(), expression: Expression = Expression()):
         self.identity = identity
         self.expression = expression
-        self.points = {}  # that several schemes read
+        self.points: dict[Hashable, Any] = {}  # points that several schemes share, kept by `face_points`
         person, act = identity, expression
         self.eye_x = 0.435 * person.eye_spacing
         self.eye_half_width = 0.183 * person.eye_size
@@ -70,7 +78,7 @@ class Face:
 
     # === The surface ===
 
-    def jaw_line(self, t):
+    def jaw_line(self, t: ArrayLike) -> np.ndarray:
         """The jaw from the left ear over the chin to the right ear."""
         t = np.asarray(t, float)
         angle = np.abs(t) ** 0.93 * (np.pi / 2)
@@ -98,22 +106,22 @@ class Face:
         return y, width, depth
 
     @property
-    def chin(self):
+    def chin(self) -> float:
         """Height of the lowest point of the skin, lower with an open mouth."""
         return self._outline[0][-1]
 
-    def half_width(self, y):
+    def half_width(self, y: ArrayLike) -> np.ndarray:
         """Half the width of the skin at height y."""
         heights, widths, _ = self._outline
         return np.interp(y, heights, widths)
 
-    def rim_depth(self, y):
+    def rim_depth(self, y: ArrayLike) -> np.ndarray:
         """Depth of the skin's rim (jaw, temple) at height y."""
         heights, _, depths = self._outline
         return np.interp(y, heights, depths)
 
-    def surface(self, x, y):
-        """Depth z of the skin at (x, y); beyond the rim that of the rim."""
+    def surface(self, x: ArrayLike, y: ArrayLike) -> np.ndarray:
+        """Depth z of the skin at (x, y); beyond the rim it is the depth of the rim."""
         x, y = np.asarray(x, float), np.asarray(y, float)
         width = np.maximum(self.half_width(y), 1e-3)
         across = np.clip(1 - (x / width) ** 2, 0, 1)
@@ -121,15 +129,11 @@ class Face:
             y, (-1.3, -0.7, -0.25, 0.05, 0.6, 1.0, 1.35, self.chin_y + 0.05), (0.45, 0.74, 0.82, 0.78, 0.82, 0.84, 0.74, 0.6)
         )
         z = self.rim_depth(y) + (middle - self.rim_depth(y)) * across**0.62
-        z = z - 0.09 * self._bump(np.abs(x) - self.eye_x, y, 0.2, 0.13)
-        z = z + 0.05 * self._bump(x, y - self.mouth_y, 0.3, 0.2)
+        z = z - 0.09 * bump(np.abs(x) - self.eye_x, y, 0.2, 0.13)
+        z = z + 0.05 * bump(x, y - self.mouth_y, 0.3, 0.2)
         return z + self.nose(x, y)
 
-    @staticmethod
-    def _bump(x, y, sigma_x, sigma_y):
-        return np.exp(-0.5 * ((x / sigma_x) ** 2 + (y / sigma_y) ** 2))
-
-    def nose(self, x, y):
+    def nose(self, x: ArrayLike, y: ArrayLike) -> np.ndarray:
         """How far the nose stands out of the face at (x, y)."""
         tip = self.nose_tip_y
         ridge = np.interp(y, (-0.2, -0.05, 0.6 * tip, tip, tip + 0.09, tip + 0.2), (0.0, 0.1, 0.27, 0.4, 0.3, 0.0))
@@ -139,15 +143,15 @@ class Face:
         bumps = wings * np.exp(-0.5 * ((np.abs(x) - wing_x) / (0.075 * self.identity.nose_width)) ** 2)
         return self.identity.nose_depth * (ridge * np.exp(-0.5 * (x / spread) ** 2) + bumps)
 
-    def lift(self, points, out=0.0):
-        """`(n, 2)` positions -> `(n, 3)` on the skin, or `out` in front of it."""
+    def lift(self, points: ArrayLike, *, out: float = 0.0) -> np.ndarray:
+        """Positions `(n, 2)` -> `(n, 3)` on the skin, or so far out in front of it."""
         points = np.asarray(points, float)
         return np.concatenate([points, self.surface(points[:, 0], points[:, 1])[:, None] + out], axis=1)
 
     # === Curves ===
 
-    def brow(self, side, t, edge):
-        """A brow; `edge` -1 is its upper, 1 its lower line and 0 its middle."""
+    def brow(self, side: int, t: ArrayLike, edge: float) -> np.ndarray:
+        """A brow: `edge` -1 is its upper line, 1 its lower line and 0 its middle."""
         t = np.asarray(t, float)
         person, raised = self.identity, 0.12 * self.expression.brows
         x = self.eye_x + 0.36 - 0.6 * t
@@ -156,8 +160,8 @@ class Face:
         thickness = 0.052 * person.brow_thickness * np.sin(np.pi * np.clip(0.12 + 0.7 * t, 0, 1)) ** 0.6
         return np.stack([side * x, middle + edge * thickness], -1)
 
-    def lid(self, side, t, edge):
-        """A lid; `edge` -1 is the upper, 1 the lower."""
+    def lid(self, side: int, t: ArrayLike, edge: int) -> np.ndarray:
+        """A lid: `edge` -1 is the upper lid, 1 the lower."""
         t = np.asarray(t, float)
         opening = self.expression.left_eye if side < 0 else self.expression.right_eye
         height = self.identity.eye_size * opening * (0.078 if edge < 0 else 0.066) + 0.004
@@ -165,36 +169,36 @@ class Face:
         y = edge * height * np.sin(np.pi * t) ** 0.75 + self.identity.eye_tilt * (0.5 - t) + 0.015 * t
         return np.stack([side * x, y], -1)
 
-    def pupil(self, side):
+    def pupil(self, side: int) -> np.ndarray:
         """Centre of a pupil, `(1, 2)`; the lids leave it room to move."""
         act = self.expression
         opening = act.left_eye if side < 0 else act.right_eye
         x = side * self.eye_x + 0.42 * self.eye_half_width * act.gaze_x
         return np.array([[x, 0.03 * opening * self.identity.eye_size * act.gaze_y]])
 
-    def eye_centre(self, side):
+    def eye_centre(self, side: int) -> np.ndarray:
         """Middle of an eye's opening, `(1, 2)`."""
         return (self.lid(side, [0.5], -1) + self.lid(side, [0.5], 1)) / 2
 
-    def bridge(self, t):
+    def bridge(self, t: ArrayLike) -> np.ndarray:
         """The nose's ridge from between the eyes (0) to its tip (1)."""
         t = np.asarray(t, float)
         return np.stack([np.zeros_like(t), -0.02 + (self.nose_tip_y + 0.02) * t], -1)
 
-    def nose_base(self, t):
+    def nose_base(self, t: ArrayLike) -> np.ndarray:
         """The line below the nostrils from the left to the right wing."""
         t = np.asarray(t, float)
         x = 0.25 * self.identity.nose_width * t * (1 + 0.1 * max(0.0, self.expression.smile))
         return np.stack([x, self.nose_tip_y + 0.165 - 0.075 * t**2], -1)
 
-    def nose_side(self, side, t):
+    def nose_side(self, side: int, t: ArrayLike) -> np.ndarray:
         """The side of the nose from beside the inner corner of the eye (0) to the widest place of the wing (1)."""
         t = np.asarray(t, float)
         x = (self.eye_x - 0.28) * (1 - t) + 0.275 * self.identity.nose_width * t - 0.1 * np.sin(np.pi * t) * (1 - t)
         return np.stack([side * x, 0.03 + (self.nose_tip_y + 0.03) * t], -1)
 
-    def outer_lip(self, t, edge):
-        """The border of the lips; `edge` -1 is the upper, 1 the lower."""
+    def outer_lip(self, t: ArrayLike, edge: int) -> np.ndarray:
+        """The border of the lips: `edge` -1 is the upper lip, 1 the lower."""
         t = np.asarray(t, float)
         round_ = np.clip(1 - t**2, 0, 1)
         thickness = self.identity.lip_thickness * (1 - 0.25 * max(0.0, self.expression.smile))
@@ -205,8 +209,8 @@ class Face:
             y = thickness * 0.185 * round_**0.6 + 0.42 * self.expression.mouth * round_**0.6
         return self._lips(t, y)
 
-    def inner_lip(self, t, edge):
-        """Where lip and mouth meet, shorter than the outer border."""
+    def inner_lip(self, t: ArrayLike, edge: int) -> np.ndarray:
+        """The line where lip and mouth meet, which is shorter than the outer border."""
         t = np.asarray(t, float)
         round_ = np.clip(1 - t**2, 0, 1) ** 0.6
         act = self.expression.mouth
@@ -220,219 +224,11 @@ class Face:
         return np.stack([self.mouth_half_width * t, self.mouth_y + y + corner + drop], -1)
 
 
-def both(curve, first, second):
-    """A closed line: `first` parameters of the upper edge, then `second` of the lower."""
+def bump(x: np.ndarray, y: np.ndarray, sigma_x: float, sigma_y: float) -> np.ndarray:
+    """A Gaussian bump of height 1 at (0, 0)."""
+    return np.exp(-0.5 * ((x / sigma_x) ** 2 + (y / sigma_y) ** 2))
+
+
+def both(curve: Callable[[ArrayLike, int], np.ndarray], first: ArrayLike, second: ArrayLike) -> np.ndarray:
+    """A closed line: the parameters `first` of a curve's upper edge, then the parameters `second` of its lower edge."""
     return np.concatenate([curve(first, -1), curve(second, 1)])
-
-
-def landmarks2d(face, scheme, half=-1):
-    """The landmarks of a scheme as positions (x, y) on a face, `(K, 2)`; see `landmarks3d`."""
-    return _menpo39(face, half) if scheme == "menpo39" else LANDMARKS[scheme](face)
-
-
-def landmarks3d(face, scheme, half=-1):
-    """The landmarks of a scheme on a face.
-
-    Args:
-        face: a `Face`.
-        scheme: name of a scheme.
-        half: the half that a scheme of profiles is read from, -1 the left and 1 the right; others have both.
-
-    Returns:
-        `(K, 3)` face coordinates.
-    """
-    return face.lift(landmarks2d(face, scheme, half))
-
-
-@functools.cache
-def _mean_shape(scheme):
-    points = landmarks3d(Face(), scheme)
-    flat = points[:, 2:0:-1] if scheme == "menpo39" else points[:, :2]
-    low, high = flat.min(0), flat.max(0)
-    return (0.5 + 0.8 * (flat - (low + high) / 2) / (high - low).max()).astype("float32")
-
-
-def mean_shape(scheme):
-    """The mean face of a scheme in crop coordinates, `(K, 2)` float32: its box is centred and fills 80 % of the crop.
-
-    Seen from the front; menpo39, a scheme of profiles, from the side, looking right.
-    """
-    return _mean_shape(scheme).copy()
-
-
-# === Schemes ===
-
-
-def _eyes(face, upper, lower):
-    """Both eyes clockwise from the left corner; `upper` and `lower` are parameters between the corners."""
-    upper, lower = np.asarray(upper), np.asarray(lower)
-    left = [face.lid(-1, [0], 1), face.lid(-1, upper, -1), face.lid(-1, [1], 1), face.lid(-1, lower[::-1], 1)]
-    right = [face.lid(1, [1], 1), face.lid(1, upper[::-1], -1), face.lid(1, [0], 1), face.lid(1, lower, 1)]
-    return np.concatenate(left), np.concatenate(right)
-
-
-_QUARTERS = (0.25, 0.5, 0.75)
-_THIRDS = (0.33, 0.67)
-_JAW33, _OUTER7, _FIVE, _FOUR = np.linspace(-1, 1, 33), np.linspace(-1, 1, 7), np.linspace(0, 1, 5), np.linspace(0, 1, 4)
-_BROW_BACK = np.linspace(1, 0.25, 4)
-_BASE5 = np.linspace(-1, 1, 5)
-
-
-def _shared(function):
-    """Keeps a function's result with the face: several schemes read the same points."""
-
-    @functools.wraps(function)
-    def once(face):
-        if function not in face.points:
-            face.points[function] = function(face)
-        return face.points[function]
-
-    return once
-
-
-@_shared
-def _brows9(face):
-    """Nine points a brow: the upper line from the left end to the right, the lower line back."""
-    left = both(lambda t, edge: face.brow(-1, t, edge), _FIVE, _BROW_BACK)
-    right = both(lambda t, edge: face.brow(1, t, edge), _FIVE[::-1], _BROW_BACK[::-1])
-    return [left, right]
-
-
-@_shared
-def _mouth(face):
-    return [both(face.outer_lip, _OUTER7, _OUTER7[5:0:-1]), both(face.inner_lip, _BASE5, _BASE5[3:0:-1])]
-
-
-@_shared
-def _eyes8(face):
-    return _eyes(face, _QUARTERS, _QUARTERS)
-
-
-@_shared
-def _jaw33(face):
-    return face.jaw_line(_JAW33)
-
-
-@_shared
-def _nose9(face):
-    return [face.bridge(_FOUR), face.nose_base(_BASE5)]
-
-
-def _wflw98(face):
-    return np.concatenate(
-        [_jaw33(face), *_brows9(face), *_nose9(face), *_eyes8(face), *_mouth(face), face.pupil(-1), face.pupil(1)]
-    )
-
-
-def _ibug68(face):
-    brows = [face.brow(-1, _FIVE, -0.6), face.brow(1, _FIVE[::-1], -0.6)]
-    return np.concatenate([_jaw33(face)[::2], *brows, *_nose9(face), *_eyes(face, _THIRDS, _THIRDS), *_mouth(face)])
-
-
-def _jd106(face):
-    left_eye, right_eye = _eyes8(face)
-    side = [0.0, 0.78, 1.0]
-    nose = [face.nose_side(-1, side), face.nose_base(np.linspace(-0.66, 0.66, 5)), face.nose_side(1, side[::-1])]
-    return np.concatenate(
-        [
-            _jaw33(face),
-            *_brows9(face),
-            face.bridge(_FOUR),
-            *nose,
-            left_eye,
-            face.eye_centre(-1),
-            right_eye,
-            face.eye_centre(1),
-            *_mouth(face),
-            face.pupil(-1),
-            face.pupil(1),
-        ]
-    )
-
-
-def _cofw29(face):
-    brow, lid = face.brow, face.lid
-    return np.concatenate(
-        [
-            brow(-1, [0], 0),
-            brow(1, [0], 0),
-            brow(-1, [1], 0),
-            brow(1, [1], 0),
-            brow(-1, [0.5], -1),
-            brow(-1, [0.5], 1),
-            brow(1, [0.5], -1),
-            brow(1, [0.5], 1),
-            lid(-1, [0], 1),
-            lid(1, [0], 1),
-            lid(-1, [1], 1),
-            lid(1, [1], 1),
-            lid(-1, [0.5], -1),
-            lid(-1, [0.5], 1),
-            lid(1, [0.5], -1),
-            lid(1, [0.5], 1),
-            face.pupil(-1),
-            face.pupil(1),
-            face.nose_base([-1]),
-            face.nose_base([1]),
-            face.bridge([1]),
-            face.nose_base([0]),
-            face.outer_lip([-1, 1], -1),
-            face.outer_lip([0], -1),
-            face.inner_lip([0], -1),
-            face.inner_lip([0], 1),
-            face.outer_lip([0], 1),
-            face.jaw_line([0]),
-        ]
-    )
-
-
-def _aflw19(face):
-    t = np.array([0, 0.5, 1])
-    return np.concatenate(
-        [
-            face.brow(-1, t, 0),
-            face.brow(1, t[::-1], 0),
-            face.lid(-1, [0], 1),
-            face.eye_centre(-1),
-            face.lid(-1, [1], 1),
-            face.lid(1, [1], 1),
-            face.eye_centre(1),
-            face.lid(1, [0], 1),
-            face.nose_base([-1]),
-            face.bridge([1]),
-            face.nose_base([1]),
-            face.outer_lip([-1], 1),
-            (face.inner_lip([0], -1) + face.inner_lip([0], 1)) / 2,
-            face.outer_lip([1], 1),
-            face.jaw_line([0]),
-        ]
-    )
-
-
-def _menpo39(face, half):
-    """The visible half of a profile, from the ear to the midline."""
-    base, lip, inner = face.nose_base, face.outer_lip, face.inner_lip
-    upper, lower = half * np.array([0, 1 / 3, 2 / 3, 1]), half * np.array([2 / 3, 1 / 3, 0])
-    tip, under = face.bridge([1]), base([0])
-    return np.concatenate(
-        [
-            face.jaw_line(half * np.linspace(1, 0, 10)),
-            face.brow(half, _FOUR, -0.6),
-            face.bridge(_FOUR),
-            (tip + under) / 2,
-            under,
-            base([half * 0.5]),
-            base([half * 1.0]),
-            face.nose_side(half, [0.8]),
-            face.lid(half, [0, 0.33, 0.67], -1),
-            face.lid(half, [0.67, 0.33], 1),
-            lip(upper, -1),
-            lip(lower, 1),
-            inner([0, half * 0.5], -1),
-            inner([half * 0.5, 0], 1),
-        ]
-    )
-
-
-LANDMARKS = {"wflw98": _wflw98, "ibug68": _ibug68, "cofw29": _cofw29, "aflw19": _aflw19, "jd106": _jd106}
-SCHEMES = (*LANDMARKS, "menpo39")

@@ -1,61 +1,64 @@
 """The embedded data: faces rendered from one parametric geometry, with exact landmarks of every scheme.
 
-`SyntheticFaces(seed).render(index)` depends on its two numbers alone. What a face is and does, how it is lit, hidden and
-blurred is drawn at random; the flags of WFLW are read off what was drawn, with the thresholds below.
+`SyntheticFaces(seed).render(index)` depends on its two numbers alone. What a face is and does and how it is lit, hidden and
+blurred is drawn at random. The flags of WFLW follow from what was drawn, by the thresholds below.
 """
 
 import dataclasses
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
 from kfacealign import geometry
-from kfacealign.data.rendered import face3d
-from kfacealign.data.rendered.render import Drawing, Look, View, fixed, mixed, visible
+from kfacealign.data.rendered import face3d, face_points
+from kfacealign.data.rendered.render import Color, Drawing, Look, View, fixed, mixed, visible
 
-# An attribute holds where a rendered face passes these.
+# An attribute holds where a rendered face passes its thresholds.
 POSE_YAW = 35.0  # degrees, either way
 POSE_PITCH = 18.0
 POSE_ROLL = 30.0
 EXPRESSION_MOUTH = 0.45  # opening
 EXPRESSION_SMILE = 0.75  # or frown
 MAKE_UP = 0.5
-OCCLUSION_SHARE = 0.12  # of the 98 points hidden by objects
-BLUR_SIGMA = 0.0085  # of the image's side
-DARK, BRIGHT, CONTRAST = 0.62, 1.5, 1.15  # exposure, and light of one side over the ambient
+OCCLUSION_SHARE = 0.12  # share of the 98 points that objects hide
+BLUR_SIGMA = 0.0085  # as a fraction of the image's side
+DARK, BRIGHT, CONTRAST = 0.62, 1.5, 1.15  # two of the exposure; the last of the light from one side over the ambient light
 
 SKIN = ((255, 224, 200), (241, 194, 160), (224, 172, 130), (198, 134, 92), (141, 85, 54), (92, 58, 40), (60, 38, 28))
 HAIR = ((25, 20, 18), (55, 35, 22), (95, 60, 32), (150, 105, 55), (205, 170, 105), (120, 50, 25), (150, 148, 145))
 IRIS = ((60, 35, 20), (95, 60, 30), (90, 110, 60), (80, 120, 160), (110, 125, 130))
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(kw_only=True)
 class SyntheticFace:
     """One rendered face.
 
     Attributes:
         image: `(S, S, 3)` uint8, RGB.
-        landmarks: dict of scheme -> `(K, 2)` float32 in image coordinates.
-        visible: dict of scheme -> `(K,)` bool, False where the head or an object hides the point.
-        attributes: dict of WFLW's six flags.
+        landmarks: scheme -> `(K, 2)` float32 in image coordinates.
+        visible: scheme -> `(K,)` bool, False where the head or an object hides the point.
+        attributes: WFLW's six flags by name.
         box: `(4,)` float32, the box of the 98 landmarks.
-        parameters: dict of what was drawn: yaw, pitch, roll (degrees), tone of skin (0 light, 6 dark), occluded share,
-            glasses (0 none, 1 frames, 2 dark), occluder (0 none, or what `occlude` draws) ...
+        parameters: what was drawn, by name: "yaw", "pitch" and "roll" (degrees), "mouth", "smile", "make_up", "blur",
+            "skin_tone" (0 light, 6 dark), "occluded" (the share of hidden points), "glasses" (0 none, 1 frames, 2 dark) and
+            "occluder" (0 none, or what `occlude` draws).
     """
 
     image: np.ndarray
-    landmarks: dict
-    visible: dict
-    attributes: dict
+    landmarks: dict[str, np.ndarray]
+    visible: dict[str, np.ndarray]
+    attributes: dict[str, bool]
     box: np.ndarray
-    parameters: dict
+    parameters: dict[str, Any]
 
 
 class SyntheticFaces:
     """Rendered faces by number.
 
     Args:
-        seed: of everything.
+        seed: the seed of all that is drawn.
         size: side S of the images in pixels.
 
     Example:
@@ -64,23 +67,22 @@ class SyntheticFaces:
         ((256, 256, 3), (98, 2))
     """
 
-    def __init__(self, seed=0, size=256):
+    def __init__(self, seed: int = 0, *, size: int = 256):
         self.seed = seed
         self.size = size
 
-    def render(self, index):
-        """The `SyntheticFace` of this number."""
+    def render(self, index: int) -> SyntheticFace:
+        """The face of this number."""
         rng = np.random.default_rng([self.seed, index])
-        return draw_face(rng, self.size, *sample(rng))
+        return draw_face(rng, self.size, sample(rng))
 
-    def clip(self, index, frames):
-        """One person moving smoothly: a list of `frames` `SyntheticFace`s.
+    def clip(self, index: int, frames: int) -> list[SyntheticFace]:
+        """The clip of this number: one person who moves smoothly through so many frames.
 
         Pose, expression and place move along smooth random paths; person, light and background stay.
         """
         rng = np.random.default_rng([self.seed, index, 1])
-        identity, start, pose, look, place = sample(rng)
-        _, end, final, _, target = sample(rng)
+        start, end = sample(rng), sample(rng)
         scene = int(rng.integers(2**31))
         phases = rng.uniform(0, 2 * np.pi, 3)
         speed = rng.uniform(0.6, 1.4, 3) * 2 * np.pi
@@ -88,15 +90,19 @@ class SyntheticFaces:
         for frame in range(frames):
             time = frame / max(1, frames - 1)
             pose_share, act_share, place_share = 0.5 - 0.5 * np.cos(speed * time + phases)
-            moved = tuple((1 - 0.6 * pose_share) * a + 0.6 * pose_share * b for a, b in zip(pose, final, strict=True))
-            act = blend(start, end, act_share)
-            where = {**place, "x": place["x"] + 0.3 * place_share * (target["x"] - place["x"])}
-            rendered.append(draw_face(np.random.default_rng(scene), self.size, identity, act, moved, look, where))
+            pairs = zip(start.pose, end.pose, strict=True)
+            x = start.place["x"] + 0.3 * place_share * (end.place["x"] - start.place["x"])
+            moved = start._replace(
+                pose=tuple((1 - 0.6 * pose_share) * a + 0.6 * pose_share * b for a, b in pairs),
+                expression=blend(start.expression, end.expression, act_share),
+                place={**start.place, "x": x},
+            )
+            rendered.append(draw_face(np.random.default_rng(scene), self.size, moved))
         return rendered
 
 
-def blend(first, second, share):
-    """An expression between two."""
+def blend(first: face3d.Expression, second: face3d.Expression, share: float) -> face3d.Expression:
+    """An expression between two: `share` 0 is the first, 1 the second."""
     names = [field.name for field in dataclasses.fields(face3d.Expression)]
     return face3d.Expression(**{name: (1 - share) * getattr(first, name) + share * getattr(second, name) for name in names})
 
@@ -104,12 +110,24 @@ def blend(first, second, share):
 # === What is drawn ===
 
 
-def sample(rng):
-    """A random person, expression, pose (yaw, pitch, roll in degrees), look and place in the image."""
-    return sample_identity(rng), sample_expression(rng), sample_pose(rng), sample_look(rng), sample_place(rng)
+class Sample(NamedTuple):
+    """What is drawn of one face; the pose is yaw, pitch and roll in degrees."""
+
+    identity: face3d.Identity
+    expression: face3d.Expression
+    pose: tuple[float, float, float]
+    look: Look
+    place: dict[str, Any]
 
 
-def sample_identity(rng):
+def sample(rng: np.random.Generator) -> Sample:
+    """A random person, expression, pose, look and place in the image."""
+    return Sample(sample_identity(rng), sample_expression(rng), sample_pose(rng), sample_look(rng), sample_place(rng))
+
+
+def sample_identity(rng: np.random.Generator) -> face3d.Identity:
+    """A random person."""
+
     def around(mean, spread):
         return mean + spread * np.clip(rng.normal(), -2.2, 2.2)
 
@@ -132,7 +150,8 @@ def sample_identity(rng):
     )
 
 
-def sample_expression(rng):
+def sample_expression(rng: np.random.Generator) -> face3d.Expression:
+    """A random expression."""
     mouth = rng.uniform(0.2, 1.0) if rng.random() < 0.25 else rng.uniform(0, 0.12)
     eyes = np.clip(rng.normal(0.95, 0.2), 0.25, 1.35)
     blink = rng.random() < 0.06
@@ -148,12 +167,14 @@ def sample_expression(rng):
     )
 
 
-def sample_pose(rng):
+def sample_pose(rng: np.random.Generator) -> tuple[float, float, float]:
+    """Random yaw, pitch and roll in degrees."""
     yaw = rng.uniform(-60, 60) if rng.random() < 0.1 else np.clip(rng.normal(0, 12), -60, 60)
     return yaw, np.clip(rng.normal(0, 7), -25, 28), np.clip(rng.normal(0, 9), -45, 45)
 
 
-def sample_look(rng):
+def sample_look(rng: np.random.Generator) -> Look:
+    """Random colours, light and extras."""
     tone = rng.uniform(0, len(SKIN) - 1.001)
     skin = mixed(SKIN[int(tone)], SKIN[int(tone) + 1], tone % 1)
     hair = np.clip(np.array(HAIR[rng.integers(len(HAIR))]) * rng.uniform(0.7, 1.2), 0, 255)
@@ -182,7 +203,8 @@ def sample_look(rng):
     )
 
 
-def sample_place(rng):
+def sample_place(rng: np.random.Generator) -> dict[str, Any]:
+    """A random place and size of the face in the image, with random exposure, blur, noise and occluder."""
     return {
         "x": rng.uniform(-0.06, 0.06),
         "y": rng.uniform(-0.04, 0.06),
@@ -199,50 +221,61 @@ def sample_place(rng):
 # === Drawing ===
 
 
-def draw_face(rng, size, identity, expression, pose, look, place):
+def draw_face(rng: np.random.Generator, size: int, drawn: Sample) -> SyntheticFace:
     """Renders one face; `rng` draws the background, the occluder's place and the noise."""
+    identity, expression, pose, look, place = drawn
     face = face3d.Face(identity, expression)
     view = placed(face, View(*np.radians(pose)), place, size)
     image = background(rng, size)
     drawing = Drawing(image, face, view, look)
     drawing.draw()
     cover = drawing.cover
-    occlude(rng, drawing, place["occluder"], cover)
+    occlude(rng, drawing, place["occluder"])
     image = photographed(rng, image, place, size)
 
     landmarks, seen = project_landmarks(face, view, cover, half=-1 if pose[0] > 0 else 1)
     hidden = float(covered(cover, landmarks["wflw98"]).mean())
-    attributes = flags(expression, pose, look, place, hidden)
+    attributes = flags(drawn, hidden)
     parameters = {"yaw": pose[0], "pitch": pose[1], "roll": pose[2], "occluded": hidden, "blur": place["blur"]}
     parameters |= {"mouth": expression.mouth, "smile": expression.smile, "make_up": look.make_up}
     parameters |= {"glasses": look.glasses, "occluder": place["occluder"]}
     parameters["skin_tone"] = int(np.argmin(np.abs(np.array(SKIN).sum(1) - sum(look.skin))))
-    return SyntheticFace(image, landmarks, seen, attributes, geometry.landmark_box(landmarks["wflw98"]), parameters)
+    return SyntheticFace(
+        image=image,
+        landmarks=landmarks,
+        visible=seen,
+        attributes=attributes,
+        box=geometry.landmark_box(landmarks["wflw98"]),
+        parameters=parameters,
+    )
 
 
-def project_landmarks(face, view, cover, half):
-    """Dicts of scheme -> image coordinates and scheme -> visibility, all schemes in one go."""
-    positions = [face3d.landmarks2d(face, scheme, half) for scheme in face3d.SCHEMES]
+def project_landmarks(
+    face: face3d.Face, view: View, cover: np.ndarray, *, half: int
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Scheme -> image coordinates, and scheme -> visibility, of all schemes in one go."""
+    positions = [face_points.landmarks2d(face, scheme, half=half) for scheme in face_points.SCHEMES]
     points = face.lift(np.concatenate(positions))
     projected = view.project(points)[0].astype(np.float32)
     seen = visible(face, view, points) & ~covered(cover, projected)
     ends = np.cumsum([len(part) for part in positions])[:-1]
-    return dict(zip(face3d.SCHEMES, np.split(projected, ends), strict=True)), dict(
-        zip(face3d.SCHEMES, np.split(seen, ends), strict=True)
-    )
+    landmarks, visibility = np.split(projected, ends), np.split(seen, ends)
+    names = face_points.SCHEMES
+    return dict(zip(names, landmarks, strict=True)), dict(zip(names, visibility, strict=True))
 
 
-def placed(face, view, place, size):
-    """The view scaled so that the landmarks' box fills `share` of the image, and moved to its place."""
-    points, _ = view.project(face3d.landmarks3d(face, "wflw98"))
+def placed(face: face3d.Face, view: View, place: dict[str, Any], size: int) -> View:
+    """The view, scaled so that the landmarks' box fills the share `place["share"]` of the image, and moved to its place."""
+    points, _ = view.project(face_points.landmarks3d(face, "wflw98"))
     low, high = points.min(0), points.max(0)
     scale = place["share"] * size / (high - low).max()
     centre = size * (0.5 + np.array([place["x"], place["y"]])) - scale * (low + high) / 2
     return dataclasses.replace(view, scale=scale, shift=tuple(centre))
 
 
-def flags(expression, pose, look, place, hidden):
-    """WFLW's six attributes of what was drawn."""
+def flags(drawn: Sample, hidden: float) -> dict[str, bool]:
+    """WFLW's six attributes of what was drawn, of which this share of the points is hidden."""
+    _, expression, pose, look, place = drawn
     yaw, pitch, roll = np.abs(pose)
     side = look.diffuse * np.hypot(*look.light[:2]) / look.ambient
     return {
@@ -255,14 +288,14 @@ def flags(expression, pose, look, place, hidden):
     }
 
 
-def covered(cover, points):
-    """Whether image coordinates lie under the cover mask; outside the image they do not."""
+def covered(cover: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Whether image coordinates `(n, 2)` lie under the cover mask: `(n,)` bool. Outside the image they do not."""
     column, row = np.floor(points).astype(int).T
     inside = (column >= 0) & (row >= 0) & (column < cover.shape[1]) & (row < cover.shape[0])
     return inside & (cover[np.clip(row, 0, cover.shape[0] - 1), np.clip(column, 0, cover.shape[1] - 1)] > 0)
 
 
-def background(rng, size):
+def background(rng: np.random.Generator, size: int) -> np.ndarray:
     """A smooth gradient with random shapes and grain."""
     coarse = rng.integers(0, 256, (4, 4, 3), np.uint8)
     image = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
@@ -283,7 +316,7 @@ def background(rng, size):
     return image
 
 
-def occlude(rng, drawing, kind, cover):
+def occlude(rng: np.random.Generator, drawing: Drawing, kind: int) -> None:
     """Draws an object before the face: 1 a hand, 2 a mask, 3 a card, 4 a ball or microphone; 0 draws none."""
     if kind == 0:
         return
@@ -292,25 +325,28 @@ def occlude(rng, drawing, kind, cover):
     if kind == 2:
         t = np.linspace(-0.72, 0.72, 13)
         top = np.array([(0.8, 0.42), (0.3, 0.36), (0.0, 0.28), (-0.3, 0.36), (-0.8, 0.42)])
-        parts = [(drawing.at(np.concatenate([face.jaw_line(t), top]), 0.1), color)]
+        parts = [(drawing.at(np.concatenate([face.jaw_line(t), top]), out=0.1), color)]
     else:
         anchor = drawing.at(np.array([[rng.uniform(-0.9, 0.9), rng.uniform(-0.4, 1.5)]]))[0]
         turn = rng.uniform(0, 2 * np.pi)
         parts = list(
-            hand(rng, anchor, turn, unit, drawing.look.skin) if kind == 1 else thing(rng, anchor, turn, unit, color, kind)
+            hand(rng, anchor, turn, unit, drawing.look.skin) if kind == 1 else thing(rng, anchor, turn, unit, color, kind=kind)
         )
     for points, paint in parts:
         cv2.fillPoly(image, [fixed(points)], paint, cv2.LINE_AA, 4)
-        cv2.fillPoly(cover, [fixed(points)], 255, cv2.LINE_8, 4)
+        cv2.fillPoly(drawing.cover, [fixed(points)], 255, cv2.LINE_8, 4)
 
 
-def turned(points, angle):
+def turned(points: np.ndarray, angle: float) -> np.ndarray:
+    """Points turned about the origin, clockwise by so many radians."""
     cosine, sine = np.cos(angle), np.sin(angle)
     return points @ np.array([[cosine, sine], [-sine, cosine]])
 
 
-def hand(rng, anchor, turn, unit, skin):
-    """Four fingers and a palm as rounded shapes, shaded a little differently."""
+def hand(
+    rng: np.random.Generator, anchor: np.ndarray, turn: float, unit: float, skin: Color
+) -> Iterator[tuple[np.ndarray, Color]]:
+    """Four fingers and a palm as rounded shapes, each shaded a little differently."""
     arc = np.linspace(-np.pi / 2, np.pi / 2, 6)
     tip = np.stack([np.cos(arc), np.sin(arc)], -1)
     palm = np.array([(-1.5, -0.45), (-0.1, -0.42), (-0.1, 0.42), (-1.5, 0.45)]) * unit
@@ -324,7 +360,9 @@ def hand(rng, anchor, turn, unit, skin):
         yield turned(shape, turn) + anchor, mixed(skin, (0, 0, 0), 0.1 + 0.05 * finger)
 
 
-def thing(rng, anchor, turn, unit, color, kind):
+def thing(
+    rng: np.random.Generator, anchor: np.ndarray, turn: float, unit: float, color: Color, *, kind: int
+) -> Iterator[tuple[np.ndarray, Color]]:
     """A card (3), or a ball on a stick (4)."""
     if kind == 3:
         width, height = rng.uniform(0.25, 0.8, 2) * unit
@@ -339,8 +377,8 @@ def thing(rng, anchor, turn, unit, color, kind):
     yield np.stack([np.cos(angle), np.sin(angle)], -1) * radius + anchor, color
 
 
-def photographed(rng, image, place, size):
-    """Exposure, colour cast, blur and grain."""
+def photographed(rng: np.random.Generator, image: np.ndarray, place: dict[str, Any], size: int) -> np.ndarray:
+    """The image with exposure, colour cast, blur and grain."""
     ramp = np.arange(256)
     table = np.stack([np.clip(ramp * place["exposure"] * cast, 0, 255) for cast in place["cast"]], -1).astype(np.uint8)
     image = cv2.LUT(image, table[:, None])
@@ -348,15 +386,15 @@ def photographed(rng, image, place, size):
     if sigma > 0.3:
         image = smeared(image, sigma, place["motion"]) if place["motion"] is not None else cv2.GaussianBlur(image, (0, 0), sigma)
     if place["noise"] > 1:
-        # One channel of grain for all three: a third of the random numbers.
+        # One channel of grain serves all three, which takes a third of the random numbers.
         grain = rng.integers(0, 256, (size, size), np.uint8)
         share = place["noise"] / 74.0  # uniform bytes have a standard deviation of 74
         image = cv2.addWeighted(image, 1.0, cv2.cvtColor(grain, cv2.COLOR_GRAY2RGB), share, -127.5 * share)
     return image
 
 
-def smeared(image, sigma, direction):
-    """Motion blur along a direction, as spread out as a Gaussian of this sigma."""
+def smeared(image: np.ndarray, sigma: float, direction: float) -> np.ndarray:
+    """Motion blur along a direction (radians), as spread out as a Gaussian of this sigma."""
     length = max(3, int(2 * round(sigma * np.sqrt(3)) + 1))
     kernel = np.zeros((length, length), np.float32)
     middle = length // 2

@@ -1,10 +1,12 @@
-"""Synthetic faces on disk: as a copy of WFLW's layout, as images with `.pts` files, or as clips of frames.
+"""Synthetic faces on disk: in the layout of WFLW, as images with `.pts` files, or as clips of frames.
 
-The readers of the real datasets read them. A folder is written under a temporary name and renamed when it is complete;
-one that is there already with the same parameters is kept.
+The readers of the real datasets read them. A folder is written under a temporary name and renamed when it is complete. A
+folder that is there already with the same parameters is kept.
 """
 
 import json
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -14,21 +16,32 @@ from rich.progress import track
 from kfacealign import schemes
 from kfacealign.data.readers import wflw as wflw_reader
 from kfacealign.data.readers.pts import write_points
-from kfacealign.data.rendered.synthetic import SyntheticFaces
+from kfacealign.data.rendered.synthetic import SyntheticFace, SyntheticFaces
 from kfacealign.files import replacing
 
-FOLDER = "0--Synthetic"  # WFLW keeps its photographs in one folder an event
+FOLDER = "0--Synthetic"  # WFLW keeps the photographs of each event in a folder
 PARAMETERS = "synthetic.json"
 JPEG_QUALITY = 92
 TEST_SEED = 1_000_003  # added to the seed, so that no test face is a training face
 
 
-def write_wflw(root, train=2000, test=400, seed=0, size=256, progress=True):
+def write_wflw(
+    root: str | os.PathLike,
+    *,
+    train: int = 2000,
+    test: int = 400,
+    seed: int = 0,
+    size: int = 256,
+    progress: bool = True,
+) -> Path:
     """Writes rendered faces in the layout of WFLW, for `kfacealign.data.wflw(root)`.
 
     Args:
-        root: folder to write; kept as it is if it holds the same faces already.
-        train, test: numbers of faces. seed: of the faces. size: side of the images in pixels.
+        root: the folder to write. It is kept as it is if it holds the same faces already.
+        train: number of training faces.
+        test: number of test faces.
+        seed: seed of the faces.
+        size: side of the images in pixels.
         progress: whether a progress bar is shown.
 
     Returns:
@@ -43,7 +56,7 @@ def write_wflw(root, train=2000, test=400, seed=0, size=256, progress=True):
         images = folder / wflw_reader.IMAGES / FOLDER
         images.mkdir(parents=True)
         for part, count in (("train", train), ("test", test)):
-            lines, faces = [], render_all(part, count, seed, size, progress)
+            lines, faces = [], render_all(part, count, seed=seed, size=size, progress=progress)
             subsets = {name: [] for name in wflw_reader.SUBSETS}
             for index, face in enumerate(faces):
                 name = f"{FOLDER}/{part}_{index:05d}.jpg"
@@ -65,10 +78,32 @@ def write_wflw(root, train=2000, test=400, seed=0, size=256, progress=True):
     return write_once(Path(root), parameters, write)
 
 
-def write_pts(root, train=2000, test=400, scheme="ibug68", seed=0, size=256, progress=True):
+def write_pts(
+    root: str | os.PathLike,
+    *,
+    train: int = 2000,
+    test: int = 400,
+    scheme: str | schemes.Scheme = "ibug68",
+    seed: int = 0,
+    size: int = 256,
+    progress: bool = True,
+) -> Path:
     """Writes rendered faces as `train` and `test` folders of images with `.pts` files, for `kfacealign.data.pts(root)`.
 
-    Arguments, result and errors as of `write_wflw`; `scheme` names the landmarks.
+    Args:
+        root: the folder to write. It is kept as it is if it holds the same faces already.
+        train: number of training faces.
+        test: number of test faces.
+        scheme: scheme of the landmarks, a name or a `Scheme`.
+        seed: seed of the faces.
+        size: side of the images in pixels.
+        progress: whether a progress bar is shown.
+
+    Returns:
+        The root as a `Path`.
+
+    Raises:
+        ValueError: the folder exists and holds something else.
     """
     scheme = schemes.get(scheme).name
     parameters = {"layout": "pts", "train": train, "test": test, "scheme": scheme, "seed": seed, "size": size}
@@ -76,22 +111,46 @@ def write_pts(root, train=2000, test=400, scheme="ibug68", seed=0, size=256, pro
     def write(folder):
         for part, count in (("train", train), ("test", test)):
             (folder / part).mkdir()
-            for index, face in enumerate(render_all(part, count, seed, size, progress)):
+            for index, face in enumerate(render_all(part, count, seed=seed, size=size, progress=progress)):
                 write_pair(folder / part / f"{part}_{index:05d}", face, scheme)
 
     return write_once(Path(root), parameters, write)
 
 
-def write_clips(root, clips=20, frames=30, scheme="ibug68", seed=0, size=256, progress=True):
-    """Writes clips of one smoothly moving face each, a folder of frames with `.pts` files each.
+def write_clips(
+    root: str | os.PathLike,
+    *,
+    clips: int = 20,
+    frames: int = 30,
+    scheme: str | schemes.Scheme = "ibug68",
+    seed: int = 0,
+    size: int = 256,
+    progress: bool = True,
+) -> Path:
+    """Writes clips of one smoothly moving face each, for `kfacealign.data.frame_folders(root)`.
 
-    Arguments, result and errors as of `write_wflw`.
+    Each clip is a folder of frames with `.pts` files beside them.
+
+    Args:
+        root: the folder to write. It is kept as it is if it holds the same clips already.
+        clips: number of clips.
+        frames: number of frames in each of them.
+        scheme: scheme of the landmarks, a name or a `Scheme`.
+        seed: seed of the faces.
+        size: side of the frames in pixels.
+        progress: whether a progress bar is shown.
+
+    Returns:
+        The root as a `Path`.
+
+    Raises:
+        ValueError: the folder exists and holds something else.
     """
     scheme = schemes.get(scheme).name
     parameters = {"layout": "clips", "clips": clips, "frames": frames, "scheme": scheme, "seed": seed, "size": size}
 
     def write(folder):
-        source = SyntheticFaces(seed, size)
+        source = SyntheticFaces(seed, size=size)
         for clip in track(range(clips), "rendering clips", disable=not progress):
             (folder / f"clip_{clip:04d}").mkdir()
             for frame, face in enumerate(source.clip(clip, frames), start=1):
@@ -100,14 +159,14 @@ def write_clips(root, clips=20, frames=30, scheme="ibug68", seed=0, size=256, pr
     return write_once(Path(root), parameters, write)
 
 
-def render_all(part, count, seed, size, progress):
+def render_all(part: str, count: int, *, seed: int, size: int, progress: bool) -> Iterator[SyntheticFace]:
     """The faces of a part, one after the other."""
-    source = SyntheticFaces(seed + (TEST_SEED if part == "test" else 0), size)
+    source = SyntheticFaces(seed + (TEST_SEED if part == "test" else 0), size=size)
     for index in track(range(count), f"rendering {part} faces", disable=not progress):
         yield source.render(index)
 
 
-def write_once(root, parameters, write):
+def write_once(root: Path, parameters: dict, write: Callable[[Path], None]) -> Path:
     """Calls `write` on a temporary folder that becomes `root`, unless `root` was written with these parameters already."""
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         try:
@@ -125,16 +184,19 @@ def write_once(root, parameters, write):
     return root
 
 
-def write_pair(stem, face, scheme):
+def write_pair(stem: Path, face: SyntheticFace, scheme: str) -> None:
+    """Writes a face as an image with a `.pts` file."""
     write_image(stem.with_suffix(".jpg"), face.image)
     write_points(stem.with_suffix(".pts"), face.landmarks[scheme])
 
 
-def write_image(path, image):
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Writes (H, W, 3) uint8 RGB as a JPEG file."""
     encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))[1]
     path.write_bytes(encoded.tobytes())
 
 
-def write_list(path, lines):
+def write_list(path: Path, lines: list[str]) -> None:
+    """Writes lines to a text file, whose folder is made if it is not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines))

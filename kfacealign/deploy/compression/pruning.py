@@ -1,16 +1,20 @@
 """Pruning: weights of small magnitude become zero while the rest is trained on, by tensorflow-model-optimization."""
 
 import gzip
+import os
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 from kfacealign.deploy.compression.tf_keras_twin import tf_keras, tfmot
 from kfacealign.deploy.compression.twin_aligner import TwinnedAligner
+from kfacealign.models.aligner import FaceAligner
 
-# The kernels of depthwise convolutions, and of the first convolution, are few weights that matter much.
+# Depthwise convolutions are not pruned, nor is the first convolution: their kernels are few weights that matter much.
 PRUNED = ("Conv2D", "Conv2DTranspose", "Dense", "Offsets")
+# Number of times that the share of zeros is raised.
 UPDATES = 50
 
 
@@ -19,8 +23,8 @@ class PrunedAligner(TwinnedAligner):
     """An aligner that is trained while more and more of its weights are set to zero, the smallest first.
 
     The share of zeros in every kernel grows from 0 to `sparsity` by a polynomial of third degree until step `end_step`
-    (Zhu and Gupta, "To prune, or not to prune"), and stays. Fit it with the callback `MaskWeights`.
-    Depthwise convolutions and the first convolution stay as they are.
+    (Zhu and Gupta, "To prune, or not to prune"); then it stays. Depthwise convolutions and the first convolution are not
+    pruned. Fit the model with the callback `MaskWeights`.
 
     Args:
         aligner: a trained `FaceAligner`, which stays as it is.
@@ -28,7 +32,7 @@ class PrunedAligner(TwinnedAligner):
         end_step: training step at which it is reached.
 
     Raises:
-        ValueError: a layer has no twin, see `twins.twin`; `sparsity` or `end_step` out of its range.
+        ValueError: a layer has no twin, see `tf_keras_twin.twin`; `sparsity` or `end_step` is out of its range.
 
     Example:
         >>> model = PrunedAligner(kfacealign.deploy.load("pipnet.keras"), sparsity=0.75, end_step=2000)
@@ -37,7 +41,7 @@ class PrunedAligner(TwinnedAligner):
         >>> model.trained_aligner().save("pipnet_75.keras")
     """
 
-    def __init__(self, aligner, sparsity, end_step, **kwargs):
+    def __init__(self, aligner: FaceAligner, *, sparsity: float, end_step: int, **kwargs: Any):
         if not 0 < sparsity < 1:
             raise ValueError(f"sparsity is a share of the weights between 0 and 1, got {sparsity}")
         if end_step < 1:
@@ -46,7 +50,7 @@ class PrunedAligner(TwinnedAligner):
         self.end_step = end_step
         super().__init__(aligner, **kwargs)
 
-    def prepare(self, twin):
+    def prepare(self, twin: tf_keras.Model) -> tf_keras.Model:
         # The last update must fall on the step at which the sparsity is reached.
         frequency = max(1, self.end_step // UPDATES)
         end = self.end_step // frequency * frequency
@@ -65,28 +69,28 @@ class PrunedAligner(TwinnedAligner):
                 layer.pruning_step.assign(0)
         return model
 
-    def mask(self):
-        """Sets the weights to zero that are to be; the optimiser's last step has moved them."""
+    def mask(self) -> None:
+        """Sets the pruned weights to zero again; the optimiser's last step has moved them."""
         for twin in self.twins.values():
             for layer in twin.model.layers:
                 if hasattr(layer, "pruning_obj"):
                     layer.pruning_obj.weight_mask_op()
 
-    def trained_weights(self, model):
+    def trained_weights(self, model: tf_keras.Model) -> dict[str, list[np.ndarray]]:
         return super().trained_weights(tfmot.sparsity.keras.strip_pruning(model))
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "sparsity": self.sparsity, "end_step": self.end_step}
 
 
 class MaskWeights(keras.callbacks.Callback):
-    """Leaves the weights of a `PrunedAligner` sparse at the end of every epoch."""
+    """Makes the weights of a `PrunedAligner` sparse again at the end of every epoch."""
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self.model.mask()
 
 
-def sparsities(aligner):
+def sparsities(aligner: FaceAligner) -> list[tuple[str, int, float]]:
     """The share of zeros in the kernels of an aligner.
 
     Returns:
@@ -100,6 +104,6 @@ def sparsities(aligner):
     return found
 
 
-def zipped_size(path):
-    """Bytes of a file compressed by gzip, as in a download or an app's package."""
+def zipped_size(path: str | os.PathLike) -> int:
+    """Number of bytes of a file when gzip has compressed it, as in a download or an app's package."""
     return len(gzip.compress(Path(path).read_bytes(), mtime=0))

@@ -1,8 +1,11 @@
-"""Fine-tuning a trained aligner for a small file: quantisation-aware, or pruned. What recipes and benchmarks call."""
+"""Fine-tuning a trained aligner for a small file: quantisation-aware or pruned. Recipes and benchmarks call it."""
 
 import argparse
 import math
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -15,27 +18,30 @@ from kfacealign.training import settings as flags
 from kfacealign.training.loop import adam, announce, fit, start_or_resume
 from kfacealign.training.resuming import alignment_of, describe
 
-# The settings of such a training; the trained model settles the others.
+# The settings of such a training; all others follow from the trained model.
 SETTINGS = ("dataset", "scheme", "align", "epochs", "batch_size", "learning_rate", "drops")
-# Share of the training after which the full sparsity is reached; the rest is for recovering.
+# Share of the training after which the full sparsity is reached; in the rest of it the model recovers.
 GROWING = 0.6
+# Number of training crops from which ranges are taken.
 OBSERVED = 128
 
 
-def parse_settings(description, scales, argv=None):
+def parse_settings(
+    description: str, scales: dict[str, tuple[dict, dict]], *, argv: Sequence[str] | None = None
+) -> argparse.Namespace:
     """Settings of a fine-tuning recipe from its command line.
 
     Args:
-        description: what `--help` begins with.
-        scales: for each `--scale` a pair of dicts of defaults, for quantisation and for pruning, of `dataset`, `epochs`,
-            `batch_size`, `learning_rate` and `drops`.
+        description: the text at the beginning of `--help`.
+        scales: for each `--scale` a pair of dicts of defaults, the first for quantisation, the second for pruning: `dataset`,
+            `epochs`, `batch_size`, `learning_rate` and `drops`.
         argv: arguments; by default those of the process.
 
     Returns:
         A namespace for `tune`.
 
     Raises:
-        ValueError: a share of zeros that is none.
+        ValueError: `--sparsity` is not a share from 0 to below 1.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="the trained model (.keras) to begin with, which stays as it is")
@@ -59,31 +65,36 @@ def parse_settings(description, scales, argv=None):
     return settings
 
 
-def method(sparsity):
-    """What is done, in a few words."""
+def method(sparsity: float) -> str:
+    """The name of the method, such as "qat" or "pruned 75%"."""
     return f"pruned {100 * sparsity:g}%" if sparsity else "qat"
 
 
-def tune(settings, faces, views, baseline=True):
+def tune(
+    settings: argparse.Namespace, faces: data.Dataset, views: data.RandomView | None, *, baseline: bool = True
+) -> dict[str, evaluation.Report]:
     """Fine-tunes, evaluates and exports one model, as a recipe's settings say.
 
+    It writes to `settings.out`:
+    `history.csv` and a checkpoint after every epoch;
+    at the end `model.keras` and the report's files (see `evaluation.write_run`);
+    after quantisation-aware training `model_int8.tflite`;
+    after pruning `model.tflite`, `model_int8.tflite` (quantised after training) and `sparsity.csv`;
+    with `baseline` also the model as it was before, in float32 as `float32.tflite` and quantised after training as
+    `int8.tflite`.
+
     Args:
-        settings: what `parse_settings` returned: `model`, `sparsity` and those of every training.
+        settings: what `parse_settings` returned: `model`, `sparsity` and the settings of every training.
         faces: a `kfacealign.data.Dataset` of the model's scheme.
         views: the `RandomView` of training, or None.
-        baseline: whether the model as it was is exported and evaluated, too.
-
-    Writes to `settings.out`: `history.csv` and a checkpoint after every epoch; at the end `model.keras`, the report's
-    files (see `evaluation.write_run`), and for quantisation-aware training `model_int8.tflite`; for pruning
-    `model.tflite`, `model_int8.tflite` (quantised after training) and `sparsity.csv`; with `baseline`
-    `float32.tflite` and `int8.tflite`, the model as it was, as it is and quantised after training.
+        baseline: whether the model as it was before is exported and evaluated, too.
 
     Returns:
-        `evaluation.Report` by file name, of every file that was evaluated.
+        `evaluation.Report` of every file that was evaluated, by the file's name.
 
     Raises:
-        ValueError: the directory holds a run that is not resumed, or one of other settings; the faces have another scheme;
-            a layer of the model has no twin.
+        ValueError: the directory holds a run, and `--resume` was not given or its settings differ; the faces have another
+            scheme; or a layer of the model has no twin.
     """
     console = Console()
     source = deploy.load(settings.model)
@@ -109,8 +120,14 @@ def tune(settings, faces, views, baseline=True):
     return finish(console, source if baseline else None, model, seen, test, faces, settings)
 
 
-def begin(settings, source, faces):
-    """The twin of the model, to be trained on so many faces an epoch."""
+def begin(settings: argparse.Namespace, source: Any, faces: int) -> Any:
+    """The `QuantizedAligner` or `PrunedAligner` that is trained.
+
+    Args:
+        settings: see `tune`.
+        source: the trained model.
+        faces: number of training faces, by which the steps of an epoch are counted.
+    """
     if not settings.sparsity:
         from kfacealign.deploy.compression.qat import QuantizedAligner
 
@@ -118,17 +135,18 @@ def begin(settings, source, faces):
     from kfacealign.deploy.compression.pruning import PrunedAligner
 
     steps = settings.epochs * math.ceil(faces / settings.batch_size)
-    return PrunedAligner(source, settings.sparsity, end_step=max(1, int(GROWING * steps)))
+    return PrunedAligner(source, sparsity=settings.sparsity, end_step=max(1, int(GROWING * steps)))
 
 
-def masks():
+def masks() -> keras.callbacks.Callback:
+    """The callback that keeps pruned weights at zero."""
     from kfacealign.deploy.compression.pruning import MaskWeights
 
     return MaskWeights()
 
 
-def sample(crops):
-    """Evenly spaced crops, `(N, S, S, 3)`, those left out that cannot be read."""
+def sample(crops: data.Crops) -> np.ndarray:
+    """Evenly spaced crops, `(N, S, S, 3)`, without those that cannot be read."""
     chosen = np.unique(np.linspace(0, len(crops) - 1, min(OBSERVED, len(crops))).round().astype(int))
     return np.stack([image for image, _, weights in map(crops.__getitem__, chosen) if weights.any()])
 
@@ -136,21 +154,42 @@ def sample(crops):
 # === Results ===
 
 
-def finish(console, source, model, seen, test, faces, settings):
-    """Writes the models and their reports, and says how they compare and where they are."""
+def finish(
+    console: Console,
+    source: Any,
+    model: Any,
+    seen: np.ndarray,
+    test: data.Crops,
+    faces: data.Dataset,
+    settings: argparse.Namespace,
+) -> dict[str, evaluation.Report]:
+    """Writes the models and their reports, and prints how they compare and where they are.
+
+    Args:
+        console: where it is printed.
+        source: the model as it was before, or None for no baseline.
+        model: the trained `TwinnedAligner`.
+        seen: crops by which int8 is calibrated.
+        test: crops of the test faces.
+        faces: the dataset.
+        settings: see `tune`.
+
+    Returns:
+        The reports by file name.
+    """
     out = Path(settings.out)
     trained = model.trained_aligner()
     files = {}
     if source is not None:
         export(source, out / "float32.tflite")
-        export(source, out / "int8.tflite", seen)
+        export(source, out / "int8.tflite", calibration=seen)
         files = {"float32.tflite": "float32, as it was", "int8.tflite": "int8 after training"}
     with replacing(out / "model.keras") as temporary:
         trained.save(temporary)
     written = ["history.csv", "model.keras"]
     if settings.sparsity:
         export(trained, out / "model.tflite")
-        export(trained, out / "model_int8.tflite", seen)
+        export(trained, out / "model_int8.tflite", calibration=seen)
         done = method(settings.sparsity)
         files |= {"model.tflite": done, "model_int8.tflite": f"{done}, int8 after training"}
         written.append(write_sparsities(trained, out / "sparsity.csv").name)
@@ -171,13 +210,13 @@ def finish(console, source, model, seen, test, faces, settings):
     return reports
 
 
-def export(aligner, path, calibration=None):
-    """A float32 file, or with calibration crops an int8 file."""
+def export(aligner: Any, path: Path, *, calibration: np.ndarray | None = None) -> None:
+    """Writes a float32 file; with calibration crops, an int8 file."""
     deploy.export(aligner, path, precision="float32" if calibration is None else "int8", calibration=calibration)
 
 
-def write_sparsities(aligner, path):
-    """The share of zeros in every kernel, as CSV; returns the path."""
+def write_sparsities(aligner: Any, path: Path) -> Path:
+    """Writes the share of zeros in every kernel as CSV; returns the path."""
     from kfacealign.deploy.compression.pruning import sparsities
 
     rows = [f"{name},{weights},{share:.6f}" for name, weights, share in sparsities(aligner)]
@@ -186,8 +225,14 @@ def write_sparsities(aligner, path):
     return path
 
 
-def comparison(folder, files, reports):
-    """Files and their errors, as a table."""
+def comparison(folder: str | os.PathLike, files: dict[str, str], reports: dict[str, evaluation.Report]) -> Table:
+    """The errors and sizes of files as a table.
+
+    Args:
+        folder: where the files are.
+        files: name of a file -> what it is, in a few words.
+        reports: name of a file -> its report.
+    """
     from kfacealign.deploy.compression.pruning import zipped_size
 
     table = Table(title="on the test faces", title_justify="left")

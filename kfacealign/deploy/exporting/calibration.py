@@ -1,23 +1,39 @@
-"""What int8 is calibrated on: face crops of an array, of annotated faces, or of a folder."""
+"""The face crops by which int8 is calibrated: of an array, of annotated faces, or of a folder."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kfacealign import geometry
 from kfacealign.data.crops import Crops
+from kfacealign.data.faces import Faces
 from kfacealign.data.images import read_image
 from kfacealign.data.readers.pts import pts
 from kfacealign.files import IMAGE_SUFFIXES
 
+if TYPE_CHECKING:
+    from kfacealign.models.aligner import FaceAligner
 
-def calibration_crops(aligner, calibration, count):
-    """`count` evenly spaced crops of `calibration`, float32 `(N, S, S, 3)`."""
+
+def calibration_crops(aligner: "FaceAligner", calibration: np.ndarray | Faces, count: int) -> np.ndarray:
+    """At most `count` evenly spaced crops, float32 `(N, S, S, 3)`.
+
+    Args:
+        aligner: the model, with `input_size` and `enlarge`.
+        calibration: crops `(M, S, S, 3)`, or `Faces`, which are cropped as in training.
+        count: the most crops to return.
+
+    Raises:
+        ValueError: there are none, none can be read, they have another shape, or they hold values that are not finite.
+    """
     size = aligner.input_size
     chosen = np.unique(np.linspace(0, len(calibration) - 1, min(count, len(calibration))).round().astype(int))
     if not len(chosen):
         raise ValueError("there are no calibration images; about a hundred are enough")
     if hasattr(calibration, "landmarks"):
         views = Crops(calibration[chosen], size=size, enlarge=aligner.enlarge, cache=None)
-        # A photograph that cannot be read has no weights; Crops has warned of it.
+        # The weights of a photograph that cannot be read are 0; `Crops` has warned of it.
         samples = [image for image, _, weights in map(views.__getitem__, range(len(views))) if weights.any()]
         if not samples:
             raise ValueError("none of the calibration faces can be read")
@@ -31,11 +47,19 @@ def calibration_crops(aligner, calibration, count):
     return crops
 
 
-def read_calibration(path, model):
-    """Calibration images: `Faces` from a folder with `.pts`, else an array of crops.
+def read_calibration(path: Path, model: "FaceAligner") -> np.ndarray | Faces:
+    """The calibration images at a path.
+
+    Args:
+        path: a folder of images, or a `.npy` array of crops.
+        model: the model, with `scheme` and `input_size`.
+
+    Returns:
+        `Faces` for a folder with `.pts` files; otherwise crops `(N, S, S, 3)`.
 
     Raises:
-        FileNotFoundError, ValueError: there is nothing to read at `path`.
+        FileNotFoundError: there is no such folder or file, or the folder holds no image.
+        ValueError: what is there cannot be read.
     """
     if path.suffix == ".npy":
         return read_array(path, model.input_size)
@@ -46,16 +70,17 @@ def read_calibration(path, model):
     return read_crops(path, model.input_size)
 
 
-def read_array(path, side):
+def read_array(path: Path, side: int) -> np.ndarray:
     """Crops `(N, side, side, 3)` from a `.npy` file.
 
     Raises:
-        FileNotFoundError: there is none. ValueError: it is damaged, or holds something else.
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, or holds something else.
     """
     try:
         crops = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
-        # NumPy's own message advises to load it unsafely.
+        # NumPy's own message advises to load the file unsafely.
         raise ValueError(f"{path}: not a .npy array of numbers, or a damaged one") from error
     if not isinstance(crops, np.ndarray):
         raise ValueError(f"{path}: not a .npy array but an archive of some")
@@ -68,8 +93,13 @@ def read_array(path, side):
     return crops
 
 
-def read_crops(folder, side):
-    """Every image below a folder, taken as a face crop, resampled to `(N, side, side, 3)`."""
+def read_crops(folder: Path, side: int) -> np.ndarray:
+    """Every image below a folder, taken as a face crop and resampled: `(N, side, side, 3)`.
+
+    Raises:
+        FileNotFoundError: there is no image.
+        ValueError: one of them cannot be read.
+    """
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
     if not paths:
         raise FileNotFoundError(f"{folder} holds no image; suffixes: {' '.join(IMAGE_SUFFIXES)}")

@@ -2,15 +2,29 @@
 
 import re
 import tempfile
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
 
 from kfacealign.deploy.exporting import graphs
 from kfacealign.quiet import quiet
 
+if TYPE_CHECKING:
+    import tensorflow as tf
 
-def calibration_feeds(parts, crops):
-    """What the quantised parts read on every crop: for each part a list of dicts of arrays, empty for the others."""
+
+def calibration_feeds(parts: Sequence[tuple[keras.Model, bool]], crops: np.ndarray) -> list[list[dict[str, np.ndarray]]]:
+    """What each part reads while crops run through all of them.
+
+    Args:
+        parts: list of (functional model, whether it may be quantised), at least one of which may be.
+        crops: `(N, S, S, 3)` float32.
+
+    Returns:
+        For each part a list of N dicts of its input arrays; the list is empty for parts that may not be quantised.
+    """
     last = max(place for place, (_, quantizable) in enumerate(parts) if quantizable)
     feeds = [[] for _ in parts]
     for crop in crops:
@@ -24,10 +38,16 @@ def calibration_feeds(parts, crops):
     return feeds
 
 
-def convert(model, precision="float32", samples=None):
+def convert(model: keras.Model, precision: str = "float32", *, samples: Iterable[dict] | None = None) -> bytes:
     """A functional model -> bytes of a `.tflite` file, float32 at both ends.
 
-    `samples` are dicts of input arrays, by which int8 is calibrated.
+    Args:
+        model: functional model (dict to dict).
+        precision: one of `exporter.PRECISIONS`.
+        samples: dicts of input arrays, by which int8 is calibrated.
+
+    Raises:
+        ValueError: the converter refuses the model.
     """
     import tensorflow as tf
 
@@ -41,7 +61,8 @@ def convert(model, precision="float32", samples=None):
             raise ValueError(f"the part {model.name} cannot be converted to TFLite: {reason(str(error))}") from error
 
 
-def set_precision(converter, precision, samples):
+def set_precision(converter: "tf.lite.TFLiteConverter", precision: str, samples: Iterable[dict] | None) -> None:
+    """Tells TensorFlow's converter the precision, and the samples by which int8 is calibrated."""
     import tensorflow as tf
 
     if precision != "float32":
@@ -53,8 +74,8 @@ def set_precision(converter, precision, samples):
         converter.representative_dataset = lambda: iter(samples)
 
 
-def reason(message):
-    """The one line of the converter's page-long message that says what is wrong."""
+def reason(message: str) -> str:
+    """The line of the converter's page-long message that says what is wrong."""
     foreign = re.findall(r"TF Select ops: (.*)", message)
     if not foreign:
         return message.splitlines()[0]

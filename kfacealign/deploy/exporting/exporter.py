@@ -1,64 +1,72 @@
 """Export: pixels -> network -> decode as one graph, as a SavedModel folder, a TFLite file or an ONNX file."""
 
+import functools
+import os
+from collections.abc import Callable, Collection
 from pathlib import Path
 
+import numpy as np
+
 from kfacealign.backend import keras
+from kfacealign.data.faces import Faces
 from kfacealign.deploy import flatbuffer, metadata
 from kfacealign.deploy.exporting import litert, onnx
 from kfacealign.deploy.exporting.calibration import calibration_crops
 from kfacealign.deploy.exporting.graphs import inference_model, part_models, write_saved_model
 from kfacealign.files import replacing
+from kfacealign.models.aligner import FaceAligner
 
 PRECISIONS = ("float32", "float16", "int8", "int8_io")
-# Format -> the suffix that stands for it.
+# Format -> the suffix of its files; a SavedModel is a folder and has none.
 FORMATS = {"litert": ".tflite", "onnx": ".onnx", "savedmodel": ""}
 
 
 def export(
-    aligner,
-    path,
-    format=None,
-    precision="float32",
-    calibration=None,
-    calibration_size=128,
-    flip=False,
-    batch=1,
-    keep_float=(),
-    licence=None,
-    training_data=None,
-    detector=None,
-):
+    aligner: FaceAligner,
+    path: str | os.PathLike,
+    *,
+    format: str | None = None,
+    precision: str = "float32",
+    calibration: np.ndarray | Faces | None = None,
+    calibration_size: int = 128,
+    flip: bool = False,
+    batch: int | None = 1,
+    keep_float: Collection[str] = (),
+    licence: str | None = None,
+    training_data: str | None = None,
+    detector: str | dict | None = None,
+) -> Path:
     """Writes an aligner for deployment, pixels in and landmarks out.
 
     Whatever the format, the graph reads `image` (1, S, S, 3) float32 RGB 0..255 and returns `landmarks` (1, K, 2) in crop
-    coordinates and `scores` (1, K); what its user needs besides, such as scheme, point names and conventions, is JSON in
-    the metadata entry `kfacealign` of a TFLite file, the property `kfacealign` of an ONNX file, and the file
-    `assets.extra/kfacealign.json` of a SavedModel. See docs/export.md.
+    coordinates and `scores` (1, K). What its user needs besides, such as the scheme, the names of the points and the
+    conventions, is JSON in the metadata entry `kfacealign` of a TFLite file, in the property `kfacealign` of an ONNX file,
+    and in the file `assets.extra/kfacealign.json` of a SavedModel. See docs/export.md.
 
-    A TFLite file holds built-in operators only. Network and decoding are converted apart and
-    joined, so `precision` applies to the network only; decoding is always float32. The
-    parts that an int8 file leaves in float are listed in its metadata as `float_parts`.
-    An ONNX file, opset `onnx.OPSET`, has passed ONNX's checker and one run of ONNX Runtime.
-    The file or folder appears whole or not at all.
+    A TFLite file holds built-in operators only. Network and decoding are converted apart and joined: `precision` applies to
+    the network, and decoding is always float32. The metadata of an int8 file lists the parts that stay in float as
+    `float_parts`. An ONNX file has the opset `onnx.OPSET`, and has passed ONNX's checker and one run of ONNX Runtime. The
+    file or folder appears whole or not at all.
 
     Args:
         aligner: a `FaceAligner`.
         path: file or folder to write; one that exists is replaced.
-        format: "litert", "onnx" or "savedmodel"; by default litert for a path in `.tflite`, onnx for one in `.onnx`,
+        format: "litert", "onnx" or "savedmodel"; by default litert for a path in `.tflite`, onnx for one in `.onnx`, and
             savedmodel for one without suffix.
         precision: "float32", "float16" (weights), "int8" (weights per channel, and activations) or "int8_io": int8 whose
             input `image` is uint8, a byte standing for its value, so that an app feeds the camera's pixels; the outputs
             are float32 as they come out of decoding. ONNX and SavedModel are float32.
-        calibration: for int8, what the network will see: crops `(N, S, S, 3)` RGB 0..255,
-            or `Faces`, which are cropped as in training.
+        calibration: for int8, examples of what the network will see: crops `(N, S, S, 3)` RGB 0..255, or `Faces`, which are
+            cropped as in training.
         calibration_size: number of calibration crops used, evenly spaced.
         flip: whether the graph also reads the crop mirrored and averages both answers.
-        batch: 1, or None for a graph that takes any number of crops. A TFLite file is resized before it runs, which its
-            signature runner does by itself; XNNPACK takes fewer of its operators than of one for a single crop.
+        batch: 1, or None for a graph that takes any number of crops. The signature runner of LiteRT resizes such a TFLite
+            file by itself before it runs; XNNPACK takes fewer of its operators than in a file for a single crop.
         keep_float: for int8, layers to compute in float32, by the names that `quantization_report` gives.
-        licence, training_data: what users should know about both, in words, for the metadata.
-        detector: how an app makes the crop of its face detector's box, for the metadata: None, "haar", or a dict of
-            `scale` (crop's side over the box's longer side) and `shift` (dx, dy) of the centre in longer sides.
+        licence: for the metadata, what users should know about the model's licence, in words.
+        training_data: for the metadata, what they should know about the data it was trained on, in words.
+        detector: for the metadata, how an app makes the crop from its face detector's box: None, "haar", or a dict of
+            `scale` (the crop's side over the box's longer side) and `shift` (dx, dy) of the centre in longer sides.
 
     Returns:
         The path written.
@@ -72,34 +80,68 @@ def export(
     """
     path = Path(path)
     format = format or format_of(path)
-    check(aligner, path, format, precision, calibration, batch, keep_float)
-    # The notes are validated first: an export takes minutes.
-    described = {"flip": flip, "batch": batch, "licence": licence, "training_data": training_data, "detector": detector}
-    metadata.describe(aligner, precision, **described)
+    check(aligner, path, format=format, precision=precision, calibration=calibration, batch=batch, keep_float=keep_float)
+    notes = {"flip": flip, "batch": batch, "licence": licence, "training_data": training_data, "detector": detector}
+
+    def to_tflite():
+        crops = calibration_crops(aligner, calibration, calibration_size) if precision.startswith("int8") else None
+        parts = part_models(aligner, flip=flip, precision=precision, batch=batch)
+        content, sizes = litert.joined(parts, precision, crops=crops, keep_float=keep_float)
+        left = {"float_parts": float_parts(parts, precision), "float_layers": list(keep_float) or None}
+        return content, {"parts": sizes, **left}
+
+    return write(
+        path,
+        format,
+        describe=functools.partial(metadata.describe, aligner, precision, **notes),
+        to_tflite=to_tflite,
+        to_graph=functools.partial(inference_model, aligner, flip=flip, batch=batch),
+    )
+
+
+def write(
+    path: Path,
+    format: str,
+    *,
+    describe: Callable[..., str],
+    to_tflite: Callable[[], tuple[bytes, dict]],
+    to_graph: Callable[[], keras.Model] | None = None,
+) -> Path:
+    """Writes one model in one of the formats; the file or folder appears whole or not at all.
+
+    Args:
+        path: the file or folder; one that exists is replaced.
+        format: one of `FORMATS`.
+        describe: returns the metadata text; it is called with the entries that only the format knows as keywords.
+        to_tflite: returns the bytes of a TFLite file without metadata, and such entries of the metadata.
+        to_graph: returns the functional model that a SavedModel or an ONNX file holds.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: the notes are wrong, or an operator has no counterpart in the format.
+    """
+    describe()  # Validate the notes first: export takes minutes.
     with replacing(path) as temporary:
         if format == "savedmodel":
-            write_saved_model(inference_model(aligner, flip, batch), temporary)
-            write_notes(temporary, metadata.describe(aligner, precision, **described))
+            write_saved_model(to_graph(), temporary)
+            write_notes(temporary, describe())
         elif format == "onnx":
-            text = metadata.describe(aligner, precision, **described, opset=onnx.OPSET)
-            temporary.write_bytes(onnx.to_onnx(inference_model(aligner, flip, batch), text))
+            temporary.write_bytes(onnx.to_onnx(to_graph(), describe(opset=onnx.OPSET)))
         else:
-            crops = calibration_crops(aligner, calibration, calibration_size) if precision.startswith("int8") else None
-            parts = part_models(aligner, flip, precision, batch)
-            content, sizes = litert.joined(parts, precision, crops, keep_float=keep_float)
-            left = {"parts": sizes, "float_parts": float_parts(parts, precision), "float_layers": list(keep_float) or None}
-            text = metadata.describe(aligner, precision, **described, **left)
-            temporary.write_bytes(flatbuffer.add_metadata(content, metadata.NAME, text))
+            content, entries = to_tflite()
+            temporary.write_bytes(flatbuffer.add_metadata(content, metadata.NAME, describe(**entries)))
     return path
 
 
-def write_notes(folder, text):
-    """Metadata into a SavedModel."""
+def write_notes(folder: Path, text: str) -> None:
+    """Writes the metadata text into a SavedModel."""
     (folder / metadata.FILE).parent.mkdir()
     (folder / metadata.FILE).write_text(text, encoding="utf-8")
 
 
-def float_parts(parts, precision):
+def float_parts(parts: list[tuple[keras.Model, bool]], precision: str) -> list[str] | None:
     """Names of the parts that an int8 file leaves in float; None for other precisions."""
     return [model.name for model, quantizable in parts if not quantizable] if precision.startswith("int8") else None
 
@@ -107,7 +149,12 @@ def float_parts(parts, precision):
 # === Arguments ===
 
 
-def format_of(path):
+def format_of(path: Path) -> str:
+    """The format that the suffix of a path stands for.
+
+    Raises:
+        ValueError: it stands for none.
+    """
     for format, suffix in FORMATS.items():
         if path.suffix == suffix:
             return format
@@ -117,8 +164,21 @@ def format_of(path):
     )
 
 
-def check(aligner, path, format, precision, calibration, batch=1, keep_float=()):
-    """Raises ValueError where arguments of `export` do not fit each other."""
+def check(
+    aligner: FaceAligner,
+    path: Path,
+    *,
+    format: str,
+    precision: str,
+    calibration: np.ndarray | Faces | None = None,
+    batch: int | None = 1,
+    keep_float: Collection[str] = (),
+) -> None:
+    """Checks that arguments of `export` fit each other.
+
+    Raises:
+        ValueError: they do not.
+    """
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             f"export needs the TensorFlow backend, not {keras.backend.backend()}: save the model as .keras and export "

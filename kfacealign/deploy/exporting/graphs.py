@@ -1,29 +1,47 @@
-"""What is exported: functional models in float32, and their TensorFlow functions."""
+"""The graphs that are exported: functional models in float32, and their TensorFlow functions."""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 
+from kfacealign.models.aligner import FaceAligner
 from kfacealign.models.inference import flip_averaged
 from kfacealign.quiet import quiet
 
 
-def inference_model(aligner, flip=False, batch=1):
-    """The graph that is exported; `flip` as in `FaceAligner.align`.
+def inference_model(aligner: FaceAligner, *, flip: bool = False, batch: int | None = 1) -> keras.Model:
+    """The graph that is exported, all of inference as one model.
 
     Args:
-        batch: crops that it takes, None for any number.
+        aligner: a `FaceAligner`.
+        flip: whether it averages with the mirrored crop, as `FaceAligner.align` does.
+        batch: number of crops that it takes; None for any number.
 
     Returns:
-        Functional model: `image` (B, S, S, 3) float32 RGB 0..255 -> `landmarks` (B, K, 2) in crop
-        coordinates and `scores` (B, K). The network computes in float32 even if it
-        was trained in mixed precision.
+        Functional model: `image` (B, S, S, 3) float32 RGB 0..255 -> `landmarks` (B, K, 2) in crop coordinates and `scores`
+        (B, K). The network computes in float32 even if it was trained in mixed precision.
     """
     return aligner.inference_model(batch_size=batch, network=in_float32(aligner.network), flip=flip)
 
 
-def part_models(aligner, flip=False, precision="float32", batch=1):
-    """The parts of inference as functional models (dict to dict), each with whether it may be quantised."""
+def part_models(
+    aligner: FaceAligner, *, flip: bool = False, precision: str = "float32", batch: int | None = 1
+) -> list[tuple[keras.Model, bool]]:
+    """The parts of inference, in the order in which they run.
+
+    Args:
+        aligner: a `FaceAligner`.
+        flip: whether they average with the mirrored crop.
+        precision: in "int8" and "int8_io" a part takes the form that quantises better, if it has one.
+        batch: number of crops that the first part takes; None for any number.
+
+    Returns:
+        List of (functional model from dict to dict, whether it may be quantised).
+    """
     shapes = {"image": (batch, aligner.input_size, aligner.input_size, 3)}
-    parts = aligner.inference_parts(in_float32(aligner.network))
+    parts = aligner.inference_parts(network=in_float32(aligner.network))
     integers = precision.startswith("int8")
     models = []
     for part in flip_averaged(parts, aligner.scheme) if flip else parts:
@@ -32,8 +50,15 @@ def part_models(aligner, flip=False, precision="float32", batch=1):
     return models
 
 
-def part_model(name, inputs, function, shapes):
-    """A part as a functional model; the shapes of its outputs are added to `shapes`, a dict of tensor name -> shape."""
+def part_model(name: str, inputs: Sequence[str], function: Callable[[dict], dict], shapes: dict[str, tuple]) -> keras.Model:
+    """A part of inference as a functional model.
+
+    Args:
+        name: the name of the model.
+        inputs: names of the tensors that it reads.
+        function: dict of these tensors -> dict of new ones.
+        shapes: name of a tensor -> its shape; the shapes of the new tensors are added.
+    """
     tensors = {key: keras.Input(batch_shape=shapes[key], dtype="float32", name=key) for key in inputs}
     outputs = function(tensors)
     shapes.update({key: tensor.shape for key, tensor in outputs.items()})
@@ -43,14 +68,14 @@ def part_model(name, inputs, function, shapes):
 # === Precision ===
 
 
-def in_float32(network):
-    """The network itself, or a float32 copy of one that was trained in mixed precision."""
+def in_float32(network: keras.Model) -> keras.Model:
+    """The network itself; if it was trained in mixed precision, a float32 copy of it."""
     config = network.get_config()
     wanted = with_float32_policies(config)
     if wanted == config:
         return network
     policy = keras.config.dtype_policy()
-    # Layers that build others inside take the global policy for them.
+    # A layer that builds other layers gives them the global policy.
     keras.config.set_dtype_policy("float32")
     try:
         copy = type(network).from_config(wanted)
@@ -60,8 +85,8 @@ def in_float32(network):
     return copy
 
 
-def with_float32_policies(config):
-    """A Keras config in which every dtype policy, at any depth, is float32."""
+def with_float32_policies(config: Any) -> Any:
+    """A copy of a Keras config in which every dtype policy, at any depth, is float32."""
     if isinstance(config, dict):
         if config.get("class_name") == "DTypePolicy":
             return {**config, "config": {"name": "float32"}}
@@ -74,11 +99,14 @@ def with_float32_policies(config):
 # === TensorFlow ===
 
 
-def as_function(model):
-    """A functional model as a `tf.function`, and the specification of its input (a tensor or a dict) by the input's names.
+def as_function(model: keras.Model) -> tuple[Callable, Any]:
+    """A functional model as a TensorFlow function.
 
-    The weights are constants of the graph, which makes tracing, saving and conversion
-    several times faster than with variables.
+    The weights are constants of the graph, which makes tracing, saving and conversion several times faster than variables
+    would.
+
+    Returns:
+        The `tf.function`, and the `tf.TensorSpec` of its input, or a dict of them, with the names of the model's inputs.
     """
     import tensorflow as tf
 
@@ -92,10 +120,10 @@ def as_function(model):
     return tf.function(serve, input_signature=[specs], autograph=False), specs
 
 
-def write_saved_model(model, folder):
-    """A functional model as a SavedModel whose signature has its input and output names."""
+def write_saved_model(model: keras.Model, folder: str | os.PathLike) -> None:
+    """Writes a functional model as a SavedModel whose signature has its input and output names."""
     import tensorflow as tf
 
     with quiet():
-        # Only as a signature: as an attribute of the module the function, with its weights, would be stored twice.
+        # The function is a signature only: were it an attribute of the module as well, its weights would be stored twice.
         tf.saved_model.save(tf.Module(), str(folder), signatures=as_function(model)[0])

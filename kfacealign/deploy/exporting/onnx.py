@@ -1,5 +1,7 @@
 """ONNX files: made by tf2onnx, checked by onnx and by a run in ONNX Runtime."""
 
+from typing import TYPE_CHECKING
+
 import keras
 import numpy as np
 
@@ -7,28 +9,32 @@ from kfacealign.deploy import metadata
 from kfacealign.deploy.exporting import graphs
 from kfacealign.quiet import quiet
 
-# Of ONNX's own operators: ONNX Runtime reads it since 1.12, ONNX Runtime Web and mobile builds as well.
+if TYPE_CHECKING:
+    import onnx
+
+# The version of ONNX's own operators. ONNX Runtime reads it since 1.12; so do its builds for the web and for phones.
 OPSET = 17
-# ONNX has one name for one tensor: an output that takes an input's place in the next run is called so, `next_state_x`.
+# In ONNX two tensors cannot share a name. An output that takes an input's place in the next run gets this before its name.
 NEXT = "next_"
 NEEDED = "ONNX export needs tf2onnx, onnx and onnxruntime: pip install 'kfacealign[export]'"
 
 
-def to_onnx(model, text):
-    """Bytes of a functional model as an ONNX file, its inputs and outputs by their names.
+def to_onnx(model: keras.Model, text: str) -> bytes:
+    """Bytes of a functional model as an ONNX file with the names of its inputs and outputs.
 
     Args:
         model: float32 tensors to a dict of float32 tensors; a batch dimension that is open is called `batch`. An output
-            that has the name of an input gets `NEXT` before it.
+            that has the name of an input gets `NEXT` before it, such as `next_state_x`.
         text: JSON, which becomes the metadata property `kfacealign`.
 
     Raises:
-        ValueError: an operation has no ONNX counterpart, or what came out is no valid model. ImportError: see `NEEDED`.
+        ValueError: an operation has no ONNX counterpart, or what came out is no valid model.
+        ImportError: tf2onnx, onnx or onnxruntime is not installed.
     """
     try:
         import onnx
 
-        # Nothing is converted that cannot be checked.
+        # Required before the conversion: without it the result could not be checked.
         import onnxruntime  # noqa: F401
         import tf2onnx
     except ImportError:
@@ -54,24 +60,28 @@ def to_onnx(model, text):
     return content
 
 
-def with_unique_names(model):
-    """The model with `NEXT` before the names of outputs that are those of inputs."""
+def with_unique_names(model: keras.Model) -> keras.Model:
+    """The model with `NEXT` before the names of outputs that are names of inputs too."""
     if not isinstance(model.input, dict):
         return model
     renamed = {f"{NEXT}{name}" if name in model.input else name: tensor for name, tensor in model.output.items()}
     return keras.Model(model.input, renamed, name=model.name)
 
 
-def name_batch(graph):
-    """Gives the open first dimension of inputs and outputs the name `batch` in place of a number that means nothing."""
+def name_batch(graph: "onnx.GraphProto") -> None:
+    """Names the open first dimension of inputs and outputs `batch`; tf2onnx gives it a made-up name."""
     for value in (*graph.input, *graph.output):
         first = value.type.tensor_type.shape.dim[0]
         if not first.HasField("dim_value"):
             first.dim_param = "batch"
 
 
-def try_once(content, model):
-    """Runs ONNX Runtime on one noisy crop; raises ValueError unless it answers with finite outputs of the model's shapes."""
+def try_once(content: bytes, model: keras.Model) -> None:
+    """Runs a converted model once, on noise, in ONNX Runtime.
+
+    Raises:
+        ValueError: it does not run, or its outputs are not finite or not of the model's shapes.
+    """
     from kfacealign.deploy.runtime.onnx import session_of
 
     inputs = model.input if isinstance(model.input, dict) else {model.input.name: model.input}

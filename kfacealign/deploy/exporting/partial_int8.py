@@ -1,7 +1,7 @@
 """Int8 with single layers left in float, by TensorFlow's quantisation debugger.
 
-Operators are known by the names of the Keras layers that they were converted from; one operator often stands for a
-convolution, its batch normalisation and its activation, and answers to the names of all three.
+Operators are known by the names of the Keras layers that they were converted from. One operator often stands for a
+convolution, its batch normalisation and its activation, and then answers to the names of all three.
 """
 
 import contextlib
@@ -9,47 +9,59 @@ import dataclasses
 import difflib
 import re
 import tempfile
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+
+import keras
 
 from kfacealign.deploy import flatbuffer
 from kfacealign.deploy.exporting import conversion, graphs
 from kfacealign.quiet import quiet
 
-# What the operation that holds an operator's weights is called, at the end of its path.
+# Ends of the paths of operations that hold an operator's weights.
 WEIGHTED = ("convolution", "depthwise", "conv2d_transpose", "MatMul", "Einsum")
 
 
 @dataclasses.dataclass(frozen=True)
 class Operator:
-    """A quantised operator: the name of its output in the file, its kind, and the Keras layers that it stands for.
+    """A quantised operator.
 
     Attributes:
-        layers: that with the weights first.
-        around: the layers that these are inside of.
+        tensor: the name of its output in the file.
+        kind: such as "CONV_2D".
+        layers: names of the Keras layers that it stands for, the layer with the weights first.
+        around: names of the layers in which these are nested.
+        part: name of the part of inference.
     """
 
     tensor: str
     kind: str
-    layers: tuple
-    around: tuple
+    layers: tuple[str, ...]
+    around: tuple[str, ...]
     part: str
 
     @property
-    def layer(self):
-        """The name that it is called by; of its operation where no layer is known."""
+    def layer(self) -> str:
+        """The name by which it is called: its first layer's, or, where no layer is known, its operation's."""
         return self.layers[0] if self.layers else f"{self.part}/{self.tensor.partition(';')[0].rstrip('0123456789')}"
 
-    def answers_to(self, name):
+    def answers_to(self, name: str) -> bool:
+        """Whether a user who gives this name means this operator."""
         return name in (*self.layers, *self.around, self.layer, self.part)
 
 
-def named(tensor, kind, names, part, constants=()):
+def named(tensor: str, kind: str, names: Collection[str], part: str, *, constants: Iterable[str] = ()) -> Operator:
     """The `Operator` whose output is called `tensor`.
 
-    A name is made of paths by `;`, one for each operation that was fused, and a path of the names of layers inside one
-    another; TensorFlow numbers names that come again, which in Keras' calls they always do.
+    The converter makes such a name of paths joined by `;`, one path for each operation that it fused. A path is made of the
+    names of nested layers joined by `/`. TensorFlow appends a number to a name that it has seen before, and it has seen
+    the names of all layers that Keras calls.
 
     Args:
-        names: of all layers of the part. constants: names of what the operator reads of the file itself, such as weights.
+        tensor: the name of the operator's output.
+        kind: such as "CONV_2D".
+        names: names of all layers of the part.
+        part: name of the part.
+        constants: names of the tensors stored in the file that the operator reads, such as weights.
     """
     layers, around = [], []
     for path in ";".join([tensor, *constants]).split(";"):
@@ -62,29 +74,35 @@ def named(tensor, kind, names, part, constants=()):
     return Operator(tensor, kind, tuple(dict.fromkeys(layers)), tuple(dict.fromkeys(around)), part)
 
 
-def known_layer(step, names):
+def known_layer(step: str, names: Collection[str]) -> str | None:
     """The layer that a step of a path means, or None."""
     return next((name for name in (re.sub(r"_\d+$", "", step), step) if name in names), None)
 
 
-def layer_names(model):
-    """Names of all layers of a model, those inside others too."""
+def layer_names(model: keras.Model) -> set[str]:
+    """Names of all layers of a model, nested ones included."""
     return {layer.name for layer in model._flatten_layers(include_self=False)}
 
 
-def operators_of(content, model):
-    """Name of the output -> `Operator`, of the float file of a part."""
+def operators_of(content: bytes, model: keras.Model) -> dict[str, Operator]:
+    """Name of the output -> `Operator`, for all operators of a part.
+
+    Args:
+        content: bytes of the part's float file.
+        model: the part.
+    """
     file, names = flatbuffer.unpack(content), layer_names(model)
     tensors, found = file.subgraphs[0].tensors, {}
     for operator in file.subgraphs[0].operators:
         read = [tensors[index] for index in operator.inputs if index >= 0]
         constants = [tensor.name.decode() for tensor in read if file.buffers[tensor.buffer].data is not None]
         tensor = tensors[operator.outputs[0]].name.decode()
-        found[tensor] = named(tensor, flatbuffer.operator_name(file, operator), names, model.name, constants)
+        kind = flatbuffer.operator_name(file, operator)
+        found[tensor] = named(tensor, kind, names, model.name, constants=constants)
     return found
 
 
-def in_float(content):
+def in_float(content: bytes) -> set[str]:
     """Names of the outputs that operators of a file compute in float32."""
     file = flatbuffer.unpack(content)
     graph, float32 = file.subgraphs[0], flatbuffer.schema().TensorType.FLOAT32
@@ -93,24 +111,25 @@ def in_float(content):
     return {tensor.name.decode() for tensor in outputs if tensor.type == float32}
 
 
-def convert(model, samples, keep_float):
-    """A part in int8 but for some layers.
+def convert(model: keras.Model, samples: Sequence[dict], keep_float: Collection[str]) -> tuple[bytes, list[Operator]]:
+    """A part in int8, with some layers in float.
 
     Args:
-        model: functional model (dict to dict). samples: dicts of input arrays, by which it is calibrated.
-        keep_float: names of layers; those of other parts are passed over.
+        model: functional model (dict to dict).
+        samples: dicts of input arrays, by which it is calibrated.
+        keep_float: names of layers; names of other parts' layers are ignored.
 
     Returns:
         Bytes of the TFLite file, float32 at both ends, and all its `Operator`s.
 
     Raises:
-        ValueError: the converter does not keep one of them in float.
+        ValueError: the converter does not keep one of the layers in float.
     """
     with debugger(model, samples) as (make, operators):
         chosen = {name for name, operator in operators.items() if any(map(operator.answers_to, keep_float))}
         try:
             content = make(denylisted_nodes=sorted(chosen) or None)
-        except ValueError:  # the debugger's, where nothing is left to quantise
+        except ValueError:  # the debugger raises it where nothing is left to quantise
             return conversion.convert(model), list(operators.values())
     left = [operators[name].layer for name in sorted(chosen - in_float(content))]
     if left:
@@ -120,12 +139,17 @@ def convert(model, samples, keep_float):
 
 
 @contextlib.contextmanager
-def debugger(model, samples):
+def debugger(model: keras.Model, samples: Sequence[dict]) -> Iterator[tuple[Callable[..., bytes], dict[str, Operator]]]:
     """TensorFlow's quantisation debugger at work on a part.
 
+    Args:
+        model: functional model (dict to dict).
+        samples: dicts of input arrays, by which it is calibrated.
+
     Yields:
-        function of options of `QuantizationDebugOptions`, and `twins=True` for a file with float twins, that returns an
-        int8 file's bytes; and the part's operators, by the names of their outputs.
+        make: function that returns the bytes of an int8 file. It takes options of `QuantizationDebugOptions`; with
+            `twins=True` every quantised operator of the file stands beside its float twin.
+        operators: the part's operators by the names of their outputs.
     """
     import tensorflow as tf
 
@@ -143,8 +167,12 @@ def debugger(model, samples):
         yield make, operators_of(made.calibrated_model, model)
 
 
-def check_names(keep_float, operators):
-    """Raises ValueError where a name of `keep_float` is that of none of the quantised operators."""
+def check_names(keep_float: Collection[str], operators: Sequence[Operator]) -> None:
+    """Checks that every name of `keep_float` means at least one of the quantised operators.
+
+    Raises:
+        ValueError: a name means none of them.
+    """
     for name in keep_float:
         if not any(operator.answers_to(name) for operator in operators):
             known = sorted({known for operator in operators for known in (operator.layer, *operator.layers)})

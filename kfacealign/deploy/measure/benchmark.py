@@ -1,6 +1,6 @@
 """What models cost: latency, memory, size on disk, nodes that XNNPACK takes.
 
-Measured in processes of their own: the number of threads of TensorFlow is fixed when it starts, and a process that has
+Each measurement runs in a process of its own: TensorFlow fixes its number of threads when it starts, and a process that has
 loaded one model has paid for much of what the next one needs.
 """
 
@@ -12,32 +12,40 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any, TextIO
 
 import numpy as np
 
 from kfacealign.deploy import metadata
 from kfacealign.deploy.measure import inspection
 
-WARM_UP = 5  # reads of each file before those that count
-# After a read, threads of ONNX Runtime and of TensorFlow look for more work for a while, on the core of the next in turn.
-PAUSE = 0.01  # seconds
-PREFIX = "kfacealign-benchmark "  # of the lines that a process says something in; libraries write there too
+WARM_UP = 5  # reads of each file that do not count
+# Seconds between two reads: for a while after a read, threads of ONNX Runtime and TensorFlow look for more work, on the core
+# that the next model needs.
+PAUSE = 0.01
+# It marks the lines by which a process reports; libraries write to the same stream.
+PREFIX = "kfacealign-benchmark "
 SUFFIXES = (".keras", ".tflite", ".onnx")
 
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """One file on one number of threads.
+    """What one file costs on one number of threads.
 
     Attributes:
-        path: of the file or folder. threads: CPU threads.
-        median, p90: milliseconds of `align` on one crop. ratio: of the median to that of the first file on as many threads.
+        path: the file or folder.
+        threads: number of CPU threads.
+        median: milliseconds of `align` on one crop, the median of all reads.
+        p90: milliseconds of `align` on one crop, the 90th percentile.
+        ratio: the median over the first file's median on as many threads.
         bytes: size on disk.
-        delegated, nodes: how many nodes XNNPACK takes, of all; None for other than `.tflite`.
-        before: bytes resident before loading, with kfacealign and its backend imported. peak: the most resident while
-            loading and reading crops, `before` included; both on the first number of threads, None where the system
-            does not tell.
+        delegated: number of nodes that XNNPACK takes; None for other files than `.tflite`.
+        nodes: number of all nodes; None for other files than `.tflite`.
+        before: bytes resident before loading, when kfacealign and its backend were imported.
+        peak: the most bytes resident while loading and reading crops, those of `before` included. `before` and `peak` are
+            measured on the first number of threads, and None where the system does not tell.
     """
 
     path: str
@@ -52,20 +60,29 @@ class Cost:
     peak: int | None
 
 
-def bench(paths, threads=(1,), runs=100, advance=lambda: None):
-    """Latency, memory and size of models, the files taking turns so that whatever else the machine does falls on all.
+def bench(
+    paths: Sequence[str | os.PathLike],
+    *,
+    threads: Sequence[int] = (1,),
+    runs: int = 100,
+    advance: Callable[[], Any] = lambda: None,
+) -> list[Cost]:
+    """Latency, memory and size of models.
+
+    The files take turns, so that whatever else the machine does slows down all of them.
 
     Args:
         paths: `.keras`, `.tflite` and `.onnx` files and SavedModel folders, in any mix; ratios are to the first.
         threads: numbers of CPU threads. Under JAX, `.keras` files take as many as they like.
         runs: timed reads of each file on each number of threads.
-        advance: called after each of `steps(paths, threads, runs)` steps, for a progress bar.
+        advance: called after each of the `steps`, for a progress bar.
 
     Returns:
-        List of `Cost`, by threads, then in the order of the files.
+        List of `Cost`, ordered by threads, then as the files are.
 
     Raises:
-        FileNotFoundError: a file is not there. ValueError: one was not written by kfacealign, or does not run.
+        FileNotFoundError: a file is not there.
+        ValueError: a file was not written by kfacealign, or does not run.
 
     Example:
         >>> for cost in bench(["model.keras", "model.tflite", "model.onnx"], threads=(1, 2)):
@@ -74,7 +91,7 @@ def bench(paths, threads=(1,), runs=100, advance=lambda: None):
     paths = [str(path) for path in paths]
     for path in paths:
         check(path)
-    facts = {path: facts_of(path, threads[0], advance) for path in dict.fromkeys(paths)}
+    facts = {path: facts_of(path, threads[0], advance=advance) for path in dict.fromkeys(paths)}
     costs = []
     for number in threads:
         taken = measured({"measure": "latency", "paths": paths, "threads": number, "runs": runs}, advance)
@@ -84,16 +101,17 @@ def bench(paths, threads=(1,), runs=100, advance=lambda: None):
     return costs
 
 
-def steps(paths, threads, runs):
+def steps(paths: Iterable[str | os.PathLike], *, threads: Sequence[int], runs: int) -> int:
     """How often `bench` calls `advance`."""
     return len(set(map(str, paths))) + len(threads) * (WARM_UP + runs)
 
 
-def check(path):
-    """Refuses what is not a model of ours, as far as can be told without loading it.
+def check(path: str | os.PathLike) -> None:
+    """Refuses files that are no models of kfacealign, as far as this can be told without loading them.
 
     Raises:
-        FileNotFoundError: nothing is there. ValueError: it is no model of kfacealign.
+        FileNotFoundError: nothing is there.
+        ValueError: it is no model of kfacealign.
     """
     path = Path(path)
     if not path.exists():
@@ -105,8 +123,8 @@ def check(path):
         raise ValueError(f"{path} is not a model: give a .keras, .tflite or .onnx file or a SavedModel folder")
 
 
-def facts_of(path, threads, advance=lambda: None):
-    """What does not change with the threads, as arguments of `Cost`."""
+def facts_of(path: str, threads: int, *, advance: Callable[[], Any] = lambda: None) -> dict[str, int | None]:
+    """The arguments of `Cost` that do not change with the number of threads."""
     delegated = nodes = None
     if path.endswith(".tflite"):
         _, delegated, nodes, _ = inspection.delegated_nodes(path)
@@ -118,13 +136,24 @@ def facts_of(path, threads, advance=lambda: None):
 # === Processes ===
 
 
-def measured(task, advance):
-    """The result of a task in a process of its own."""
+def measured(task: dict, advance: Callable[[], Any]) -> Any:
+    """The result of a task in a process of its own.
+
+    Args:
+        task: dict of `measure` ("latency" or "memory"), `paths`, `threads` and `runs`.
+        advance: called after each step that the process reports.
+
+    Returns:
+        What `latencies` or `memory` returns.
+
+    Raises:
+        ValueError: the process failed; the message says why.
+    """
     number = str(task["threads"])
     limits = {name: number for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")}
     command = [sys.executable, "-m", "kfacealign.deploy.measure.benchmark", json.dumps(task)]
     environment = {**os.environ, **limits, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    # What it complains of goes to a file: a pipe that nobody empties would stop it.
+    # The process complains to a file: a pipe that nobody empties would stop it.
     with tempfile.TemporaryFile("w+") as complaints:
         said = listen(command, environment, complaints, advance)
         complaints.seek(0)
@@ -137,8 +166,8 @@ def measured(task, advance):
     return said["result"]
 
 
-def listen(command, environment, complaints, advance):
-    """The last thing that a process said, and its exit status as `status`."""
+def listen(command: Sequence[str], environment: dict[str, str], complaints: TextIO, advance: Callable[[], Any]) -> dict[str, Any]:
+    """Runs a process and returns its last report, with its exit status as `status`."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints, text=True, env=environment) as process:
         said = {}
         try:
@@ -153,9 +182,10 @@ def listen(command, environment, complaints, advance):
     return {**said, "status": process.returncode}
 
 
-def work(task):
-    """What the process does."""
-    from kfacealign import deploy
+def work(task: dict) -> Any:
+    """The work of the process: `latencies` or `memory`, as the task says."""
+    # Keras and its backend are imported whatever the files need, so that `before` means the same for all of them.
+    from kfacealign import deploy, models  # noqa: F401
 
     def load():
         return [deploy.load(path, threads=task["threads"]) for path in task["paths"]]
@@ -164,10 +194,10 @@ def work(task):
     return measure(load, task["runs"])
 
 
-def latencies(load, runs):
-    """Milliseconds of every read, a list for each model that `load` returns.
+def latencies(load: Callable[[], list], runs: int) -> list[list[float]]:
+    """Milliseconds of every timed read, a list of `runs` for each model that `load` returns.
 
-    Every round has an order of its own: a large model leaves the one after it with empty caches and busy cores.
+    The order of the models changes from round to round: a large model leaves cold caches and busy cores to the one after it.
     """
     models = load()
     crops = [noise(model.input_size) for model in models]
@@ -184,8 +214,8 @@ def latencies(load, runs):
     return taken
 
 
-def memory(load, runs):
-    """Bytes resident before loading, and the most that were afterwards."""
+def memory(load: Callable[[], list], runs: int) -> dict[str, int | None]:
+    """Bytes resident before loading as `before`, and the most bytes resident afterwards as `peak`."""
     before = resident("VmRSS")
     forget_peak()
     for model in load():
@@ -195,13 +225,17 @@ def memory(load, runs):
     return {"before": before, "peak": resident("VmHWM")}
 
 
-def noise(size):
-    """One crop (1, S, S, 3) uint8."""
+def noise(size: int) -> np.ndarray:
+    """One crop of noise, (1, S, S, 3) uint8."""
     return np.random.default_rng(0).integers(0, 256, (1, size, size, 3), "uint8")
 
 
-def resident(name):
-    """Bytes that Linux states for this process: VmRSS, resident now, or VmHWM, the most so far; None elsewhere."""
+def resident(name: str) -> int | None:
+    """Bytes of memory that Linux states for this process; None on other systems.
+
+    Args:
+        name: "VmRSS" for what is resident now, "VmHWM" for the most so far.
+    """
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
@@ -210,13 +244,14 @@ def resident(name):
     return found[0] if found else None
 
 
-def forget_peak():
-    """Begins the peak of this process anew; without it the peak would be that of the imports."""
+def forget_peak() -> None:
+    """Resets the peak of this process, which otherwise might date from the imports."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def say(what, value):
+def say(what: str, value: Any) -> None:
+    """Reports to the process that waits."""
     print(f"\n{PREFIX}{json.dumps({what: value})}", flush=True)
 
 

@@ -1,16 +1,22 @@
 """What is in an exported file: metadata, tensors, operators, and how much of it XNNPACK takes.
 
-Files of any origin are read, those of others without `kfacealign` metadata. Neither Keras nor TensorFlow is needed.
+Files of any origin are read; only those that kfacealign wrote have its metadata. Neither Keras nor TensorFlow is needed.
 """
 
 import collections
 import dataclasses
 import json
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from kfacealign.deploy import flatbuffer, metadata
 from kfacealign.deploy.runtime.litert import interpreter_class
 from kfacealign.quiet import quiet
+
+if TYPE_CHECKING:
+    import onnx
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,13 +24,13 @@ class Tensor:
     """An input or output of a file.
 
     Attributes:
-        name: as callers know it, by the signature where there is one.
-        shape: tuple; a size that is open is a name or -1.
+        name: the name by which callers know it, that of the signature where there is one.
+        shape: its sizes; an open size is a name or -1.
         dtype: such as "float32" or "int8".
     """
 
     name: str
-    shape: tuple
+    shape: tuple[int | str, ...]
     dtype: str
 
 
@@ -33,26 +39,27 @@ class Share:
     """What XNNPACK takes of one part of inference.
 
     Attributes:
-        part: its name.
-        taken, nodes: nodes that XNNPACK takes, of all.
+        part: the name of the part.
+        taken: number of nodes that XNNPACK takes.
+        nodes: number of all nodes.
         left: sorted names of the operators left to the interpreter.
     """
 
     part: str
     taken: int
     nodes: int
-    left: list
+    left: list[str]
 
 
-def delegated_nodes(path):
-    """How XNNPACK shares the work of a `.tflite` file.
+def delegated_nodes(path: str | os.PathLike) -> tuple[int, int, int, list[str]]:
+    """How much of a `.tflite` file XNNPACK takes.
 
     Args:
         path: the file.
 
     Returns:
-        Number of delegates, of nodes that they took, of all nodes, and the sorted names of the operators left to the
-        interpreter.
+        Number of delegates, number of nodes that they took, number of all nodes, and the sorted names of the operators left
+        to the interpreter.
 
     Raises:
         ValueError: not a TFLite file, or one that the interpreter refuses.
@@ -61,14 +68,15 @@ def delegated_nodes(path):
     return delegates, sum(taken for _, taken in own), len(own), left_of(own)
 
 
-def delegated_parts(path):
-    """As `delegated_nodes`, for each part of inference by itself.
+def delegated_parts(path: str | os.PathLike) -> list[Share]:
+    """How much XNNPACK takes of each part of inference in a `.tflite` file.
 
     Args:
         path: the file.
 
     Returns:
-        List of `Share`, in the order of the parts; empty where the file's metadata does not say which part a node is of.
+        List of `Share`, in the order of the parts; empty where the file's metadata does not tell which nodes belong to which
+        part.
 
     Raises:
         ValueError: not a TFLite file, or one that the interpreter refuses.
@@ -83,17 +91,21 @@ def delegated_parts(path):
     return shares
 
 
-def left_of(own):
+def left_of(own: Iterable[tuple[str, bool]]) -> list[str]:
     """The sorted names of the operators that XNNPACK has not taken."""
     return sorted({name for name, taken in own if not taken})
 
 
-def nodes(path):
-    """Number of delegates, and (operator, whether XNNPACK takes it) of each node of a `.tflite` file, in its order.
+def nodes(path: str | os.PathLike) -> tuple[int, list[tuple[str, bool]]]:
+    """Which nodes of a `.tflite` file XNNPACK takes.
 
-    A delegate stands for the nodes from its outputs back to its inputs.
+    A delegate stands for the nodes that lie between its inputs and its outputs.
+
+    Returns:
+        Number of delegates, and for each node of the file, in its order, (operator, whether XNNPACK takes it).
     """
-    listed = opened(path)._get_ops_details()  # the only list of them; delegates follow the nodes of the file
+    # The interpreter has no other list of them. The delegates come after the nodes of the file.
+    listed = opened(path)._get_ops_details()
     delegates = [node for node in listed if node["op_name"] == "DELEGATE"]
     own = [node for node in listed if node["op_name"] != "DELEGATE"]
     producer = {tensor: place for place, node in enumerate(own) for tensor in node["outputs"]}
@@ -110,15 +122,15 @@ def nodes(path):
     return len(delegates), [(node["op_name"], place in taken) for place, node in enumerate(own)]
 
 
-def operators(path):
+def operators(path: str | os.PathLike) -> list[tuple[str, str, int]]:
     """The operators of a file, the most frequent first.
 
     Args:
         path: a `.tflite` or `.onnx` file.
 
     Returns:
-        List of (operator, element type, count). The type is that of a TFLite operator's first output; ONNX files do not
-        say it, so it is "" there.
+        List of (operator, element type, count). The element type is that of a TFLite operator's first output; it is "" for
+        ONNX files, which do not say it.
 
     Raises:
         ValueError: the file is neither.
@@ -131,11 +143,11 @@ def operators(path):
     return [(name, kind, count) for (name, kind), count in counted]
 
 
-def tensors(path):
-    """Inputs and outputs of a file, two lists of `Tensor`.
+def tensors(path: str | os.PathLike) -> tuple[list[Tensor], list[Tensor]]:
+    """The inputs and the outputs of a file.
 
     Raises:
-        ValueError: neither a TFLite nor an ONNX file, or a damaged one.
+        ValueError: the file is neither TFLite nor ONNX, or damaged.
     """
     if is_onnx(path):
         graph = onnx_model(path).graph
@@ -150,11 +162,11 @@ def tensors(path):
     return tuple([tflite_tensor(detail["name"], detail) for detail in details] for details in found)
 
 
-def read_metadata(path):
-    """The `kfacealign` metadata of a file as a dict, or None if it has none.
+def read_metadata(path: str | os.PathLike) -> dict | None:
+    """The `kfacealign` metadata of a file, or None if it has none.
 
     Raises:
-        ValueError: neither a TFLite nor an ONNX file, or its metadata is not JSON.
+        ValueError: the file is neither TFLite nor ONNX, or its metadata is not a JSON object.
     """
     if is_onnx(path):
         text = {entry.key: entry.value for entry in onnx_model(path).metadata_props}.get(metadata.NAME)
@@ -174,11 +186,11 @@ def read_metadata(path):
 # === TFLite ===
 
 
-def read(path):
+def read(path: str | os.PathLike) -> bytes:
     """Bytes of a `.tflite` file.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the file is not TFLite.
     """
     content = Path(path).read_bytes()
     if not flatbuffer.is_tflite(content):
@@ -186,23 +198,24 @@ def read(path):
     return content
 
 
-def opened(path):
-    """An interpreter of the file with its tensors allocated, of which XNNPACK has taken its nodes."""
+def opened(path: str | os.PathLike) -> Any:
+    """The interpreter of a `.tflite` file, see `interpreter_of`."""
     return undamaged(interpreter_of, path)
 
 
-def interpreter_of(content):
+def interpreter_of(content: bytes) -> Any:
+    """The interpreter of a TFLite model. Its tensors are allocated, so that XNNPACK has taken its nodes."""
     with quiet():
         interpreter = interpreter_class()(model_content=content)
         interpreter.allocate_tensors()
     return interpreter
 
 
-def undamaged(function, path, *arguments):
-    """What a function makes of the bytes of a `.tflite` file.
+def undamaged(function: Callable, path: str | os.PathLike, *arguments: Any) -> Any:
+    """What a function of the bytes of a `.tflite` file, and of further arguments, returns.
 
     Raises:
-        ValueError: it is none, or it is cut or otherwise wrong.
+        ValueError: the file is not TFLite, or it is cut or otherwise damaged.
     """
     content = read(path)
     try:
@@ -214,7 +227,8 @@ def undamaged(function, path, *arguments):
         raise ValueError(f"{path} is damaged: {error}") from error
 
 
-def tflite_tensor(name, detail):
+def tflite_tensor(name: str, detail: dict) -> Tensor:
+    """A `Tensor` from what the interpreter tells of it."""
     shape = detail.get("shape_signature", detail["shape"])
     return Tensor(name, tuple(map(int, shape)), detail["dtype"].__name__)
 
@@ -222,15 +236,17 @@ def tflite_tensor(name, detail):
 # === ONNX ===
 
 
-def is_onnx(path):
+def is_onnx(path: str | os.PathLike) -> bool:
+    """Whether a file is named like an ONNX file."""
     return Path(path).suffix == ".onnx"
 
 
-def onnx_model(path):
-    """The parsed file without its weights' checks.
+def onnx_model(path: str | os.PathLike) -> "onnx.ModelProto":
+    """The parsed ONNX file, without weights that it keeps in other files.
 
     Raises:
-        ValueError: it is no ONNX file. ImportError: onnx is not installed.
+        ValueError: it is no ONNX file, or a damaged one.
+        ImportError: onnx is not installed.
     """
     try:
         import onnx
@@ -247,12 +263,13 @@ def onnx_model(path):
     return model
 
 
-def onnx_opset(path):
+def onnx_opset(path: str | os.PathLike) -> int:
     """The version of ONNX's own operators that a file asks for."""
     return max(entry.version for entry in onnx_model(path).opset_import if entry.domain in ("", "ai.onnx"))
 
 
-def onnx_tensor(value):
+def onnx_tensor(value: "onnx.ValueInfoProto") -> Tensor:
+    """A `Tensor` from what an ONNX file tells of it."""
     import onnx
 
     kind = value.type.tensor_type

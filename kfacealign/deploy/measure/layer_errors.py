@@ -1,36 +1,58 @@
 """What eight bits cost, layer by layer.
 
-TensorFlow's quantisation debugger makes a file in which every quantised operator stands beside its float twin, both fed by
-the same quantised values, so that what is compared is the error that this operator alone adds. Operators are known by the
-names of the Keras layers that they were converted from; one operator often stands for a convolution, its batch
-normalisation and its activation, and answers to the names of all three.
+TensorFlow's quantisation debugger makes a file in which every quantised operator stands beside its float twin. Both read the
+same quantised values, so their difference is the error that this operator alone adds. Operators are known by the names of
+the Keras layers that they were converted from. One operator often stands for a convolution, its batch normalisation and its
+activation, and then answers to the names of all three.
 """
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import keras
 import numpy as np
 
+from kfacealign.data.faces import Faces
 from kfacealign.deploy import flatbuffer
 from kfacealign.deploy.exporting import conversion, graphs
 from kfacealign.deploy.exporting.calibration import calibration_crops
-from kfacealign.deploy.exporting.partial_int8 import debugger
+from kfacealign.deploy.exporting.partial_int8 import Operator, debugger
+from kfacealign.models.aligner import FaceAligner
 from kfacealign.quiet import quiet
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 VERIFY = "CUSTOM:NumericVerify"
 
 
-def quantization_report(model, calibration, calibration_size=128, compared=16, flip=False):
+def quantization_report(
+    model: FaceAligner,
+    calibration: np.ndarray | Faces,
+    *,
+    calibration_size: int = 128,
+    compared: int = 16,
+    flip: bool = False,
+) -> list[dict[str, Any]]:
     """The error that int8 adds in each operator of an aligner's network, the worst first.
 
     Args:
         model: a `FaceAligner`.
-        calibration, calibration_size, flip: as of `kfacealign.deploy.export`.
-        compared: crops that errors are measured on, evenly spaced among those of the calibration.
+        calibration: crops or `Faces`, see `kfacealign.deploy.export`.
+        calibration_size: number of calibration crops used, evenly spaced.
+        compared: number of crops on which errors are measured, evenly spaced among the calibration crops.
+        flip: whether the exported graph averages with the mirrored crop.
 
     Returns:
-        List of dicts: `layer`, the name that `export(..., keep_float=[...])` takes; `layers`, all that the operator stands
-        for; `operator`, such as "CONV_2D"; `error`, the root mean square of quantised minus float output; `signal`, the
-        standard deviation of the float output around each channel's mean; `relative`, one over the other, by which the list
-        is ordered; `scale`, the quantisation step (an error of about 0.29 steps is what rounding alone makes); `part`, the
-        part of inference.
+        List of dicts:
+        `layer`, the name that `export(..., keep_float=[...])` takes;
+        `layers`, the names of all layers that the operator stands for;
+        `operator`, such as "CONV_2D";
+        `error`, the root mean square of quantised minus float output;
+        `signal`, the standard deviation of the float output around each channel's mean;
+        `relative`, `error` over `signal`, by which the list is ordered;
+        `scale`, the quantisation step (rounding alone makes an error of about 0.29 steps);
+        `part`, the part of inference.
 
     Raises:
         ValueError: the calibration holds no images, or crops of another size.
@@ -40,7 +62,7 @@ def quantization_report(model, calibration, calibration_size=128, compared=16, f
         >>> export(model, "m.tflite", precision="int8", calibration=faces.train, keep_float=[records[0]["layer"]])
     """
     crops = calibration_crops(model, calibration, calibration_size)
-    parts = graphs.part_models(model, flip, "int8")
+    parts = graphs.part_models(model, flip=flip, precision="int8")
     chosen = np.unique(np.linspace(0, len(crops) - 1, min(compared, len(crops))).round().astype(int))
     records = []
     for (part, quantizable), samples in zip(parts, conversion.calibration_feeds(parts, crops), strict=True):
@@ -49,13 +71,13 @@ def quantization_report(model, calibration, calibration_size=128, compared=16, f
     return sorted(records, key=lambda record: -record["relative"])
 
 
-def report_table(records, count=10):
-    """The first records of `quantization_report` as a rich table."""
+def report_table(records: Sequence[dict], *, count: int = 10) -> "Table":
+    """The first `count` records of `quantization_report` as a `rich` table."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Column, Table
 
     title = f"int8: the worst of {len(records)} operators"
-    # A name that is cut could not be given to --keep-float.
+    # Names are folded, not cut: a cut name could not be given to --keep-float.
     names = (Column(name, overflow="fold") for name in ("layer", "operator"))
     style = {"title_justify": "left", "box": SIMPLE_HEAD, "padding": (0, 1, 0, 0)}
     table = Table(*names, "error / signal", "error", "in steps", title=title, **style)
@@ -68,8 +90,8 @@ def report_table(records, count=10):
 # === Names ===
 
 
-def operator_of_twin(tensor, operators):
-    """The `Operator` by the name of its float twin's output, which may have got a number at its end."""
+def operator_of_twin(tensor: str, operators: dict[str, Operator]) -> Operator | None:
+    """The operator whose float twin has an output called `tensor`; the debugger may have put a number at the end of it."""
     while tensor not in operators and tensor[-1:].isdigit():
         tensor = tensor[:-1]
     return operators.get(tensor)
@@ -78,8 +100,14 @@ def operator_of_twin(tensor, operators):
 # === Measurement ===
 
 
-def part_report(model, samples, compared):
-    """Records of one part's operators, see `quantization_report`."""
+def part_report(model: keras.Model, samples: Sequence[dict], compared: Sequence[dict]) -> list[dict[str, Any]]:
+    """Records of one part's operators, see `quantization_report`.
+
+    Args:
+        model: the part, dict to dict.
+        samples: dicts of input arrays by which it is calibrated.
+        compared: dicts of input arrays on which errors are measured.
+    """
     with debugger(model, samples) as (make, operators):
         content = make(twins=True)
     file = flatbuffer.unpack(content)
@@ -88,7 +116,7 @@ def part_report(model, samples, compared):
     pairs = [tuple(operator.inputs[:2]) for operator in graph.operators if flatbuffer.operator_name(file, operator) == VERIFY]
     for (quantized, twin), (error, variance) in measure(content, pairs, compared).items():
         operator = operator_of_twin(graph.tensors[twin].name.decode(), operators)
-        if operator is None:  # of the debugger's own making
+        if operator is None:  # the debugger added it
             continue
         error, signal = float(np.sqrt(error)), float(np.sqrt(max(variance, 0.0)))
         records.append(
@@ -106,8 +134,19 @@ def part_report(model, samples, compared):
     return records
 
 
-def measure(content, pairs, samples):
-    """Pair of tensor indices (quantised, float) -> mean squared error, and the float values' variance within a channel."""
+def measure(
+    content: bytes, pairs: Sequence[tuple[int, int]], samples: Sequence[dict]
+) -> dict[tuple[int, int], tuple[float, float]]:
+    """Compares quantised tensors with their float twins.
+
+    Args:
+        content: bytes of the debugger's file.
+        pairs: tensor indices (quantised, float).
+        samples: dicts of input arrays.
+
+    Returns:
+        Pair of indices -> mean squared error, and variance of the float values within a channel.
+    """
     import tensorflow as tf
 
     with quiet():

@@ -1,9 +1,13 @@
 """Whether exported models say what the model says: the same crops through all of them."""
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from kfacealign.schemes import Scheme
 
 MOVED = 1e-3  # of the crop's side; a landmark that differs by more counts as moved
 
@@ -13,11 +17,14 @@ class Parity:
     """How far the landmarks of one model are from those of the reference.
 
     Attributes:
-        name: of the model, its path where it was given by one.
-        maximum, mean: distance of a landmark to the reference's, as a fraction of the crop's side.
-        maximum_pixels, mean_pixels: the same in pixels of the crop.
+        name: the path of the model, or its class where it was not given by a path.
+        maximum: largest distance of a landmark to the reference's landmark, as a fraction of the crop's side.
+        mean: mean of these distances.
+        maximum_pixels: `maximum` in pixels of the crop.
+        mean_pixels: `mean` in pixels of the crop.
         moved: share of the landmarks that differ by more than `MOVED`.
-        nme: mean error against the truth in percent, None without truth. ratio: of it to the reference's, None if that is 0.
+        nme: mean error against the truth in percent; None without truth.
+        ratio: `nme` over the reference's; None without truth, or if the reference's is 0.
     """
 
     name: str
@@ -30,24 +37,33 @@ class Parity:
     ratio: float | None = None
 
 
-def compare(reference, others, crops, truth=None, weights=None, normalizer=None, advance=lambda: None):
-    """The same crops through a reference and other models.
+def compare(
+    reference: str | Path | Any,
+    others: Sequence[str | Path | Any],
+    crops: np.ndarray,
+    *,
+    truth: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+    normalizer: str | None = None,
+    advance: Callable[[], Any] = lambda: None,
+) -> list[Parity]:
+    """Reads the same crops by a reference and by other models, and compares the landmarks.
 
     Args:
         reference: a path that `kfacealign.deploy.load` takes, or a loaded model; mostly the `.keras` file.
-        others: list of the same.
-        crops: (N, S, S, 3) RGB 0..255, S the input size of all.
+        others: list of such paths or models.
+        crops: (N, S, S, 3) RGB 0..255, S the input size of all models.
         truth: (N, K, 2) landmarks in crop coordinates, for NMEs.
         weights: (N, K), 0 = not annotated.
-        normalizer: of the NME; by default the scheme's.
-        advance: called after each model, the reference among them, for a progress bar.
+        normalizer: what NMEs are divided by; by default the scheme's normaliser.
+        advance: called after each model, the reference included, for a progress bar.
 
     Returns:
         List of `Parity`, the reference first.
 
     Raises:
-        ValueError: there are no crops, a model cannot be loaded, or it reads other crops or has other landmarks than the
-            reference.
+        ValueError: there are no crops, a model cannot be loaded, or it differs from the reference in the size of the crops
+            or in the scheme.
 
     Example:
         >>> for record in compare("model.keras", ["model.tflite", "model.onnx"], crops):
@@ -57,13 +73,14 @@ def compare(reference, others, crops, truth=None, weights=None, normalizer=None,
         raise ValueError("there are no crops to compare on")
     name, model = loaded(reference)
     expected = answers(model, name, crops)
-    first = record(name, model, expected, expected, truth, weights, normalizer)
+    against = {"truth": truth, "weights": weights, "normalizer": normalizer}
+    first = record(name, model, expected, expected, **against)
     advance()
     records = [dataclasses.replace(first, ratio=None if first.nme is None else 1.0)]
     for other in others:
         other_name, other_model = loaded(other)
         check(model, other_model, other_name)
-        made = record(other_name, other_model, expected, answers(other_model, other_name, crops), truth, weights, normalizer)
+        made = record(other_name, other_model, expected, answers(other_model, other_name, crops), **against)
         if made.nme is not None and first.nme:
             made = dataclasses.replace(made, ratio=made.nme / first.nme)
         records.append(made)
@@ -71,8 +88,8 @@ def compare(reference, others, crops, truth=None, weights=None, normalizer=None,
     return records
 
 
-def loaded(model):
-    """Name and model of a path or of a model."""
+def loaded(model: str | Path | Any) -> tuple[str, Any]:
+    """The name of a model and the model itself, which is loaded if only its path is given."""
     from kfacealign import deploy
 
     if isinstance(model, str | Path):
@@ -80,36 +97,60 @@ def loaded(model):
     return getattr(model, "path", type(model).__name__), model
 
 
-def check(reference, other, name):
+def check(reference: Any, other: Any, name: str) -> None:
+    """Checks that a model can be compared with the reference.
+
+    Raises:
+        ValueError: it has another scheme or another input size.
+    """
     for what in ("scheme", "input_size"):
         expected, found = (getattr(getattr(model, what), "name", getattr(model, what)) for model in (reference, other))
         if expected != found:
             raise ValueError(f"{name} cannot be compared: its {what.replace('_', ' ')} is {found}, the reference's {expected}")
 
 
-def answers(model, name, crops):
+def answers(model: Any, name: str, crops: np.ndarray) -> np.ndarray:
+    """The landmarks that a model finds in crops, (N, K, 2) float64.
+
+    Raises:
+        ValueError: some are not finite.
+    """
     landmarks = np.asarray(model.align(crops, verbose=0)[0], "float64")
     if not np.isfinite(landmarks).all():
         raise ValueError(f"{name}: landmarks that are not finite")
     return landmarks
 
 
-def record(name, model, expected, found, truth, weights, normalizer):
+def record(
+    name: str,
+    model: Any,
+    expected: np.ndarray,
+    found: np.ndarray,
+    *,
+    truth: np.ndarray | None,
+    weights: np.ndarray | None,
+    normalizer: str | None,
+) -> Parity:
+    """The `Parity` of landmarks that a model found with those expected, both (N, K, 2); `ratio` is left to the caller."""
     distances = np.linalg.norm(found - expected, axis=-1)
     farthest, mean = float(distances.max()), float(distances.mean())
-    error = None if truth is None else mean_error(found, truth, weights, model.scheme, normalizer)
+    error = None
+    if truth is not None:
+        error = mean_error(found, truth, scheme=model.scheme, weights=weights, normalizer=normalizer)
     size = model.input_size
     return Parity(name, farthest, mean, farthest * size, mean * size, float((distances > MOVED).mean()), error)
 
 
-def mean_error(found, truth, weights, scheme, normalizer):
-    """NME in percent over the faces that have a normaliser; None if none has."""
+def mean_error(
+    found: np.ndarray, truth: np.ndarray, *, scheme: Scheme, weights: np.ndarray | None, normalizer: str | None
+) -> float | None:
+    """The NME in percent over the faces whose normaliser is above 0; None if there is no such face."""
     from kfacealign import metrics
 
     truth = np.asarray(truth, "float32")
     weights = np.ones(truth.shape[:2], "float32") if weights is None else np.asarray(weights, "float32")
     # In crop coordinates the side of the image is 1.
-    given = (scheme, normalizer, weights, 1.0)
-    errors, lengths = metrics.nme(truth, found.astype("float32"), *given), metrics.normalizer(truth, *given)
+    given = {"name": normalizer, "weights": weights, "image_size": 1.0}
+    errors, lengths = metrics.nme(truth, found.astype("float32"), scheme, **given), metrics.normalizer(truth, scheme, **given)
     errors = np.asarray(errors)[np.asarray(lengths) > 0]
     return float(errors.mean()) if len(errors) else None

@@ -1,5 +1,8 @@
 """What exported models share: the interface of `FaceAligner.align`, whatever runs them."""
 
+import os
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
 from kfacealign import schemes
@@ -8,15 +11,32 @@ from kfacealign import schemes
 class ExportedAligner:
     """What exported models share: crops in, landmarks out.
 
+    Args:
+        path: the file or folder, for messages.
+        described: its metadata, as `kfacealign.deploy.metadata.parse` returns it.
+
     Attributes:
-        metadata: dict, as written by `export`.
+        path: the file or folder, as text.
+        metadata: dict, as `kfacealign.deploy.export` wrote it.
         scheme: the landmark `Scheme`.
         input_size: side of the crops in pixels.
         enlarge: side of the crops over the longer side of the landmark box, as in training.
-        resizable: whether the graph takes any number of crops, else one.
+        dtype: what the graph reads, "float32" or "uint8".
+        resizable: whether the graph takes any number of crops; otherwise it takes one.
+
+    Raises:
+        ValueError: there is no such scheme.
     """
 
-    def __init__(self, path, described):
+    path: str
+    metadata: dict
+    scheme: schemes.Scheme
+    input_size: int
+    enlarge: float
+    dtype: str
+    resizable: bool
+
+    def __init__(self, path: str | os.PathLike, described: dict):
         self.path = str(path)
         self.metadata = described
         try:
@@ -29,22 +49,22 @@ class ExportedAligner:
         self.dtype = image.get("dtype", "float32")
         self.resizable = image.get("shape", [1])[0] is None
 
-    def run_tensors(self, tensors):
-        """The graph as it is: dict of input arrays -> dict of output arrays."""
+    def run_tensors(self, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Runs the graph: dict of input arrays -> dict of output arrays."""
         raise TypeError(f"{type(self).__name__} does not define run_tensors")
 
-    def run(self, image):
+    def run(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """`(B, S, S, 3)` pixels 0..255, B = 1 unless `resizable` -> landmarks `(B, K, 2)`, scores `(B, K)`."""
         result = self.run_tensors({"image": as_pixels(image, self.dtype)})
         return result["landmarks"], result["scores"]
 
-    def align(self, images, batch_size=32, verbose="auto"):
+    def align(self, images: np.ndarray, *, batch_size: int = 32, verbose: str | int = "auto") -> tuple[np.ndarray, np.ndarray]:
         """Landmarks of face crops.
 
         Args:
             images: `(N, S, S, 3)` pixels 0..255, RGB, uint8 or float, S the input size.
-            batch_size: crops a step of a model that is `resizable`; others take one.
-            verbose: 1 shows a progress bar, 0 none; "auto" shows it from 128 crops on.
+            batch_size: crops that a model takes at once if it is `resizable`; other models take one.
+            verbose: 1 shows a progress bar, 0 shows none, "auto" shows one from 128 crops on.
 
         Returns:
             landmarks `(N, K, 2)` float32 in crop coordinates, scores `(N, K)` float32.
@@ -67,15 +87,15 @@ class ExportedAligner:
         return landmarks, scores
 
 
-def as_pixels(images, dtype):
-    """Pixels of any type as `dtype`, float32 or uint8."""
+def as_pixels(images: np.ndarray, dtype: str) -> np.ndarray:
+    """Pixels of any type as `dtype`, "float32" or "uint8"; for uint8 they are rounded and cut to 0..255."""
     images = np.asarray(images)
     if dtype == "uint8" and images.dtype != np.uint8:
         images = np.clip(np.rint(images), 0, 255)
     return images.astype(dtype, copy=False)
 
 
-def progress(items, description, shown):
+def progress(items: Sequence, description: str, shown: bool) -> Iterable:
     """The items, with a progress bar on a terminal if `shown`."""
     if not shown:
         return items

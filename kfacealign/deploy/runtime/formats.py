@@ -1,14 +1,27 @@
 """Which class runs which format."""
 
+import os
 from pathlib import Path
 
+from kfacealign.deploy.runtime.exported import ExportedAligner
 from kfacealign.deploy.runtime.litert import LiteRTAligner
 from kfacealign.deploy.runtime.onnx import OnnxAligner
 from kfacealign.deploy.runtime.saved_model import SavedModelAligner
 
 
-def open_graph(path, threads=None):
-    """The graph of an exported file, by its format; the step of a tracker is given as the graph that it is."""
+def open_graph(path: str | os.PathLike, *, threads: int | None = None) -> ExportedAligner:
+    """The graph of an exported file, by the class that runs its format.
+
+    The step of a tracker is returned as a graph like any other; `StreamingRuntime` adds the memory.
+
+    Args:
+        path: a `.tflite` or `.onnx` file, or a SavedModel folder.
+        threads: CPU threads of a TFLite or ONNX model; None leaves it to the runtime.
+
+    Raises:
+        FileNotFoundError: nothing is at `path`.
+        ValueError: it is none of these formats, or not written by `kfacealign.deploy.export`.
+    """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(

@@ -1,6 +1,9 @@
 """Running TFLite files by LiteRT."""
 
+import os
 from pathlib import Path
+
+import numpy as np
 
 from kfacealign.deploy import flatbuffer, metadata
 from kfacealign.deploy.runtime.exported import ExportedAligner
@@ -11,7 +14,8 @@ class LiteRTAligner(ExportedAligner):
     """A TFLite model written by `export`, run by LiteRT (or TensorFlow's interpreter) with XNNPACK.
 
     Args:
-        path: the `.tflite` file. threads: number of CPU threads; None leaves it to the runtime.
+        path: the `.tflite` file.
+        threads: number of CPU threads; None leaves it to the runtime.
 
     Raises:
         ValueError: the file is no TFLite model, or was not written by `export`.
@@ -21,7 +25,7 @@ class LiteRTAligner(ExportedAligner):
         >>> landmarks, scores = aligner.align(crops)
     """
 
-    def __init__(self, path, threads=None):
+    def __init__(self, path: str | os.PathLike, *, threads: int | None = None):
         content = Path(path).read_bytes()
         if not flatbuffer.is_tflite(content):
             raise ValueError(f"{path}: not a TFLite file")
@@ -37,12 +41,16 @@ class LiteRTAligner(ExportedAligner):
         self.threads = threads
         self.runner = self.interpreter.get_signature_runner()
 
-    def run_tensors(self, tensors):
+    def run_tensors(self, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return self.runner(**tensors)
 
 
-def interpreter_class():
-    """LiteRT's interpreter, else TensorFlow's, which is the same runtime."""
+def interpreter_class() -> type:
+    """LiteRT's interpreter; where LiteRT is not installed, TensorFlow's, which is the same runtime.
+
+    Raises:
+        ImportError: neither of them is installed.
+    """
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:

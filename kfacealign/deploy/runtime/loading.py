@@ -1,30 +1,38 @@
 """Any saved model by its path, with the interface of `FaceAligner.align`."""
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from kfacealign.deploy.runtime.exported import ExportedAligner
 from kfacealign.deploy.runtime.formats import open_graph
 from kfacealign.deploy.runtime.streaming import StreamingRuntime
 
+if TYPE_CHECKING:
+    from kfacealign.models.aligner import FaceAligner
 
-def load(path, threads=None):
+
+def load(path: str | os.PathLike, *, threads: int | None = None) -> "FaceAligner | ExportedAligner":
     """Any saved model by its path, all with `align`, `scheme`, `input_size` and `enlarge`.
 
     Args:
         path: a `.keras` file, a `.tflite` or `.onnx` file, or a SavedModel folder.
-        threads: CPU threads of a TFLite or ONNX model.
+        threads: CPU threads of a TFLite or ONNX model; None leaves it to the runtime.
 
     Returns:
-        `FaceAligner`, `LiteRTAligner`, `OnnxAligner` or `SavedModelAligner`; `StreamingRuntime` of a tracker's step.
+        A `FaceAligner`, `LiteRTAligner`, `OnnxAligner` or `SavedModelAligner`; a `StreamingRuntime` where the file is the
+        step of a tracker.
 
     Raises:
-        FileNotFoundError: nothing is at `path`. ValueError: it is none of these.
+        FileNotFoundError: nothing is at `path`.
+        ValueError: it is none of these, or damaged.
     """
     path = Path(path)
     if path.suffix == ".keras" and path.exists():
-        from kfacealign.models.loading import load_keras  # Keras is needed by these files alone
+        from kfacealign.models.loading import load_keras  # only these files need Keras
 
         return load_keras(path)
-    model = open_graph(path, threads)
+    model = open_graph(path, threads=threads)
     if model.metadata.get("states"):
         return StreamingRuntime(path, threads=threads)
     return model

@@ -1,26 +1,36 @@
 """Running ONNX models by ONNX Runtime, with the interface of `FaceAligner.align`."""
 
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+
 from kfacealign.deploy import metadata
 from kfacealign.deploy.runtime.exported import ExportedAligner
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 
 class OnnxAligner(ExportedAligner):
     """An ONNX model written by `export`, run by ONNX Runtime on the CPU.
 
     Args:
-        path: the `.onnx` file. threads: number of CPU threads; None leaves it to the runtime.
+        path: the `.onnx` file.
+        threads: number of CPU threads; None leaves it to the runtime.
 
     Raises:
-        ValueError: the file is no ONNX model, or was not written by `export`. ImportError: onnxruntime is not installed.
+        ValueError: the file is no ONNX model, or was not written by `export`.
+        ImportError: onnxruntime is not installed.
 
     Example:
         >>> aligner = OnnxAligner("hih.onnx")
         >>> landmarks, scores = aligner.align(crops)
     """
 
-    def __init__(self, path, threads=None):
+    def __init__(self, path: str | os.PathLike, *, threads: int | None = None):
         try:
-            self.session = session_of(str(path), threads)
+            self.session = session_of(str(path), threads=threads)
         except ImportError:
             raise
         except Exception as error:
@@ -32,20 +42,24 @@ class OnnxAligner(ExportedAligner):
         # A state comes out as `next_state_x`: ONNX has one name for one tensor.
         self.names = [output.name.removeprefix("next_") for output in self.session.get_outputs()]
 
-    def run_tensors(self, tensors):
+    def run_tensors(self, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return dict(zip(self.names, self.session.run(None, tensors), strict=True))
 
 
-def session_of(model, threads=None):
-    """An ONNX Runtime session of a file's path or its bytes."""
+def session_of(model: str | bytes, *, threads: int | None = None) -> "onnxruntime.InferenceSession":
+    """An ONNX Runtime session of a model, given as the path of a file or as its bytes.
+
+    Raises:
+        ImportError: onnxruntime is not installed.
+    """
     try:
         import onnxruntime
     except ImportError:
         raise ImportError("running ONNX models needs onnxruntime: pip install 'kfacealign[export]'") from None
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors; they are exceptions as well
+    options.log_severity_level = 3  # errors only, and those are exceptions as well
     if threads is not None:
         options.intra_op_num_threads = threads
-    # Waiting threads would keep the cores busy while others have their turn.
+    # Threads that spin while they wait would keep the cores busy when it is another program's turn.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

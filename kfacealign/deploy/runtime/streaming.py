@@ -1,4 +1,6 @@
-"""Trackers that were exported, at work on one frame after another."""
+"""Exported trackers at work on one frame after another."""
+
+import os
 
 import numpy as np
 
@@ -8,10 +10,11 @@ from kfacealign.streaming import Stream
 
 
 class StreamingRuntime(ExportedAligner):
-    """A tracker written by `export_step`, run by the runtime of its format: `reset()` and `step(crop)` as `Stream`.
+    """A tracker written by `export_step`, run by the runtime of its format.
 
-    What the states are called and how large they are is read from the file's metadata. `align` takes every crop for a
-    clip of its own; it leaves what `step` remembers as it is.
+    `step(crop)` and `reset()` do what they do for a `kfacealign.streaming.Stream`. The names and the sizes of the states are
+    read from the file's metadata. `align` takes every crop for the first frame of a clip; it does not touch what `step`
+    remembers.
 
     Args:
         path: the `.tflite` or `.onnx` file, or the SavedModel folder.
@@ -21,7 +24,7 @@ class StreamingRuntime(ExportedAligner):
         states: dict of state name -> shape.
 
     Raises:
-        ValueError: the file is no exported model, or that of a model without state.
+        ValueError: the file is no exported model, or its model keeps no state.
 
     Example:
         >>> stream = StreamingRuntime("tracker.tflite")
@@ -29,8 +32,8 @@ class StreamingRuntime(ExportedAligner):
         >>> stream.reset()                            # after a cut
     """
 
-    def __init__(self, path, threads=None):
-        self.graph = open_graph(path, threads)
+    def __init__(self, path: str | os.PathLike, *, threads: int | None = None):
+        self.graph = open_graph(path, threads=threads)
         super().__init__(path, self.graph.metadata)
         if not self.metadata.get("states"):
             raise ValueError(f"{path} keeps no state between frames: it was written by deploy.export; run it by deploy.load")
@@ -39,10 +42,10 @@ class StreamingRuntime(ExportedAligner):
         only = self.stream()
         self.reset, self.step = only.reset, only.step
 
-    def stream(self):
-        """A `Stream` with a state of its own, one for each face that is followed; all share the graph."""
+    def stream(self) -> Stream:
+        """A new `Stream` with a state of its own, for one more face to follow; all streams share the graph."""
         return Stream(self.graph.run_tensors, self.states, self.input_size)
 
-    def run_tensors(self, tensors):
-        """One step, of a clip's first frame where no states are given."""
+    def run_tensors(self, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Runs one step; without states among `tensors` it is the step of a clip's first frame."""
         return self.graph.run_tensors({**{name: np.zeros(shape, "float32") for name, shape in self.states.items()}, **tensors})

@@ -33,7 +33,7 @@ def test_reads_what_was_written(root):
     assert faces.boxes[0].tolist() == [94.5, 70.5, 320.5, 383.5]
     # The placeholders span the box.
     np.testing.assert_allclose(faces.landmarks[0].min(0), [94.5, 70.5], atol=1e-3)
-    assert celeba(root, "wflw98").scheme.name == "wflw98"
+    assert celeba(root, scheme="wflw98").scheme.name == "wflw98"
     assert five_points(root)["000001.jpg"].tolist()[:2] == [[164.5, 183.5], [243.5, 175.5]]
 
 

@@ -23,7 +23,7 @@ def test_faces_without_inter_ocular_distance():
     landmarks, weights = POINTS.copy(), np.ones((3, 68))
     landmarks[1:, 45] = landmarks[1:, 36]
     weights[2, 45] = 0
-    assert checks.no_inter_ocular(Faces("ibug68", "abc", landmarks, weights)).tolist() == [1]
+    assert checks.no_inter_ocular(Faces("ibug68", "abc", landmarks, weights=weights)).tolist() == [1]
     assert checks.no_inter_ocular(Faces("menpo39", "abc", POINTS[:, :39])).tolist() == []
 
 

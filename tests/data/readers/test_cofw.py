@@ -77,7 +77,7 @@ def test_bad_input(root, tmp_path):
     write(test, "T", [3, 4], points=np.where(np.arange(5)[:, None, None] == 4, 7.0, POINTS))
     with pytest.raises(ValueError, match=r"COFW_test_color\.mat#1: the face has no size"):
         cofw(root)
-    write(test, "T", [3, 4], boxes=[*BOXES, 500, 0, 0, 0])
+    write(test, "T", [3, 4], boxes=BOXES + np.array([500, 0, 0, 0]))
     with pytest.warns(UserWarning, match=r"2 boxes lie outside of their image: .*color\.mat#0: box .* image of 130 x 110"):
         cofw(root)
     with pytest.raises(ValueError, match=r"boxes lie outside|published number"):

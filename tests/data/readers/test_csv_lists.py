@@ -29,7 +29,7 @@ def test_columns_are_found_by_name_and_wflw_is_0_based(tmp_path):
     header = ["image_name", "scale", "box_size", "center_w", "center_h", *(f"original_{i}" for i in range(196))]
     points = np.random.default_rng(1).uniform(20, 180, (98, 2)).round(3)
     row = ["a.jpg", "0.5", "77", "100", "120", *map(str, points.ravel())]
-    faces = read_list(write(tmp_path / "list.csv", [row], header), "wflw98")
+    faces = read_list(write(tmp_path / "list.csv", [row], header), scheme="wflw98")
     np.testing.assert_allclose(faces.landmarks[0], points + 0.5, atol=1e-4)
     np.testing.assert_allclose(faces.boxes[0], [50.5, 70.5, 150.5, 170.5])
 
@@ -87,7 +87,7 @@ def test_bad_files(tmp_path):
     with pytest.raises(ValueError, match=r"list\.csv:1: expected 136 columns of coordinates .*found 135: a column is missing"):
         read_list(write(path, ROWS, HEADER[:-1]))
     with pytest.raises(ValueError, match=r"expected 196 columns .*wflw98"):
-        read_list(write(path, ROWS), "wflw98")
+        read_list(write(path, ROWS), scheme="wflw98")
     with pytest.raises(ValueError, match="no face"):
         read_list(write(path, []))
     path.write_text("<!DOCTYPE html>\n<html>")

@@ -41,12 +41,12 @@ def test_blanks_are_tolerated(tmp_path):
         "\nversion: 1\n\nn_points: 2\n\n{\n1 1\n3 4\n\n}",
     ):
         path.write_text(content)
-        np.testing.assert_array_equal(read_pts(path, 2), [[0.5, 0.5], [2.5, 3.5]])
+        np.testing.assert_array_equal(read_pts(path, num_points=2), [[0.5, 0.5], [2.5, 3.5]])
 
 
 def test_write_read(tmp_path):
     write_points(tmp_path / "a.pts", LANDMARKS)
-    np.testing.assert_allclose(read_pts(tmp_path / "a.pts", 68), LANDMARKS, atol=1e-4)
+    np.testing.assert_allclose(read_pts(tmp_path / "a.pts", num_points=68), LANDMARKS, atol=1e-4)
     assert os.listdir(tmp_path) == ["a.pts"]
 
 
@@ -68,7 +68,7 @@ def test_bad_structure_is_named(tmp_path, content, line, message):
     path = tmp_path / "a.pts"
     path.write_text(content)
     with pytest.raises(ValueError, match=rf"a\.pts:{line}: .*{message}"):
-        read_pts(path, 68)
+        read_pts(path, num_points=68)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_bad_points_are_named(tmp_path, words, message):
     lines[9] = words
     (tmp_path / "a.pts").write_text("\n".join(lines))
     with pytest.raises(ValueError, match=rf"a\.pts:10: '{words}', expected .*{message}"):
-        read_pts(tmp_path / "a.pts", 68)
+        read_pts(tmp_path / "a.pts", num_points=68)
 
 
 def test_train_and_test_folders(tmp_path):

@@ -182,9 +182,9 @@ def test_crops_show_the_frame_that_is_annotated(root):
     assert faces.numbers[0].tolist() == [1, 5, 9, 13, 17]
     levels = [int(np.median(image)) for image in Crops(faces[2], 16).batch(range(5))[0]]
     np.testing.assert_allclose(levels, [grey(number) for number in faces.numbers[0]], atol=3)
-    (batch,) = list(clip_pipeline(windows(faces, 2, 1), 16, 12))
+    (batch,) = list(clip_pipeline(windows(faces, 2, step=1), size=16, batch_size=12))
     levels = np.median(np.asarray(batch[0]), axis=(2, 3, 4))
-    numbers = np.stack(windows(faces, 2, 1).numbers)
+    numbers = np.stack(windows(faces, 2, step=1).numbers)
     assert numbers.shape == (12, 2)
     np.testing.assert_allclose(levels, grey(numbers), atol=3)
 
@@ -233,10 +233,10 @@ def test_what_is_not_300vw_is_told(tmp_path):
 
 def test_frame_folders_read_synthetic_clips(tmp_path):
     write_clips(tmp_path / "clips", clips=2, frames=3, scheme="aflw19", size=64, progress=False)
-    clips = frame_folders(tmp_path / "clips", "aflw19")
+    clips = frame_folders(tmp_path / "clips", scheme="aflw19")
     assert clips.names == ["clip_0000", "clip_0001"] and clips.length == 3
     assert clips.numbers[1].tolist() == [1, 2, 3] and clips[1].images[2].endswith("clip_0001/000003.jpg")
-    assert frame_folders(tmp_path / "clips", "aflw19", every=2).length == 2
+    assert frame_folders(tmp_path / "clips", scheme="aflw19", every=2).length == 2
 
 
 def write_talking_face(root, shape):

@@ -62,7 +62,7 @@ def test_reads_what_was_written(copy):
     assert (dataset.name, dataset.scheme.name) == ("wflw", "wflw98")
     assert (dataset.normalizer, dataset.enlarge) == ("inter_ocular", 1.25)
     for part, faces in (("train", dataset.train), ("test", dataset.test)):
-        # The files are 0-based with pixel centres at whole numbers, ours are at the halves.
+        # The files are 0-based with pixel centres at whole numbers; here the centres are at the halves.
         np.testing.assert_allclose(faces.landmarks, copy.landmarks[part] + 0.5, atol=1e-4)
         np.testing.assert_array_equal(faces.boxes[:, 0], copy.landmarks[part][..., 0].min(1).astype(int) + 0.5)
         assert faces.images == [os.path.join(copy.root, "WFLW_images", path) for path in copy.paths[part]]

@@ -2,28 +2,28 @@ import numpy as np
 import pytest
 
 from kfacealign import schemes
-from kfacealign.data.rendered import face3d
+from kfacealign.data.rendered import face3d, face_points
 from kfacealign.data.rendered.render import View, visible
 
 
 @pytest.mark.parametrize("name", schemes.SCHEMES)
 def test_every_scheme_has_its_points_on_the_skin(name):
     face = face3d.Face()
-    points = face3d.landmarks3d(face, name)
+    points = face_points.landmarks3d(face, name)
     assert points.shape == (schemes.get(name).num_points, 3)
     np.testing.assert_allclose(points[:, 2], face.surface(points[:, 0], points[:, 1]))
 
 
 @pytest.mark.parametrize("name", [name for name in schemes.SCHEMES if name != "menpo39"])
 def test_the_mean_face_is_its_own_mirror_image(name):
-    shape = face3d.mean_shape(name)
+    shape = face_points.mean_shape(name)
     mirrored = shape[list(schemes.get(name).mirror)] * (-1, 1) + (1, 0)
     np.testing.assert_allclose(mirrored, shape, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", schemes.SCHEMES)
 def test_the_mean_shape_fills_four_fifths_of_the_crop(name):
-    shape = face3d.mean_shape(name)
+    shape = face_points.mean_shape(name)
     low, high = shape.min(0), shape.max(0)
     np.testing.assert_allclose((low + high) / 2, 0.5, atol=1e-6)
     assert (high - low).max() == pytest.approx(0.8, abs=1e-6)
@@ -31,8 +31,8 @@ def test_the_mean_shape_fills_four_fifths_of_the_crop(name):
 
 def test_the_same_places_agree_between_schemes():
     face = face3d.Face(face3d.Identity(width=1.05, eye_tilt=0.03), face3d.Expression(mouth=0.6, smile=0.5))
-    wflw, ibug, cofw = (face3d.landmarks3d(face, name) for name in ("wflw98", "ibug68", "cofw29"))
-    jd, aflw = face3d.landmarks3d(face, "jd106"), face3d.landmarks3d(face, "aflw19")
+    wflw, ibug, cofw = (face_points.landmarks3d(face, name) for name in ("wflw98", "ibug68", "cofw29"))
+    jd, aflw = face_points.landmarks3d(face, "jd106"), face_points.landmarks3d(face, "aflw19")
     for first, second in (
         (ibug[8], wflw[16]),
         (ibug[36], wflw[60]),
@@ -53,22 +53,24 @@ def test_the_same_places_agree_between_schemes():
 
 
 def test_an_open_mouth_moves_the_lower_lip_and_the_chin_and_nothing_above():
-    shut, opened = (face3d.landmarks3d(face3d.Face(expression=face3d.Expression(mouth=m)), "ibug68")[:, :2] for m in (0.0, 1.0))
+    shut, opened = (
+        face_points.landmarks3d(face3d.Face(expression=face3d.Expression(mouth=m)), "ibug68")[:, :2] for m in (0.0, 1.0)
+    )
     moved = np.linalg.norm(opened - shut, axis=1)
     assert moved[66] > 0.3 and moved[57] > 0.3 and moved[8] > 0.15
     assert moved[17:48].max() < 1e-9
 
 
 def test_closed_eyes_have_their_lids_together():
-    points = face3d.landmarks3d(face3d.Face(expression=face3d.Expression(left_eye=0.0)), "wflw98")
+    points = face_points.landmarks3d(face3d.Face(expression=face3d.Expression(left_eye=0.0)), "wflw98")
     assert abs(points[62, 1] - points[66, 1]) < 0.02
     assert abs(points[70, 1] - points[74, 1]) > 0.1
 
 
 @pytest.mark.parametrize("yaw, pitch, roll, expected", [(0.5, 0, 0, (1, 0)), (0, 0.5, 0, (0, 1))])
 def test_yaw_turns_the_nose_right_and_pitch_down(yaw, pitch, roll, expected):
-    tip = face3d.landmarks3d(face3d.Face(), "ibug68")[30:31]
-    ear = face3d.landmarks3d(face3d.Face(), "ibug68")[[0, 16]].mean(0, keepdims=True)
+    tip = face_points.landmarks3d(face3d.Face(), "ibug68")[30:31]
+    ear = face_points.landmarks3d(face3d.Face(), "ibug68")[[0, 16]].mean(0, keepdims=True)
     view, front = View(yaw, pitch, roll), View(0, 0, 0)
     offset = (view.project(tip)[0] - view.project(ear)[0]) - (front.project(tip)[0] - front.project(ear)[0])
     assert np.argmax(np.abs(offset[0])) == np.argmax(expected)
@@ -77,7 +79,7 @@ def test_yaw_turns_the_nose_right_and_pitch_down(yaw, pitch, roll, expected):
 
 def test_roll_is_clockwise():
     """A quarter turn takes the chin, below, to the left."""
-    chin = face3d.landmarks3d(face3d.Face(), "ibug68")[8:9]
+    chin = face_points.landmarks3d(face3d.Face(), "ibug68")[8:9]
     upright, turned = View(0, 0, 0).project(chin)[0][0], View(0, 0, np.pi / 2).project(chin)[0][0]
     np.testing.assert_allclose(turned, (-upright[1], upright[0]), atol=1e-9)
 
@@ -85,7 +87,7 @@ def test_roll_is_clockwise():
 def test_the_far_side_of_a_turned_head_is_hidden():
     """Nose to the right: the far eye's outer corner and the far jaw are behind, the near ones in view."""
     face = face3d.Face()
-    points = face3d.landmarks3d(face, "ibug68")
+    points = face_points.landmarks3d(face, "ibug68")
     turned = visible(face, View(np.radians(55), 0, 0), points)
     assert turned[:8].all() and turned[36:40].all()
     assert not turned[13:17].any()

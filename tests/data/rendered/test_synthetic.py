@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kfacealign import data, schemes
-from kfacealign.data.rendered import face3d, synthetic
+from kfacealign.data.rendered import face3d, face_points, synthetic
 from kfacealign.data.rendered.render import Drawing, View
 
 
@@ -71,7 +71,7 @@ def plain_face(yaw=0.0, size=256):
     view = synthetic.placed(face, View(yaw, 0, 0), place, size)
     image = np.full((size, size, 3), 120, np.uint8)
     Drawing(image, face, view, look).draw()
-    return image, {name: view.project(face3d.landmarks3d(face, name))[0] for name in schemes.SCHEMES}
+    return image, {name: view.project(face_points.landmarks3d(face, name))[0] for name in schemes.SCHEMES}
 
 
 def centroid(mask, near, radius):
@@ -122,7 +122,7 @@ def test_wflw_layout_goes_through_the_reader(tmp_path):
     root = data.write_wflw(tmp_path / "faces", train=5, test=12, seed=7, size=128, progress=False)
     dataset = data.wflw(root)
     assert (len(dataset.train), len(dataset.test)) == (5, 12)
-    source = data.SyntheticFaces(7, 128)
+    source = data.SyntheticFaces(7, size=128)
     for index in range(5):
         face = source.render(index)
         np.testing.assert_allclose(dataset.train.landmarks[index], face.landmarks["wflw98"], atol=1e-4)
@@ -163,7 +163,7 @@ def test_pts_layout_goes_through_the_reader(tmp_path, scheme):
     root = data.write_pts(tmp_path / "faces", train=3, test=2, scheme=scheme, size=64, progress=False)
     dataset = data.pts(root, scheme=scheme)
     assert (len(dataset.train), len(dataset.test)) == (3, 2)
-    face = data.SyntheticFaces(0, 64).render(0)
+    face = data.SyntheticFaces(0, size=64).render(0)
     np.testing.assert_allclose(dataset.train.landmarks[0], face.landmarks[scheme], atol=1e-4)
 
 

@@ -1,4 +1,4 @@
-"""Emulated eight bits and those of the file: the same ranges, the same kernels, the same numbers."""
+"""Eight bits, emulated and in the file: the same ranges, the same kernels, the same numbers."""
 
 import functools
 
@@ -27,7 +27,7 @@ def quantized(name, monkeypatch):
     """A `QuantizedAligner` on the tiny backbone, with random weights, which has seen some crops."""
     monkeypatch.setattr(f"kfacealign.models.{name}.make_backbone", tiny_backbone)
     aligner = randomized(MODELS[name]())
-    # Channels that training has left without weights, but not without a shift.
+    # Some channels have lost their weights in training, but still have a shift.
     branch = aligner.network.get_layer("backbone").get_layer("branch").kernel
     branch.assign(np.asarray(branch) * (np.arange(16) > 3))
     model = qat.QuantizedAligner(aligner)
@@ -37,7 +37,7 @@ def quantized(name, monkeypatch):
 
 
 def pixels(count, seed):
-    """Crops that have black and white in them, as photographs do."""
+    """Crops that contain black and white, as photographs do."""
     return np.clip(np.rint(1.2 * (crops(count, seed) - 127.5) + 127.5), 0, 255).astype("float32")
 
 

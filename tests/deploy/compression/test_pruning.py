@@ -26,7 +26,7 @@ def eager():
 
 @pytest.fixture(scope="module")
 def pruned(tmp_path_factory):
-    """A tiny PIPNet, trained for four steps while three quarters of it are pruned."""
+    """A tiny PIPNet after four steps of training, in which three quarters of it were pruned."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         source = tiny_pipnet(monkeypatch)
         model = pruning.PrunedAligner(source, sparsity=0.75, end_step=3)
@@ -51,7 +51,7 @@ def test_the_sparsity_is_reached_in_every_kernel_but_the_kept_ones(pruned):
     assert set(shares) == {"branch", "squeeze_conv", "excite", "last", "score"}
     for weights, share in shares.values():
         assert abs(share - 0.75) <= 1 / weights
-    # The optimiser's last step has moved what was masked before it.
+    # The optimiser's last step has moved the weights that were masked before it.
     before, after = (sum(share for _, _, share in rows) for rows in (pruned.moved, pruning.sparsities(pruned.aligner)))
     assert before < 0.7 * after
 
@@ -78,7 +78,7 @@ def test_the_pruned_model_is_an_ordinary_one(pruned, tmp_path, monkeypatch):
 @pytest.mark.parametrize(("sparsity", "end_step", "message"), [(1.0, 3, "between 0 and 1, got 1.0"), (0.5, 0, "at least 1")])
 def test_shares_and_steps_that_are_none(pruned, sparsity, end_step, message):
     with pytest.raises(ValueError, match=message):
-        pruning.PrunedAligner(pruned.source, sparsity, end_step)
+        pruning.PrunedAligner(pruned.source, sparsity=sparsity, end_step=end_step)
 
 
 # === The run ===
@@ -100,14 +100,14 @@ def settings_of(tmp_path, *flags):
     values = {"dataset": "pts", "epochs": 1, "batch_size": 4, "learning_rate": 1e-3, "drops": ()}
     presets = {name: (values, {**values, "learning_rate": 1e-2}) for name in ("paper", "quick")}
     command = ["--model", str(tmp_path / "source.keras"), "--out", str(tmp_path / "out"), *flags]
-    return tuning.parse_settings("a test", presets, command)
+    return tuning.parse_settings("a test", presets, argv=command)
 
 
 def test_a_run_goes_on_where_it_was_stopped(pruned, tmp_path, monkeypatch):
     tiny_pipnet(monkeypatch)
     pruned.source.save(tmp_path / "source.keras")
     faces = write_faces(tmp_path)
-    # The results are another test's.
+    # Another test checks the results.
     monkeypatch.setattr(tuning, "finish", lambda console, source, model, *rest: model)
     flags = ("--sparsity", "0.5", "--data-dir", str(tmp_path))
     tuning.tune(settings_of(tmp_path, *flags), faces, None)

@@ -1,4 +1,4 @@
-"""Quantisation-aware training: emulated eight bits, their gradients, and the file that computes so."""
+"""Quantisation-aware training: emulated eight bits, their gradients, and the file that computes in eight bits."""
 
 from types import SimpleNamespace
 
@@ -114,7 +114,7 @@ def test_the_source_stays_and_its_weights_come_back(trained):
     for before, after in zip(trained.source.network.get_weights(), trained.untrained.network.get_weights(), strict=True):
         np.testing.assert_array_equal(after, before)
     assert len(trained.untrained.trainable_variables) == len(trained.source.trainable_variables)
-    # Rounding aside, the model of the trained weights is the one that was trained.
+    # Apart from rounding, the model with the trained weights computes what the trained twin computes.
     with eagerly():
         landmarks, _ = trained.model.trained_aligner().align(crops(8, 2), verbose=0)
     assert np.median(np.abs(trained.rounded[0] - landmarks)) < 0.05
@@ -160,7 +160,7 @@ def test_the_file_agrees_with_the_twin(trained):
     bounds = quantizer._output_quantizer_vars
     step = (float(bounds["max_var"]) - float(bounds["min_var"])) / 255
     assert np.abs(found_scores - scores).max() <= 3.01 * step
-    # Another cell may win where two are within those steps.
+    # Where two cells are within those steps, another one may win.
     assert np.mean(np.abs(found - wanted).max(-1) < 0.03) > 0.8
 
 

@@ -1,4 +1,4 @@
-"""tf-keras twins of Keras 3 networks: equal outputs, and what has none."""
+"""tf-keras twins of Keras 3 networks: their outputs are equal, and layers without a twin are named."""
 
 import os
 

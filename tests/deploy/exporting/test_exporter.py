@@ -34,7 +34,7 @@ def random_weights(model):
 
 
 def small_hourglass():
-    """One level of an hourglass, with everything HIH is made of and its outputs."""
+    """One level of an hourglass with all the building blocks and outputs of HIH."""
     keras.utils.set_random_seed(0)
     image = keras.Input((SIZE, SIZE, 3), name="image")
     x = keras.layers.Rescaling(1 / 255)(image)
@@ -42,7 +42,7 @@ def small_hourglass():
     x = conv_bn(x, 16, 3, strides=2, name="stem_2")
     low = bottleneck_residual(keras.layers.MaxPooling2D(2)(x), 16, name="low")
     x = keras.layers.Add()([x, CornerAlignedUpSampling2D(2)(low)])
-    first, second = predict_maps(x, 19, "first"), predict_maps(conv_bn(x, 16, 1, name="features"), 19, "second")
+    first, second = predict_maps(x, 19, name="first"), predict_maps(conv_bn(x, 16, 1, name="features"), 19, name="second")
     decimal = DecimalHeatmapHead(19, size=4, filters=8)(x)
     network = keras.Model(image, {"heatmap_1": first, "heatmap_2": second, "decimal": decimal})
     return random_weights(models.FaceAligner(network, HeatmapInHeatmap(16, 4), "aflw19", enlarge=1.3))
@@ -107,12 +107,12 @@ def test_the_inference_model_is_the_aligner_at_batch_1(exported):
 @pytest.mark.parametrize("format", ["float32", "savedmodel"])
 def test_float32_exports_find_the_same_landmarks(exported, format):
     landmarks, scores = deploy.load(exported.paths[format]).align(exported.crops)
-    # Random maps may hold two maxima within the arithmetic's last digits, and then either may win.
+    # Random maps may hold two maxima that differ in the last digits only; then either may win.
     assert (np.abs(landmarks - exported.landmarks).max(-1) < 1e-3).mean() > 0.98
     np.testing.assert_allclose(scores, exported.scores, rtol=1e-3)
 
 
-# Where two cells are level an argmax jumps, so a rounded network is judged by how good the cells are that it finds.
+# An argmax jumps where two cells are level, so a rounded network is judged by the values of the cells that it finds.
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("float16", 0.002), ("int8", 0.06)])
 def test_rounded_networks_find_cells_at_the_maximum(exported, precision, tolerance):
     landmarks, scores = deploy.load(exported.paths[precision]).align(exported.crops)
@@ -173,7 +173,7 @@ def test_a_saved_model_stores_its_weights_once(tmp_path):
 def test_a_whole_hih_in_int8():
     keras.utils.set_random_seed(0)
     model = random_weights(models.HIH("aflw19", input_size=SIZE, width=8, decimal_size=4, decimal_width=8))
-    operators = flatbuffer.operators(to_tflite(model, "int8", blobs(4, 0)))
+    operators = flatbuffer.operators(to_tflite(model, "int8", crops=blobs(4, 0)))
     assert {element for name, element in operators if name in ("CONV_2D", "FULLY_CONNECTED")} == {"INT8"}
     assert sum(name == "CONV_2D" for name, _ in operators) > 60
 
@@ -218,7 +218,7 @@ def test_a_mobile_app_needs_only_the_metadata(exported):
 def test_the_detector_rule_makes_the_crop(box, detector):
     rule = metadata.detector_rule(detector, enlarge=1.3)
     found = metadata.detector_crop(rule, box)
-    # As `kfacealign align` makes it, or of side 1.2 x 50 around (30 + 5, 45 - 2.5).
+    # The crop of `kfacealign align`, or a square of side 1.2 x 50 around (30 + 5, 45 - 2.5).
     expected = geometry.square_box(detect.face_box(box), 1.3) if detector == "haar" else [5.0, 12.5, 65.0, 72.5]
     np.testing.assert_allclose(found, expected, atol=0.02)
     assert "scale * L" in rule["rule"] and set(rule) == {"detector", "scale", "shift", "rule"}

@@ -66,7 +66,7 @@ def test_the_file_says_what_it_is(exported):
 
 @keras.saving.register_keras_serializable(package="tests")
 class Spectrum(keras.layers.Layer):
-    """The same numbers by an operation that ONNX has none for."""
+    """Computes the same numbers by an operation that ONNX lacks."""
 
     def call(self, inputs):
         import tensorflow as tf

@@ -13,7 +13,7 @@ from kfacealign.models import AttentiveHeatmap1D, AttentiveHeatmap1DTracker, hea
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """A tracker with one convolution for hourglasses, its exports, clips and what Keras finds in them."""
+    """A tracker with a convolution in place of hourglasses, its exports, clips, and what Keras finds in the clips."""
 
     def features_of(input_size, scheme, stacks, width):
         image = keras.Input((input_size, input_size, 3), name="image")
@@ -28,7 +28,7 @@ def exported(tmp_path_factory):
         if "kernel" in weight.path:
             weight.assign(keras.initializers.RandomNormal(stddev=0.2, seed=1)(weight.shape))
     folder = tmp_path_factory.mktemp("exported")
-    paths = {p: deploy.export_step(tracker, folder / f"{p}.tflite", p) for p in ("float32", "float16")}
+    paths = {p: deploy.export_step(tracker, folder / f"{p}.tflite", precision=p) for p in ("float32", "float16")}
     clips = np.random.default_rng(0).integers(0, 256, (2, 3, 64, 64, 3)).astype("uint8")
     landmarks, scores = tracker.align_clips(clips)
     return SimpleNamespace(tracker=tracker, detector=detector, paths=paths, clips=clips, landmarks=landmarks, scores=scores)
@@ -95,9 +95,9 @@ def test_what_has_no_step_is_refused(exported, tmp_path):
     with pytest.raises(ValueError, match="AttentiveHeatmap1D has no step"):
         deploy.export_step(exported.detector, tmp_path / "m.tflite")
     with pytest.raises(ValueError, match="float32 or float16, not 'int8'"):
-        deploy.export_step(exported.tracker, tmp_path / "m.tflite", "int8")
+        deploy.export_step(exported.tracker, tmp_path / "m.tflite", precision="int8")
     with pytest.raises(ValueError, match="an ONNX model is float32"):
-        deploy.export_step(exported.tracker, tmp_path / "m.onnx", "float16")
+        deploy.export_step(exported.tracker, tmp_path / "m.onnx", precision="float16")
     path = deploy.export(exported.detector, tmp_path / "detector.tflite")
     crops = exported.clips[0]
     found, expected = deploy.load(path).align(crops), exported.detector.align(crops)

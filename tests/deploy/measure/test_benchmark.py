@@ -1,4 +1,4 @@
-"""What measuring costs consists of. The command, with its processes, is in tests/test_bench_command.py."""
+"""The pieces that measure costs. The command, which starts processes, is tested in tests/cli/test_bench.py."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What is read from exported files: tensors, operators, metadata, and XNNPACK's share of the nodes."""
+"""What is read from exported files: tensors, operators, metadata, and the nodes that XNNPACK takes."""
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="
 
 @keras.saving.register_keras_serializable(package="tests_inspection")
 class Place(Codec):
-    """Every landmark where the first two channels say."""
+    """Every landmark lies where the first two channels say."""
 
     def decode(self, outputs):
         points = outputs["place"][:, None, :2] * np.ones((1, 19, 1), "float32")
@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("inspection")
     deploy.export(model, folder / "m.tflite")
     image = keras.Input(batch_shape=(1, 8, 8, 3), name="image")
-    # XNNPACK has no remainder of a division.
+    # XNNPACK cannot compute the remainder of a division.
     rest = keras.Model(image, {"rest": keras.ops.mod(keras.layers.Conv2D(2, 3)(image), 3.0)})
     (folder / "foreign.tflite").write_bytes(conversion.convert(rest))
     return folder
@@ -40,7 +40,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def onnx_file(folder):
-    """A file of ONNX's own making with our metadata: one input, one weight, one node of each of two kinds."""
+    """A file made by the onnx package alone, with our metadata: one input, one weight, one node of each of two kinds."""
     onnx = pytest.importorskip("onnx", reason="onnx is not installed (extra: export)")
     helper = onnx.helper
     nodes = [helper.make_node("Add", ["image", "shift"], ["sum"]), helper.make_node("Relu", ["sum"], ["scores"])]
@@ -86,7 +86,7 @@ def test_each_part_is_counted_by_itself(folder):
     ],
 )
 def test_networks_are_delegated_whole(make, networks, rest, tmp_path):
-    """Every node that is left to the interpreter is one of finding cells and reading them."""
+    """Only nodes that find cells and read values there are left to the interpreter."""
     shares = inspection.delegated_parts(deploy.export(make(), tmp_path / "m.tflite"))
     assert {share.part for share in shares} == networks | rest
     for share in shares:

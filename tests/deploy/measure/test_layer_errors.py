@@ -164,7 +164,7 @@ def test_bytes_in_give_what_floats_give(model, crops, int8, tmp_path):
 
 
 def test_bytes_of_a_graph_that_begins_in_float(model, crops):
-    """As one does that mirrors first: its first operator turns the bytes into floats."""
+    """A graph that mirrors first reads the bytes as floats: its first operator converts them."""
     floats = convert(deploy.inference_model(model))
     found = flatbuffer.read_bytes(floats, "image")
     assert flatbuffer.operators(found)[0] == ("DEQUANTIZE", "FLOAT32")

@@ -14,7 +14,7 @@ from kfacealign.deploy.exporting import conversion, graphs
 
 @keras.saving.register_keras_serializable(package="tests")
 class Centre(Codec):
-    """Every landmark at the mean colour, (red, green)."""
+    """Every landmark lies at the mean colour, (red, green)."""
 
     def decode(self, outputs):
         points = outputs["color"][:, None, :2] * np.ones((1, 19, 1), "float32")
@@ -99,7 +99,7 @@ def test_models_of_other_origin(model, tmp_path):
 
 
 def test_files_of_before_there_were_batches_and_bytes(model, tmp_path):
-    """Their metadata says nothing of either: one crop, float32."""
+    """Their metadata does not mention batch and type, which then are one crop and float32."""
     content = conversion.convert(deploy.inference_model(model))
     text = json.dumps({"scheme": "aflw19", "input_size": 8, "enlarge": 1.4})
     (tmp_path / "m.tflite").write_bytes(flatbuffer.add_metadata(content, "kfacealign", text))
