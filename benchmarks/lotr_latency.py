@@ -23,8 +23,8 @@ from rich.table import Table
 
 import kfacealign as kfa
 from kfacealign.backend import keras
-from kfacealign.deploy.exporting.calibration import read_calibration
 from kfacealign.deploy import flatbuffer
+from kfacealign.deploy.exporting.calibration import read_calibration
 from kfacealign.deploy.exporting.exporter import PRECISIONS, calibration_crops
 from kfacealign.deploy.measure import inspection
 

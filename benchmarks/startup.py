@@ -23,38 +23,45 @@ from rich.console import Console
 from rich.table import Table
 
 HERE = Path(__file__).parents[1]
+# What stands for `python -m kfacealign`, and tells in the end what was imported.
+WATCHED = """
+import runpy, sys
+try:
+    runpy.run_module("kfacealign", run_name="__main__")
+except SystemExit as stop:
+    assert not stop.code, stop.code
+print()
+print(*{name.partition(".")[0] for name in sys.modules})
+"""
 HEAVY = ("keras", "tensorflow", "jax", "torch", "matplotlib", "scipy", "h5py")
 
 
-def measured(sources, arguments):
-    """Seconds of CPU and of the clock of one command by a copy of the sources."""
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        run(sources, arguments, folder, ())
-    seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime, seconds
-
-
-def run(sources, arguments, folder, options):
-    """What one command printed on stderr.
+def run(sources, options):
+    """What a Python process with these sources printed.
 
     Raises:
         SystemExit: it failed.
     """
-    command = [sys.executable, *options, "-m", "kfacealign", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(sources)}
-    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    if result.returncode:
-        raise SystemExit(f"{' '.join(command)} with {sources}: {result.stderr.strip()}")
-    return result.stderr
-
-
-def heavy_imports(sources, arguments):
-    """The packages of `HEAVY` that a command imports, by `python -X importtime`."""
     with tempfile.TemporaryDirectory() as folder:
-        lines = run(sources, arguments, folder, ("-X", "importtime")).splitlines()
-    names = {line.rpartition("|")[2].strip().partition(".")[0] for line in lines if line.startswith("import time:")}
-    return [name for name in HEAVY if name in names]
+        environment = {**os.environ, "PYTHONPATH": str(sources)}
+        result = subprocess.run([sys.executable, *options], cwd=folder, env=environment, capture_output=True, text=True)
+    if result.returncode:
+        raise SystemExit(f"{' '.join(options)} with {sources}: {result.stderr.strip()}")
+    return result.stdout
+
+
+def measured(sources, command):
+    """Seconds of CPU and of the clock of one command by a copy of the sources."""
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    run(sources, ["-m", "kfacealign", *command])
+    seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime, seconds
+
+
+def heavy_imports(sources, command):
+    """The packages of `HEAVY` that a command has imported when it ends."""
+    printed = run(sources, ["-c", WATCHED, *command]).splitlines()[-1]
+    return [name for name in HEAVY if name in printed.split()]
 
 
 def main():

@@ -93,6 +93,7 @@ def commands(place, trained):
         "evaluate": ["evaluate", *model, *data, *module],
         "export": ["export", *model, "--out", "shape.tflite", *module],
         "models": ["models", "--model", "ShapeNet", *module],
+        "bench": ["bench", "run/model.keras", "--runs", "2", *module],
         "exported": ["align", "photo.jpg", box, "--model", "shape.tflite", "--out", "exported"],
         "elsewhere": ["models", "--from", "no_such_module"],
     }
@@ -118,7 +119,7 @@ def test_its_file_needs_its_module(commands):
     assert status == 2 and "run/model.keras cannot be loaded" in printed
 
 
-@pytest.mark.parametrize("name", ["align", "evaluate", "export", "models", "exported"])
+@pytest.mark.parametrize("name", ["align", "evaluate", "export", "models", "bench", "exported"])
 def test_every_command_takes_it(commands, name):
     status, printed = commands[name]
     assert status == 0, printed

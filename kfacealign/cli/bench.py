@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     wanted = {"threads": threads, "runs": arguments.runs}
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("measuring", total=benchmark.steps(arguments.models, **wanted))
-        costs = benchmark.bench(arguments.models, **wanted, advance=lambda: bar.advance(task))
+        costs = benchmark.bench(arguments.models, **wanted, methods=arguments.methods, advance=lambda: bar.advance(task))
     console.print(table(costs, arguments.runs))
     console.print(note(costs), soft_wrap=True)
     if arguments.json:

@@ -6,6 +6,7 @@ from . import protocols as protocols
 from . import reports as reports
 from . import run_files as run_files
 from .clips import evaluate_clips as evaluate_clips
+from .evaluating import evaluate as evaluate
 from .implicit_priors import ImplicitPrior as ImplicitPrior
 from .implicit_priors import blackened as blackened
 from .implicit_priors import draw_implicit_prior as draw_implicit_prior
@@ -13,6 +14,5 @@ from .implicit_priors import faceless as faceless
 from .implicit_priors import implicit_prior as implicit_prior
 from .plots import landmark_errors as landmark_errors
 from .reports import Report as Report
-from .reports import evaluate as evaluate
 from .reports import report as report
 from .run_files import write_run as write_run

@@ -1,7 +1,7 @@
 """PIPNet: pixel-in-pixel regression with neighbours (Sec. 3, figure 3d)."""
 
 import os
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import Any, Self
 
 import keras
@@ -69,7 +69,7 @@ class PIPNet(FaceAligner):
         *,
         backbone_weights: str | os.PathLike | None = None,
         stride: int = 32,
-        neighbors: int | np.ndarray = 10,
+        neighbors: int | np.ndarray | Sequence[Sequence[int]] = 10,
         mean_shape: np.ndarray | None = None,
         input_size: int = 256,
         backbone_width: float = 1.0,
@@ -196,7 +196,9 @@ class PIPNet(FaceAligner):
         return cls(**config)
 
 
-def neighbor_table(scheme: schemes.Scheme, neighbors: int | np.ndarray, *, mean_shape: np.ndarray | None = None) -> np.ndarray:
+def neighbor_table(
+    scheme: schemes.Scheme, neighbors: int | np.ndarray | Sequence[Sequence[int]], *, mean_shape: np.ndarray | None = None
+) -> np.ndarray:
     """The neighbours of every landmark.
 
     Args:

@@ -23,7 +23,8 @@ from kfacealign import data
 from kfacealign.backend import keras
 from kfacealign.data.faces import Faces
 from kfacealign.data.unlabelled import mixed
-from kfacealign.evaluation.reports import heading, predict, shown
+from kfacealign.evaluation.evaluating import predict
+from kfacealign.evaluation.reports import heading, shown
 from kfacealign.files import replacing
 from kfacealign.models.aligner import FaceAligner
 from kfacealign.training.checkpoint import read_state

@@ -6,7 +6,8 @@ import pytest
 import scipy.integrate
 
 from kfacealign.data import Crops, Faces
-from kfacealign.evaluation.reports import evaluate, predict, report
+from kfacealign.evaluation.evaluating import evaluate, predict
+from kfacealign.evaluation.reports import report
 from kfacealign.metrics.distribution import auc, ced, failure_rate
 
 ERRORS = (2.0, 6.0, 10.0, 20.0)

@@ -8,7 +8,21 @@ import numpy as np
 import pytest
 
 import kfacealign as kfa
+from kfacealign.models import heatmap1d
 from kfacealign.training.clips import cut
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_features():
+    """In place of the hourglasses one convolution: they would be traced three times, and are no subject here."""
+
+    def features_of(input_size, scheme, stacks, width):
+        image = keras.Input((input_size, input_size, 3), name="image")
+        return image, keras.layers.Conv2D(width, 4, strides=4, name="features")(keras.ops.multiply(image, 1.0 / 255))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(heatmap1d, "features_of", features_of)
+        yield
 
 
 @pytest.fixture(scope="module")

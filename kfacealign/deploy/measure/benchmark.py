@@ -6,6 +6,7 @@ loaded one model has paid for much of what the next one needs.
 
 import contextlib
 import dataclasses
+import importlib
 import json
 import os
 import subprocess
@@ -65,6 +66,7 @@ def bench(
     *,
     threads: Sequence[int] = (1,),
     runs: int = 100,
+    methods: Sequence[str] = (),
     advance: Callable[[], Any] = lambda: None,
 ) -> list[Cost]:
     """Latency, memory and size of models.
@@ -75,6 +77,7 @@ def bench(
         paths: `.keras`, `.tflite` and `.onnx` files and SavedModel folders, in any mix; ratios are to the first.
         threads: numbers of CPU threads. Under JAX, `.keras` files take as many as they like.
         runs: timed reads of each file on each number of threads.
+        methods: modules that define the classes of `.keras` files, where these are of another package.
         advance: called after each of the `steps`, for a progress bar.
 
     Returns:
@@ -91,10 +94,11 @@ def bench(
     paths = [str(path) for path in paths]
     for path in paths:
         check(path)
-    facts = {path: facts_of(path, threads[0], advance=advance) for path in dict.fromkeys(paths)}
+    facts = {path: facts_of(path, threads[0], methods=methods, advance=advance) for path in dict.fromkeys(paths)}
     costs = []
     for number in threads:
-        taken = measured({"measure": "latency", "paths": paths, "threads": number, "runs": runs}, advance)
+        task = {"measure": "latency", "paths": paths, "threads": number, "runs": runs, "methods": list(methods)}
+        taken = measured(task, advance)
         medians = [float(np.median(times)) for times in taken]
         for path, times, median in zip(paths, taken, medians, strict=True):
             costs.append(Cost(path, number, median, float(np.percentile(times, 90)), median / medians[0], **facts[path]))
@@ -123,12 +127,14 @@ def check(path: str | os.PathLike) -> None:
         raise ValueError(f"{path} is not a model: give a .keras, .tflite or .onnx file or a SavedModel folder")
 
 
-def facts_of(path: str, threads: int, *, advance: Callable[[], Any] = lambda: None) -> dict[str, int | None]:
+def facts_of(
+    path: str, threads: int, *, methods: Sequence[str] = (), advance: Callable[[], Any] = lambda: None
+) -> dict[str, int | None]:
     """The arguments of `Cost` that do not change with the number of threads."""
     delegated = nodes = None
     if path.endswith(".tflite"):
         _, delegated, nodes, _ = inspection.delegated_nodes(path)
-    memory = measured({"measure": "memory", "paths": [path], "threads": threads, "runs": 3}, advance)
+    memory = measured({"measure": "memory", "paths": [path], "threads": threads, "runs": 3, "methods": list(methods)}, advance)
     files = [file for file in [Path(path), *Path(path).rglob("*")] if file.is_file()]
     return {"bytes": sum(file.stat().st_size for file in files), "delegated": delegated, "nodes": nodes, **memory}
 
@@ -140,7 +146,7 @@ def measured(task: dict, advance: Callable[[], Any]) -> Any:
     """The result of a task in a process of its own.
 
     Args:
-        task: dict of `measure` ("latency" or "memory"), `paths`, `threads` and `runs`.
+        task: dict of `measure` ("latency" or "memory"), `paths`, `threads`, `runs` and `methods`, see `bench`.
         advance: called after each step that the process reports.
 
     Returns:
@@ -186,6 +192,9 @@ def work(task: dict) -> Any:
     """The work of the process: `latencies` or `memory`, as the task says."""
     # Keras and its backend are imported whatever the files need, so that `before` means the same for all of them.
     from kfacealign import deploy, models  # noqa: F401
+
+    for module in task.get("methods", ()):
+        importlib.import_module(module)
 
     def load():
         return [deploy.load(path, threads=task["threads"]) for path in task["paths"]]
