@@ -39,7 +39,7 @@ def test_the_same_tests_pass(backend):
 
 
 def test_the_package_imports_and_trains_without_tensorflow(tmp_path):
-    """TensorFlow is made unimportable; a model trains from arrays on JAX, saves and loads. Its hourglass has one level of four."""
+    """TensorFlow is made unimportable; a model with one level of hourglass trains from arrays on JAX, saves and loads."""
     script = f"""
 import sys
 sys.modules["tensorflow"] = None

@@ -5,6 +5,7 @@ import json
 import types
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -36,7 +37,8 @@ def spots():
 # === The leaderboard ===
 
 
-def test_rows_are_trained_alike_but_for_what_the_table_says(board):
+def test_rows_are_trained_alike_but_for_what_the_table_says(board, monkeypatch):
+    monkeypatch.setattr(board, "own_methods", lambda scheme, size: {})  # those that other tests have defined
     arguments = board.parse(["--data-dir", "x", "--every", "3"])
     found = board.methods(kfa.schemes.get("ibug68"), arguments)
     assert list(found) == ["HIH", "PIPNet MobileNetV2", "PIPNet ResNet-18", "LOTR-M", "FAN, subpixel", "attentive 1D heatmaps"]
@@ -48,6 +50,23 @@ def test_rows_are_trained_alike_but_for_what_the_table_says(board):
     assert all("warm-up" in note for name, (*_, note) in found.items() if name in warmed)
     assert settings["LOTR-M"].backbone_weights == settings["PIPNet MobileNetV2"].backbone_weights == board.BACKBONE
     assert settings["HIH"].out == "runs/leaderboard/hih_0"
+
+
+def test_a_registered_method_of_another_module_is_a_row(board):
+    """No list names it: it has the variants of its class, and crops of the size asked for."""
+
+    @keras.saving.register_keras_serializable(package="a_leaderboard_test")
+    class Answer(kfa.models.FaceAligner):
+        variants = (kfa.models.Variant("short", {"words": 1}), kfa.models.Variant("long", {"words": 9}))
+
+        def __init__(self, scheme, input_size=8, words=1):
+            self.told = scheme.name, input_size, words
+
+    rows = board.own_methods(kfa.schemes.get("ibug68"), 64)
+    folder, build, settings, note = rows["Answer long"]
+    assert (folder, settings) == ("answer_9", {"variant": "answer_9"}) and __name__.split(".")[-1] in note
+    assert build.keywords == {"input_size": 64, "words": 9} and "Answer short" in rows
+    assert not any(name.startswith(("HIH", "PIPNet")) for name in rows)
 
 
 def report_of(errors, names):

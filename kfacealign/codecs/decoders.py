@@ -59,7 +59,10 @@ def decode(
         maps = finite(maps)
         _, height, width, _ = maps.shape
         moved = np.array([(cell_centre - 0.5) / width, (cell_centre - 0.5) / height], "float32")
-        return soft_argmax(maps, temperature=temperature) + moved, ops.max(maps, axis=(1, 2))
+        scores = ops.max(maps, axis=(1, 2))
+        # The maximum is subtracted before the factor is applied. XLA does what follows in one rounding, which for huge values
+        # leaves a rest of the maximum that the exponential takes to infinity.
+        return soft_argmax(maps - scores[:, None, None], temperature=temperature) + moved, scores
     if name == "local":
         return local_soft_argmax(maps, window=window, temperature=temperature, cell_centre=cell_centre)
     cells, scores = argmax_cells(maps)

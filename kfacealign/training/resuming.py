@@ -1,8 +1,7 @@
-"""What a run was begun with, and whether it is what it is to go on with.
+"""Resuming: a killed run goes on only as it was begun.
 
-A killed run may only go on as it was begun: with the same settings, the same configuration of the model, the same random
-views, and the same faces under the same labels. All of it is written to `state.json` by every checkpoint and compared on
-`--resume`; what differs is named with both values.
+Settings, the configuration of the model, the random views, and the faces with their labels must be the same. Every
+checkpoint writes them to `state.json`, and `--resume` compares them; what differs is named with both values.
 """
 
 import argparse
@@ -14,9 +13,10 @@ import numpy as np
 
 from kfacealign.models.aligner import FaceAligner
 
-# What does not change what an epoch does: where files are (the faces themselves are compared), and how far to go.
+# These settings do not change what an epoch does: they say where files are (the faces themselves are compared), and how many
+# epochs there shall be.
 NOT_COMPARED = ("out", "resume", "data_dir", "unlabelled", "cache", "epochs")
-# Of serialised Keras objects: names that Keras numbers anew, and what follows from the rest.
+# Keys of serialised Keras objects that are not compared: names, which Keras numbers anew, and what follows from other keys.
 NAMES = (
     "name",
     "registered_name",
@@ -31,7 +31,7 @@ LONG = 60  # characters of a value that a message shows
 
 
 def describe(faces: Any, settings: argparse.Namespace, *, views: Any = None, **further: Any) -> dict:
-    """All that decides what an epoch does but the model, as plain JSON.
+    """Everything but the model that decides what an epoch does, as plain JSON.
 
     Args:
         faces: a `kfacealign.data.Dataset` or `ClipsDataset`.
@@ -54,7 +54,7 @@ def describe_model(model: FaceAligner) -> dict:
 
 
 def check_same(before: dict, now: dict, directory: Any) -> None:
-    """Compares what a run was begun with with what it is to go on with; only what `now` holds is compared.
+    """Compares the description of a run with the one it was begun with. Keys that `now` lacks are not compared.
 
     Raises:
         ValueError: something differs; the message names it with both values.

@@ -1,4 +1,3 @@
-import keras
 import numpy as np
 import pytest
 
@@ -63,8 +62,6 @@ def test_loss_is_the_squared_error_over_all_stacks():
     assert set(codec.warmup_loss(np.zeros((2, 3, 2), "float32"), outputs, weights)) == set(codec.warmup_terms)
 
 
-def test_serialises():
+def test_configuration():
     codec = ContinuousHeatmap(32, 1.5, decoder="dark", window=5, temperature=12.0)
-    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(codec))
-    assert copy.get_config() == codec.get_config()
     assert codec.get_config() == {"size": 32, "sigma": 1.5, "decoder": "dark", "window": 5, "temperature": 12.0}

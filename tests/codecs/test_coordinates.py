@@ -43,7 +43,6 @@ def test_any_keras_loss_of_coordinates_will_do():
 def test_serialises_with_its_loss():
     codec = Coordinates(SmoothWing(w=5.0, t=0.1), pixels=128)
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(codec))
-    assert copy.get_config() == codec.get_config()
     assert isinstance(copy.point_loss, SmoothWing) and copy.point_loss.w == 5.0
 
 

@@ -1,3 +1,6 @@
+import functools
+
+import checks
 import keras
 import numpy as np
 import pytest
@@ -12,13 +15,19 @@ SIZE = 24
 
 def gaussians(position, sigma=2.0, size=SIZE):
     """Maps `(1, size, size, K)` of Gaussians at `(K, 2)` positions in cells."""
-    return np.asarray(gaussian_maps(np.asarray(position, "float32")[None], size, sigma))
+    maps = checks.compiled(lambda position: gaussian_maps(position, size, sigma))
+    return np.asarray(maps(np.asarray(position, "float32")[None]))
+
+
+@functools.cache
+def decoder(name, **options):
+    return checks.compiled(lambda maps: decoders.decode(maps, name, **options))
 
 
 def cells(maps, name, **options):
     """Decoded positions in cells, `(B, K, 2)`."""
     _, height, width, _ = maps.shape
-    return np.asarray(decoders.decode(maps, name, **options)[0]) * [width, height]
+    return np.asarray(decoder(name, **options)(maps)[0]) * [width, height]
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +137,7 @@ NUMERICS = {
 @pytest.mark.parametrize("name", decoders.NAMES)
 @pytest.mark.parametrize("maps", NUMERICS.values(), ids=NUMERICS)
 def test_answers_are_finite_and_inside(name, maps):
-    landmarks, scores = (np.asarray(part) for part in decoders.decode(maps, name, cell_centre=0.5))
+    landmarks, scores = (np.asarray(part) for part in decoder(name, cell_centre=0.5)(maps))
     assert np.isfinite(landmarks).all() and np.isfinite(scores).all()
     assert (landmarks >= 0).all() and (landmarks <= 1).all()
 
@@ -149,8 +158,8 @@ def test_any_decoder_reads_a_trained_codec():
             other = decoders.with_decoder(codec, name, temperature=20.0)
             assert type(other) is type(codec) and other.decoder == name and other.temperature == 20.0
             settings = {"cell_centre": codec.cell_centre, "window": codec.window, "sigma": codec.sigma}
-            expected, _ = decoders.decode(outputs["heatmap_1"], name, temperature=20.0, **settings)
-            np.testing.assert_array_equal(other.decode(outputs)[0], expected)
+            expected, _ = decoder(name, temperature=20.0, **settings)(outputs["heatmap_1"])
+            np.testing.assert_array_equal(checks.compiled(other.decode)(outputs)[0], expected)
             copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(other))
             assert copy.get_config() == other.get_config()
 

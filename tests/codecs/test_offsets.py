@@ -1,4 +1,3 @@
-import keras
 import numpy as np
 import pytest
 
@@ -94,15 +93,3 @@ def test_loss_of_maps_is_at_the_landmarks_cells(landmarks):
 def test_what_is_not_there_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         OffsetValue(**arguments)
-
-
-@pytest.mark.parametrize(
-    "codec",
-    [
-        OffsetValue(32, 1.0, alpha=0.2, quantize="round", ground_truth="dynamic", offset_loss="l2"),
-        OffsetMap(32, 1.0, alpha=0.2, quantize="round", offset_loss="l2"),
-    ],
-)
-def test_serialise(codec):
-    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(codec))
-    assert type(copy) is type(codec) and copy.get_config() == codec.get_config()

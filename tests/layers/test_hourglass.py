@@ -53,14 +53,3 @@ def test_decimal_head_reaches_its_resolution(side, size):
 def test_decimal_head_refuses_a_side_it_cannot_reach(side):
     with pytest.raises(ValueError, match="decimal maps of side 8 need"):
         DecimalHeatmapHead(maps=5, size=8)(np.zeros((1, side, side, 4), "float32"))
-
-
-@pytest.mark.parametrize(
-    "layer, shape", [(CornerAlignedUpSampling2D(2), (1, 4, 4, 2)), (DecimalHeatmapHead(3, size=4, filters=8), (1, 16, 16, 2))]
-)
-def test_layers_save_and_load(layer, shape, tmp_path):
-    x = np.random.default_rng(0).normal(size=shape).astype("float32")
-    model = keras.Sequential([keras.Input(shape[1:]), layer])
-    model.save(tmp_path / "m.keras")
-    loaded = keras.saving.load_model(tmp_path / "m.keras")
-    np.testing.assert_array_equal(model.predict(x, verbose=0), loaded.predict(x, verbose=0))

@@ -23,8 +23,3 @@ def test_without_filters_it_is_pooling_and_one_product():
 def test_sides_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="size 8 needs a square input whose side is 8 times 4, 8, 16"):
         OffsetValueHead(5, filters=8, size=8)(ops.ones((1, 16, 16, 4)))
-
-
-def test_serialise():
-    for head in (OffsetValueHead(5, filters=8, size=4), OffsetMapHead(filters=8)):
-        assert type(head).from_config(head.get_config()).get_config() == head.get_config()

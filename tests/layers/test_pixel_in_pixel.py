@@ -75,8 +75,3 @@ def test_branches_start_near_zero():
     head.build((None, 8, 8, 512))
     assert 0.0009 < float(np.std(head.neighbor_x.kernel)) < 0.0011
     assert not np.any(head.score.bias)
-
-
-def test_config_round_trip(head):
-    copy = PixelInPixelHead.from_config(head.get_config())
-    assert (copy.points, copy.neighbors, copy.branches) == (POINTS, NEIGHBORS, head.branches)

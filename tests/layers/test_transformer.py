@@ -178,27 +178,8 @@ def small_model():
     return keras.Model(tokens, TransformerDecoder(5, layers=1, query_stddev=0.5, name="decoder", **SMALL)(encoded, positions))
 
 
-def test_layers_save_and_load(tmp_path):
-    model, x = small_model(), normal(3, 4, 16)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert [layer.get_config() for layer in loaded.layers] == [layer.get_config() for layer in model.layers]
-    np.testing.assert_allclose(np.asarray(loaded(x)), np.asarray(model(x)), atol=1e-6)
-
-
 def test_nested_summary_prints():
     """An attribute `layers` that is a number would break it."""
     lines = []
     small_model().summary(expand_nested=True, print_fn=lines.append)
     assert "decoder" in "".join(lines)
-
-
-def test_mixed_precision_computes_in_half():
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
-        encoder, decoder = TransformerEncoder(layers=1, **SMALL), TransformerDecoder(5, layers=1, **SMALL)
-    finally:
-        keras.config.set_dtype_policy("float32")
-    decoded = decoder(encoder(normal(2, 4, 16)))
-    assert keras.backend.standardize_dtype(decoded.dtype) == "float16" and np.isfinite(np.asarray(decoded)).all()
-    assert {weight.dtype for weight in decoder.weights} == {"float32"}

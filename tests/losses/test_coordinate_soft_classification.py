@@ -1,4 +1,3 @@
-import keras
 import numpy as np
 from scipy.special import softmax
 from scipy.stats import entropy
@@ -31,8 +30,3 @@ def test_leaves_out_points_of_weight_zero():
     per_point = np.asarray(CoordinateSoftClassification(reduction=None)(target, predicted))
     weighted = CoordinateSoftClassification()(target, predicted, sample_weight=weights)
     np.testing.assert_allclose(weighted, per_point[weights > 0].mean(), rtol=1e-5)
-
-
-def test_serialises():
-    loss = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(CoordinateSoftClassification()))
-    np.testing.assert_allclose(loss(maps(0), maps(1)), CoordinateSoftClassification()(maps(0), maps(1)))

@@ -107,15 +107,6 @@ def test_mean_over_x_and_y_then_over_weighted_points():
 
 
 @pytest.mark.parametrize(
-    "loss", [L1(), L2(), SmoothL1(), Wing(5.0, 0.5), SmoothWing(5.0, 0.5, t=0.2)], ids=lambda loss: loss.name
-)
-def test_serialises(loss):
-    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
-    assert type(copy) is type(loss) and copy.get_config() == loss.get_config()
-    np.testing.assert_array_equal(values(copy, [0.1, 1, 7]), values(loss, [0.1, 1, 7]))
-
-
-@pytest.mark.parametrize(
     "build, message",
     [
         (lambda: Wing(w=0.0), "w must be positive"),

@@ -1,5 +1,6 @@
 """CoordNet and MapNet; their published sizes are in `tests/test_models_command.py`."""
 
+import checks
 import keras
 import numpy as np
 import pytest
@@ -63,13 +64,8 @@ def test_training_moves_every_weight(small, batch, name):
 
 
 @pytest.mark.parametrize("name", BUILD)
-def test_saves_and_loads(small, batch, tmp_path, name):
-    model = small[name]
-    model.save(tmp_path / "m.keras")
-    loaded = keras.saving.load_model(tmp_path / "m.keras")
-    assert loaded.get_config() == model.get_config()
-    for output, expected in zip(loaded(batch[0]).values(), model(batch[0]).values(), strict=True):
-        np.testing.assert_array_equal(output, expected)
+def test_it_is_a_good_aligner(small, batch, tmp_path, name):
+    checks.aligner(small[name], batch[0], tmp_path)
 
 
 @pytest.mark.parametrize("name", BUILD)
@@ -80,11 +76,8 @@ def test_loading_fetches_nothing(small, name):
 
 @pytest.mark.parametrize("name", BUILD)
 def test_mixed_precision_ends_in_float32(name):
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
+    with checks.mixed_precision():
         network = BUILD[name](backbone="mobilenet_v2").network
-    finally:
-        keras.config.set_dtype_policy("float32")
     assert {output.dtype for output in network.output.values()} == {"float32"}
     assert network.get_layer("backbone").output.dtype == "float16"
 

@@ -1,5 +1,6 @@
 """The detector of one-dimensional heatmaps and its 2D baseline."""
 
+import checks
 import keras
 import numpy as np
 import pytest
@@ -106,13 +107,8 @@ def test_without_co_attention_there_is_none(quick):
 
 
 @pytest.mark.parametrize("build", [AttentiveHeatmap1D, Heatmap2D])
-def test_saves_and_loads(quick, batch, tmp_path, build):
-    model = build(resolution=32, sigma=1.5, decoder="local", window=5, **SMALL)
-    model.save(tmp_path / "m.keras")
-    loaded = keras.saving.load_model(tmp_path / "m.keras")
-    assert loaded.get_config() == model.get_config()
-    for output, expected in zip(loaded(batch[0]).values(), model(batch[0]).values(), strict=True):
-        np.testing.assert_array_equal(output, expected)
+def test_it_is_a_good_aligner(quick, batch, tmp_path, build):
+    checks.aligner(build(resolution=32, sigma=1.5, decoder="local", window=5, **SMALL), batch[0], tmp_path)
 
 
 @pytest.mark.parametrize("build", [AttentiveHeatmap1D, Heatmap2D])

@@ -1,0 +1,1 @@
+"""Quantisation-aware training and pruning, through twins in tf-keras."""

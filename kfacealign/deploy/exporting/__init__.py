@@ -1,0 +1,1 @@
+"""What writes SavedModels, TFLite files and ONNX files."""

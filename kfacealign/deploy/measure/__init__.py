@@ -1,0 +1,1 @@
+"""What exported files cost, and how near they are to their model."""
