@@ -32,8 +32,9 @@ lint: install
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 
+# Files come in the order of tests/conftest.py, the longest first; xdist's own order has files of few tests last.
 test: lint
-	$(RUN) -m pytest --numprocesses 2 --dist loadfile
+	$(RUN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 docs: install
 	$(RUN) -m mkdocs build --strict
