@@ -18,7 +18,7 @@ from rich.table import Table
 
 import kfacealign as kfa
 from kfacealign.deploy.exporting import conversion, graphs
-from kfacealign.deploy.runtime.litert import interpreter_class
+from kfacealign.interpreter import interpreter_class
 
 NETWORK = ("network", "step", "offsets", "regression")  # parts that are none of the decoding
 

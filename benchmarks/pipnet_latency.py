@@ -22,7 +22,7 @@ from rich.table import Table
 import kfacealign as kfa
 from kfacealign.backend import keras
 from kfacealign.deploy.exporting import conversion, graphs
-from kfacealign.deploy.runtime.litert import interpreter_class
+from kfacealign.interpreter import interpreter_class
 from kfacealign.models.inference import InferencePart
 from kfacealign.quiet import quiet
 

@@ -17,5 +17,7 @@ from . import schemes as schemes
 from . import streaming as streaming
 from . import tracking as tracking
 from . import training as training
+from .face_landmarks import Face as Face
+from .face_landmarks import FaceLandmarks as FaceLandmarks
 from .loading import load as load
 from .presets.store import from_preset as from_preset

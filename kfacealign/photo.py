@@ -22,6 +22,9 @@ import numpy as np
 from kfacealign import geometry
 from kfacealign.data.five_points import crop_matrices, usable
 
+SMALLEST = 2  # pixels of a box's longer side
+LARGEST = 10  # sides of the photograph
+
 
 @dataclasses.dataclass(frozen=True)
 class AlignedFaces:
@@ -75,13 +78,43 @@ def align_photo(
         `AlignedFaces`, in the order of the boxes.
 
     Raises:
-        ValueError: a box has no size, or `five_points` was asked of a scheme that has none.
+        ValueError: a box is no face's, as `usable_boxes` says, or `five_points` was asked of a scheme that has none.
     """
-    squares = [geometry.square_box(box, model.enlarge) for box in boxes]
+    squares = [geometry.square_box(box, model.enlarge) for box in usable_boxes(boxes, image)]
     landmarks, scores = align_squares(model, image, squares, **options)
     if five_points:
         landmarks, scores = align_upright(model, image, landmarks, scores, **options)
     return AlignedFaces(np.asarray(squares, np.float32).reshape(-1, 4), landmarks, scores)
+
+
+def usable_boxes(boxes: np.ndarray | Sequence, image: np.ndarray) -> np.ndarray:
+    """Boxes (N, 4) float32 in which a photograph may show a face.
+
+    Args:
+        boxes: N boxes x0, y0, x1, y1 in image coordinates; they may reach beyond the photograph.
+        image: (H, W, 3), the photograph.
+
+    Raises:
+        ValueError: a box is no four finite numbers, lies outside of the photograph, is less than `SMALLEST` pixels wide and
+            high, or more than `LARGEST` times as large as the photograph.
+    """
+    height, width = image.shape[:2]
+    boxes = np.asarray(boxes, np.float64)
+    if boxes.size and (boxes.ndim != 2 or boxes.shape[1] != 4):
+        raise ValueError(f"boxes are (N, 4), got shape {boxes.shape}")
+    boxes = boxes.reshape(-1, 4)
+    for box in boxes:
+        told = f"the box {', '.join(f'{value:g}' for value in box)} in a photograph of {width} x {height} pixels"
+        if not np.isfinite(box).all():
+            raise ValueError(f"{told} is no box")
+        side = (box[2:] - box[:2]).max()
+        if (box[2:] <= box[:2]).any() or side < SMALLEST:
+            raise ValueError(f"{told} is too small: x0 < x1, y0 < y1 and a side of {SMALLEST} pixels at least are needed")
+        if (box[:2] >= [width, height]).any() or (box[2:] <= 0).any():
+            raise ValueError(f"{told} lies outside of it")
+        if side > LARGEST * max(width, height):
+            raise ValueError(f"{told} is too large: {LARGEST} times the photograph's longer side is the most")
+    return boxes.astype(np.float32)
 
 
 def align_squares(

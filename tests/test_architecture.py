@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "kfacealign"
 # From the ground up. The longest name that a module's name begins with places it.
 FLOORS = (
-    ("what knows nothing of faces", "version files quiet machine backend streaming deploy.flatbuffer"),
+    ("what knows nothing of faces", "version files quiet machine backend interpreter streaming deploy.flatbuffer"),
     ("points and pictures", "schemes geometry losses"),
     ("faces without pixels", "drawing detect data.faces data.five_points conversions metrics"),
     ("what networks are made of", "codecs layers"),
@@ -24,7 +24,7 @@ FLOORS = (
     ("training", "training"),
     ("from a trained model to a file, and running it", "deploy"),
     ("bundled models", "presets"),
-    ("the front door", "loading"),
+    ("the front door", "loading face_landmarks"),
     ("the command", "cli __main__"),
 )
 # Packages whose `__init__` names everything below it, and imports it only when it is asked for.

@@ -143,7 +143,7 @@ def test_without_boxes_there_are_no_faces(boxes, upright):
 
 
 def test_a_box_without_size_is_named():
-    with pytest.raises(ValueError, match=r"box \[5.0, 5.0, 5.0, 5.0\]"):
+    with pytest.raises(ValueError, match="the box 5, 5, 5, 5 in a photograph of 160 x 120 pixels is too small"):
         photo.align_photo(MeanFace(), noise(), [[5, 5, 5, 5]])
 
 
@@ -231,3 +231,31 @@ def test_from_crop_of_many_faces():
     found = geometry.from_crop(points, matrices, 32)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, points * [40, 20] + np.array([0, 7, 11])[:, None, None], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "box, reason",
+    [
+        ((5000, 5000, 5100, 5100), "outside"),
+        ((-50, 10, 0, 60), "outside"),
+        ((10, 100, 60, 150), "outside"),
+        ((60, 60, 60.01, 60.01), "too small"),
+        ((60, 20, 20, 60), "too small"),
+        ((0, 0, 1e9, 1e9), "too large"),
+        ((0, 0, np.nan, 10), "no box"),
+        ((0, 0, np.inf, 10), "no box"),
+    ],
+)
+def test_boxes_in_which_there_can_be_no_face(box, reason):
+    image = np.zeros((100, 200, 3), np.uint8)
+    with pytest.raises(ValueError, match=rf"in a photograph of 200 x 100 pixels .*{reason}"):
+        photo.usable_boxes([[10, 10, 40, 40], box], image)
+
+
+def test_boxes_may_reach_beyond_the_photograph():
+    image = np.zeros((100, 200, 3), np.uint8)
+    boxes = photo.usable_boxes([(-50, -50, 1, 1), (199, 99, 400, 400)], image)
+    assert boxes.dtype == np.float32 and boxes.shape == (2, 4)
+    assert photo.usable_boxes([], image).shape == (0, 4)
+    with pytest.raises(ValueError, match=r"got shape \(4,\)"):
+        photo.usable_boxes([1, 2, 3, 4], image)

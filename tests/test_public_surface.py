@@ -55,7 +55,7 @@ def functions():
         elif not issubclass(value, enum.Enum):
             for key, member in vars(value).items():
                 member = member.__func__ if isinstance(member, classmethod | staticmethod) else member
-                own = key == "__init__" and not dataclasses.is_dataclass(value)
+                own = key == "__init__" and not dataclasses.is_dataclass(value) and not getattr(value, "_is_protocol", False)
                 if isinstance(member, types.FunctionType) and (own or not key.startswith("_")):
                     found[f"{name}.{key}"] = member
     return found

@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 from rich.console import Console
 
-from kfacealign import deploy, photo, presets
-from kfacealign.cli.arguments import FLIP_HELP, MODEL_HELP, add_model, align_options, box
+from kfacealign import deploy, geometry, photo, presets
+from kfacealign.cli.arguments import FLIP_HELP, MODEL_HELP, add_detector, add_model, align_options, box
 from kfacealign.data import five_points
 from kfacealign.data.readers.pts import write_points
-from kfacealign.detect import HaarDetector, find_faces
 from kfacealign.drawing import draw_landmarks
+from kfacealign.face_landmarks import Face, FaceLandmarks
 from kfacealign.files import replacing
 
 COORDINATES = (
@@ -27,7 +27,7 @@ COORDINATES = (
 
 
 DESCRIPTION = (
-    "Finds the faces of each photograph (OpenCV's Haar cascades) and their landmarks. Writes "
+    "Finds the faces of each photograph and their landmarks. Writes "
     "PHOTO_landmarks.png (the photograph with the landmarks drawn), PHOTO.json (landmarks in image coordinates, scores, "
     "boxes) and one .pts file for each face. A photograph that fails is named and skipped; the exit status is then 1."
 )
@@ -42,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X0,Y0,X1,Y1",
         help="the face's box, brows to chin and ear to ear, in pixels from the top-left corner, in place of the detector; "
         "write --box=X0,... if X0 is negative",
+    )
+    add_detector(parser)
+    parser.add_argument(
+        "--any-rotation",
+        action="store_true",
+        help="read each photograph on its sides and upside down, too, and keep the way in which its landmarks score best",
     )
     parser.add_argument(
         "--five-points",
@@ -59,20 +65,31 @@ def run(arguments: argparse.Namespace) -> int:
     model = deploy.load(arguments.model)
     if arguments.five_points:
         five_points.indices(model.scheme)  # Refuse a scheme that has no five points before any photograph is read.
-    detector = HaarDetector() if arguments.box is None else None
+    landmarker = FaceLandmarks(
+        model,
+        detector=arguments.detector if arguments.box is None else Nothing(),
+        min_score=arguments.min_score,
+        five_points=arguments.five_points,
+        any_rotation=arguments.any_rotation,
+        **options,
+    )
+    if arguments.box is None:
+        console.print(f"detector: {landmarker.detector.name}", highlight=False)
     out = Path(arguments.out)
     failed = 0
     with tracked(arguments.photos, console) as photos:
         for path in photos:
             try:
-                faces, written = align_one(model, path, arguments, detector, out / outputs[path], options)
+                faces, written = align_one(landmarker, path, arguments, out / outputs[path])
             except (ValueError, OSError) as error:
                 failed += 1
                 reason = getattr(error, "strerror", None) or error
                 console.print(f"{path}: [red]skipped[/red]: {reason}", highlight=False, soft_wrap=True)
                 continue
             names = ", ".join(map(str, written))
-            console.print(f"{path}: {faces} face{'s' * (faces > 1)} -> {names}", highlight=False, soft_wrap=True)
+            scores = ", ".join(f"{face.scores.mean():.2f}" for face in faces)
+            told = f"{len(faces)} face{'s' * (len(faces) > 1)}, mean score{'s' * (len(faces) > 1)} {scores}"
+            console.print(f"{path}: {told} -> {names}", highlight=False, soft_wrap=True)
         if failed:
             console.print(f"{failed} of {len(arguments.photos)} photographs failed")
     return 1 if failed else 0
@@ -105,38 +122,37 @@ def output_names(photos: Iterable[str]) -> dict[str, str]:
     return {path: stem for stem, path in taken.items()}
 
 
+class Nothing:
+    """The detector where the face's box is given."""
+
+    name = "none"
+
+
 def align_one(
-    model: Any,
-    path: str | os.PathLike,
-    arguments: argparse.Namespace,
-    detector: HaarDetector | None,
-    stem: Path,
-    options: dict[str, Any],
-) -> tuple[int, list[Path]]:
+    landmarker: FaceLandmarks, path: str | os.PathLike, arguments: argparse.Namespace, stem: Path
+) -> tuple[list[Face], list[Path]]:
     """Aligns one photograph and writes its results.
 
     Args:
-        model: anything that `kfacealign.deploy.load` returns.
+        landmarker: what finds the faces and their landmarks.
         path: the photograph.
-        arguments: the command's arguments; `box` is the box of the only face, or None if `detector` looks for faces.
-        detector: the detector, or None where `box` is given.
+        arguments: the command's arguments; `box` is the box of the only face, or None if faces are looked for.
         stem: path of the results without suffix.
-        options: further arguments of `model.align`.
 
     Returns:
-        Number of faces, and the files written.
+        The faces, and the files written.
 
     Raises:
         OSError: the photograph cannot be opened, or a result cannot be written.
         ValueError: the photograph is no image, or has no face.
     """
     image = photo.read_photo(path)
-    boxes = find_faces(image, detector=detector) if arguments.box is None else [arguments.box]
-    if not len(boxes):
+    faces = landmarker(image, boxes=None if arguments.box is None else [arguments.box])
+    if not faces:
         raise ValueError("no face found; give the face's --box")
-    faces = photo.align_photo(model, image, boxes, five_points=arguments.five_points, **options)
+    model = landmarker.model
     description = describe(model, path, image, "five_points" if arguments.five_points else "box")
-    return len(faces), write_results(model, description, image, faces, stem)
+    return faces, write_results(model, description, image, faces, stem)
 
 
 def describe(model: Any, path: str | os.PathLike, image: np.ndarray, align: str) -> dict[str, Any]:
@@ -159,9 +175,7 @@ def describe(model: Any, path: str | os.PathLike, image: np.ndarray, align: str)
     }
 
 
-def write_results(
-    model: Any, description: dict[str, Any], image: np.ndarray, faces: photo.AlignedFaces, stem: Path
-) -> list[Path]:
+def write_results(model: Any, description: dict[str, Any], image: np.ndarray, faces: Sequence[Face], stem: Path) -> list[Path]:
     """Writes the picture, the JSON file and a `.pts` file for each face; returns their paths."""
     points = [stem.with_name(f"{stem.name}.pts")]
     if len(faces) > 1:
@@ -170,25 +184,25 @@ def write_results(
         **description,
         "faces": [
             {
-                "box": np.round(square, 3).tolist(),
-                "landmarks": np.round(landmarks, 3).tolist(),
-                "scores": np.round(scores, 4).tolist(),
+                "box": np.round(geometry.square_box(face.box, model.enlarge), 3).tolist(),
+                "landmarks": np.round(face.landmarks.astype(float), 3).tolist(),
+                "scores": np.round(face.scores.astype(float), 4).tolist(),
+                "mean_score": round(float(face.scores.mean()), 4),
+                "detector_score": None if face.score is None else round(face.score, 4),
                 "pts": path.name,
             }
-            for square, landmarks, scores, path in zip(
-                faces.squares, faces.landmarks.astype(float), faces.scores.astype(float), points, strict=True
-            )
+            for face, path in zip(faces, points, strict=True)
         ],
     }
     picture, text = stem.with_name(f"{stem.name}_landmarks.png"), stem.with_name(f"{stem.name}.json")
     with replacing(picture) as temporary:
         overlay = image
-        for face in faces.landmarks:
-            overlay = draw_landmarks(overlay, face, model.scheme)
+        for face in faces:
+            overlay = draw_landmarks(overlay, face.landmarks, model.scheme)
         if not cv2.imwrite(str(temporary), cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR)):
             raise OSError(f"{picture} cannot be written")
     with replacing(text) as temporary:
         temporary.write_text(json.dumps(description, indent=1), encoding="utf-8")
-    for path, face in zip(points, faces.landmarks, strict=True):
-        write_points(path, face)
+    for path, face in zip(points, faces, strict=True):
+        write_points(path, face.landmarks)
     return [picture, text, *points]

@@ -65,6 +65,21 @@ def add_dataset(parser: argparse.ArgumentParser, **options: Any) -> None:
     parser.add_argument("--data-dir", metavar="DIR", help="the dataset's directory; synthetic faces are written to it if need be")
 
 
+def add_detector(parser: argparse.ArgumentParser) -> None:
+    """`--detector` and `--min-score`."""
+    parser.add_argument(
+        "--detector",
+        metavar="NAME|FILE",
+        help="what finds the faces: blazeface, haar, or YuNet's .onnx file (default: the best one installed, which is named)",
+    )
+    parser.add_argument(
+        "--min-score",
+        type=float,
+        metavar="SCORE",
+        help="least score of a face, from 0 to 1 (default: 0.6; of haar 0, as its scores only count detections)",
+    )
+
+
 def align_options(arguments: argparse.Namespace) -> dict:
     """The arguments that the command line adds to a call of a model's `align`.
 

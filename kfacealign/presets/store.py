@@ -131,7 +131,7 @@ def chosen(model: str | None = None, *, keras: bool = False, console: "Console |
 
 def has_interpreter() -> bool:
     """Whether TFLite files can be run here."""
-    from kfacealign.deploy.runtime.litert import interpreter_class
+    from kfacealign.interpreter import interpreter_class
     from kfacealign.quiet import quiet
 
     try:

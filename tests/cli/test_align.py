@@ -13,7 +13,7 @@ import pytest
 from kfacealign import data, deploy, geometry, models, schemes
 from kfacealign.cli.main import main
 from kfacealign.codecs import Heatmap
-from kfacealign.data import five_points
+from kfacealign.data import SyntheticFaces, five_points
 from kfacealign.data.readers.pts import read_pts, write_points
 
 CELLS = np.stack([np.arange(19) % 8, np.arange(19) // 8], axis=-1)
@@ -174,6 +174,45 @@ def test_a_real_face_is_found(folder, tmp_path):
     box = np.array(json.loads((tmp_path / "takeo.json").read_text())["faces"][0]["box"])
     assert (truth > box[:2]).all() and (truth < box[2:]).all()
     assert np.ptp(truth, axis=0).max() > 0.6 * (box[2] - box[0])
+
+
+@pytest.mark.parametrize("detector", ["blazeface", "haar"])
+def test_the_detector_and_the_mean_scores_are_told(folder, tmp_path, capsys, detector):
+    face = SyntheticFaces(3, size=256).render(0)
+    cv2.imwrite(str(tmp_path / "face.png"), face.image[..., ::-1])
+    command = ["align", str(tmp_path / "face.png"), "--model", str(folder / "m.tflite"), "--out", str(tmp_path / "out")]
+    assert main([*command, "--detector", detector]) == 0
+    shown = capsys.readouterr().out
+    assert f"detector: {detector}" in shown and "1 face, mean score 0.50 ->" in shown
+    (found,) = json.loads((tmp_path / "out" / "face.json").read_text())["faces"]
+    assert found["mean_score"] == 0.5 and 0 < found["detector_score"] < 1
+    assert main([*command, "--detector", detector, "--min-score", "1"]) == 1
+    assert "no face found" in capsys.readouterr().out
+
+
+def test_a_face_on_its_side(tmp_path):
+    face = SyntheticFaces(3, size=256).render(1)
+    cv2.imwrite(str(tmp_path / "side.png"), np.rot90(face.image[..., ::-1]))
+    assert main(["align", str(tmp_path / "side.png"), "--any-rotation", "--out", str(tmp_path)]) == 0
+    truth = face.landmarks["ibug68"]
+    truth = np.stack([truth[:, 1], 256 - truth[:, 0]], axis=-1)  # as np.rot90 turns
+    (found,) = json.loads((tmp_path / "side.json").read_text())["faces"]
+    assert np.linalg.norm(found["landmarks"] - truth, axis=-1).mean() < 0.06 * np.ptp(truth, axis=0).max()
+
+
+def test_an_unknown_detector(folder, tmp_path, capsys):
+    model = folder / "m.tflite"
+    status, message = failure(capsys, "align", "a.jpg", "--model", model, "--detector", "mtcnn", "--out", tmp_path)
+    assert status == 2 and "no detector 'mtcnn'; there are blazeface, haar" in message
+
+
+@pytest.mark.parametrize("box", ["5000,5000,5100,5100", "-500,-500,-400,-400", "60,60,60.01,60.01", "0,0,1e9,1e9"])
+def test_a_box_beside_the_photograph_is_named(folder, tmp_path, capsys, box):
+    arguments = ["align", folder / "photo.png", "--model", folder / "m.tflite", f"--box={box}", "--out", tmp_path]
+    assert main([str(argument) for argument in arguments]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "photo.png: skipped: the box" in shown and "in a photograph of 120 x 90 pixels" in shown
+    assert os.listdir(tmp_path) == []
 
 
 # === evaluate ===

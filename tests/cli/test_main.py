@@ -69,7 +69,7 @@ def test_a_photograph_is_aligned_where_nothing_heavy_can_be_imported(tmp_path):
     face = SyntheticFaces(seed=3, size=384).render(0)
     assert cv2.imwrite(str(tmp_path / "face.png"), cv2.cvtColor(face.image, cv2.COLOR_RGB2BGR))
     printed = python("-c", WITHOUT, ",".join(HEAVY), "align", "face.png", "--out", "out", cwd=tmp_path).stdout
-    assert f"model: {store.DEFAULT} (tflite)" in printed and "face.png: 1 face -> " in printed
+    assert f"model: {store.DEFAULT} (tflite)" in printed and "face.png: 1 face, mean score 0." in printed
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["face.json", "face.pts", "face_landmarks.png"]
     (found,) = json.loads((tmp_path / "out" / "face.json").read_text())["faces"]
     truth = face.landmarks["ibug68"]

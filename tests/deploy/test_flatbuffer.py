@@ -6,7 +6,7 @@ import pytest
 
 from kfacealign.deploy import flatbuffer
 from kfacealign.deploy.exporting.conversion import convert
-from kfacealign.deploy.runtime.litert import interpreter_class
+from kfacealign.interpreter import interpreter_class
 
 
 @keras.saving.register_keras_serializable(package="tests")

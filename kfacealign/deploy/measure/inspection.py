@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kfacealign.deploy import flatbuffer, metadata
-from kfacealign.deploy.runtime.litert import interpreter_class
+from kfacealign.interpreter import interpreter_class
 from kfacealign.quiet import quiet
 
 if TYPE_CHECKING:

@@ -1,12 +1,14 @@
 """Running TFLite files by LiteRT."""
 
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
 
 from kfacealign.deploy import flatbuffer, metadata
 from kfacealign.deploy.runtime.exported import ExportedAligner
+from kfacealign.interpreter import interpreter_class
 from kfacealign.quiet import quiet
 
 
@@ -16,6 +18,8 @@ class LiteRTAligner(ExportedAligner):
     Args:
         path: the `.tflite` file.
         threads: number of CPU threads; None leaves it to the runtime.
+
+    One aligner may be shared by threads: a lock lets one of them run the model at a time.
 
     Raises:
         ValueError: the file is no TFLite model, or was not written by `export`.
@@ -40,19 +44,9 @@ class LiteRTAligner(ExportedAligner):
         super().__init__(path, metadata.parse(text, path))
         self.threads = threads
         self.runner = self.interpreter.get_signature_runner()
+        self._lock = threading.Lock()
 
     def run_tensors(self, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return self.runner(**tensors)
-
-
-def interpreter_class() -> type:
-    """LiteRT's interpreter; where LiteRT is not installed, TensorFlow's, which is the same runtime.
-
-    Raises:
-        ImportError: neither of them is installed.
-    """
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError:
-        from tensorflow.lite import Interpreter
-    return Interpreter
+        # A runner is one set of tensors: without the lock, threads would read each other's answers.
+        with self._lock:
+            return self.runner(**tensors)

@@ -14,7 +14,7 @@ from kfacealign.deploy import flatbuffer
 from kfacealign.deploy.compression import fake_quantization, qat
 from kfacealign.deploy.compression.fake_quantization import Range, around_zero
 from kfacealign.deploy.compression.tf_keras_twin import plain, tf_keras
-from kfacealign.deploy.runtime.litert import interpreter_class
+from kfacealign.interpreter import interpreter_class
 
 MODELS = {
     "coordnet": functools.partial(models.CoordNet, "aflw19", backbone="mobilenet_v2", input_size=SIZE),

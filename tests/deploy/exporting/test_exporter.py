@@ -17,7 +17,7 @@ from kfacealign.deploy import flatbuffer, metadata
 from kfacealign.deploy.exporting.calibration import calibration_crops
 from kfacealign.deploy.exporting.graphs import in_float32
 from kfacealign.deploy.exporting.litert import to_tflite
-from kfacealign.deploy.runtime.litert import interpreter_class
+from kfacealign.interpreter import interpreter_class
 from kfacealign.layers import CornerAlignedUpSampling2D, DecimalHeatmapHead
 from kfacealign.layers.hourglass import bottleneck_residual, conv_bn, predict_maps
 

@@ -12,7 +12,7 @@ from kfacealign.codecs.coordinates import Coordinates
 from kfacealign.deploy import flatbuffer
 from kfacealign.deploy.exporting.conversion import convert
 from kfacealign.deploy.exporting.partial_int8 import check_names, known_layer, named
-from kfacealign.deploy.runtime.litert import interpreter_class
+from kfacealign.interpreter import interpreter_class
 
 pytestmark = pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="exports are made under TensorFlow")
 SIZE = 16

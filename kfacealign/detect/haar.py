@@ -1,10 +1,12 @@
-"""The face detector that comes with the package: OpenCV's Haar cascades."""
+"""OpenCV's Haar cascades, the detector that needs nothing but OpenCV."""
 
 import os
-from typing import Any
+import threading
 
 import cv2
 import numpy as np
+
+from kfacealign.detect.detections import Detections, without_twins
 
 # The profile cascade draws larger boxes around the same face than the frontal one: the landmarks' box is 0.70-0.75 of its
 # side instead of 0.86. Shrunk by this factor its boxes mean the same.
@@ -76,23 +78,46 @@ class HaarDetector:
     Args:
         smallest: side of the smallest face looked for, as a fraction of the image's shorter side.
         min_neighbors: how many overlapping detections make a face; more means fewer faces, and fewer false ones.
+        min_score: least score of a face for `detect`; n overlapping detections have the score 1 - 2^(-n / `min_neighbors`).
+
+    One detector may be shared by threads: a lock lets one of them run the cascades at a time.
 
     Raises:
         ImportError: the installed OpenCV has no cascades.
 
     Example:
-        >>> boxes = HaarDetector().boxes(image)
-        >>> pixels, matrix = geometry.crop(image, geometry.square_box(face_box(boxes[0]), 1.2), 256)
+        >>> found = HaarDetector().detect(image)
+        >>> pixels, matrix = geometry.crop(image, geometry.square_box(found.boxes[0], 1.2), 256)
     """
 
-    def __init__(self, *, smallest: float = 1 / 12, min_neighbors: int = 4):
-        self.smallest = smallest
-        self.min_neighbors = min_neighbors
+    name = "haar"
+
+    def __init__(self, *, smallest: float = 1 / 12, min_neighbors: int = 4, min_score: float = 0.0):
+        self.smallest, self.min_neighbors, self.min_score = smallest, min_neighbors, min_score
+        self._lock = threading.Lock()
         self._frontal = _cascade("frontalface_default")
         self._profile = _cascade("profileface")
 
+    @staticmethod
+    def check() -> None:
+        """Raises ImportError where the installed OpenCV has no cascades."""
+        _cascade("frontalface_default")
+
+    def detect(self, image: np.ndarray) -> Detections:
+        """The faces in an image, the best first, without points.
+
+        Args:
+            image: (H, W, 3) RGB, or (H, W) or (H, W, 1) grey; 0..255, uint8 or float.
+
+        Raises:
+            ValueError: the shape is not an image's.
+        """
+        squares, neighbors = self._squares(image)
+        scores = (1 - np.exp2(-neighbors / self.min_neighbors)).astype(np.float32)
+        return without_twins(Detections(face_box(squares).reshape(-1, 4), scores)).above(self.min_score)
+
     def boxes(self, image: np.ndarray) -> np.ndarray:
-        """The faces in an image.
+        """The squares in which the cascades see faces.
 
         Args:
             image: (H, W, 3) RGB, or (H, W) or (H, W, 1) grey; 0..255, uint8 or float.
@@ -104,46 +129,36 @@ class HaarDetector:
         Raises:
             ValueError: the shape is not an image's.
         """
+        return self._squares(image)[0]
+
+    def _squares(self, image):
+        """The squares (N, 4) of `boxes`, and how many detections made each, (N,)."""
         gray = _gray(image)
         height, width = gray.shape
         reduction = max(1.0, max(height, width) / _LONGEST_SIDE)
         if reduction > 1:
             size = (max(1, round(width / reduction)), max(1, round(height / reduction)))
             gray = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
-        found = self._detect(self._frontal, gray)
-        if not len(found):
-            found = self._profiles(gray)
+        with self._lock:
+            found, neighbors = self._detect(self._frontal, gray)
+            if not len(found):
+                found, neighbors = self._profiles(gray)
         found = found * np.tile([width / gray.shape[1], height / gray.shape[0]], 2)
         order = np.lexsort((found[:, 1], found[:, 0], found[:, 0] - found[:, 2]))
-        return found[order].astype(np.float32)
+        return found[order].astype(np.float32), neighbors[order]
 
     def _detect(self, cascade, gray):
         side = max(1, round(self.smallest * min(gray.shape)))
-        found = cascade.detectMultiScale(gray, 1.05, self.min_neighbors, minSize=(side, side))
+        found, neighbors = cascade.detectMultiScale2(gray, 1.05, self.min_neighbors, minSize=(side, side))
         x, y, width, height = np.asarray(found, np.float64).reshape(-1, 4).T
-        return np.stack([x, y, x + width, y + height], axis=-1)
+        return np.stack([x, y, x + width, y + height], axis=-1), np.asarray(neighbors, np.float64).reshape(-1)
 
     def _profiles(self, gray):
         """Faces in profile. The cascade knows one side only; the mirrored image shows it the other."""
-        mirrored = self._detect(self._profile, np.ascontiguousarray(gray[:, ::-1]))[:, [2, 1, 0, 3]]
+        mirrored, seen = self._detect(self._profile, np.ascontiguousarray(gray[:, ::-1]))
+        mirrored = mirrored[:, [2, 1, 0, 3]]
         mirrored[:, [0, 2]] = gray.shape[1] - mirrored[:, [0, 2]]
-        found = np.concatenate([self._detect(self._profile, gray), mirrored])
+        found, neighbors = self._detect(self._profile, gray)
+        found, neighbors = np.concatenate([found, mirrored]), np.concatenate([neighbors, seen])
         centre, half = (found[:, :2] + found[:, 2:]) / 2, (found[:, 2:] - found[:, :2]) / 2 * _PROFILE_SCALE
-        return np.concatenate([centre - half, centre + half], axis=-1)
-
-
-def find_faces(image: np.ndarray, *, detector: Any = None) -> np.ndarray:
-    """The boxes of the faces in an image, brows to chin and ear to ear, of which crops are made.
-
-    Args:
-        image: (H, W, 3) RGB, or (H, W) or (H, W, 1) grey; 0..255, uint8 or float.
-        detector: `HaarDetector`, or another object with a `boxes(image)` like its own; None makes a `HaarDetector`.
-
-    Returns:
-        (N, 4) float32 x0, y0, x1, y1 in image coordinates, the largest first; N may be 0.
-
-    Raises:
-        ValueError: the shape is not an image's.
-        ImportError: the installed OpenCV has no cascades.
-    """
-    return face_box((detector or HaarDetector()).boxes(image)).reshape(-1, 4)
+        return np.concatenate([centre - half, centre + half], axis=-1), neighbors

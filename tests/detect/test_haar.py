@@ -92,10 +92,10 @@ def test_profiles_are_sought_on_both_sides_when_there_is_no_frontal_face(detecto
 
     def fake(cascade, image):
         if cascade is detector._frontal:
-            return np.zeros((0, 4))
+            return np.zeros((0, 4)), np.zeros(0)
         # The cascade "sees" a face only in the image as it is, then another only in the mirrored one.
         left, top, side = (40, 60, 100) if np.array_equal(image, gray) else (10, 20, 60)
-        return np.array([[left, top, left + side, top + side]], float)
+        return np.array([[left, top, left + side, top + side]], float), np.array([4.0])
 
     monkeypatch.setattr(detector, "_detect", fake)
     boxes = detector.boxes(gray)

@@ -1,0 +1,11 @@
+from .blazeface import BlazeFaceDetector as BlazeFaceDetector
+from .choice import available as available
+from .choice import make as make
+from .detections import Detections as Detections
+from .detections import Detector as Detector
+from .detections import without_twins as without_twins
+from .haar import HaarDetector as HaarDetector
+from .haar import face_box as face_box
+from .searching import find_faces as find_faces
+from .searching import search as search
+from .yunet import YuNetDetector as YuNetDetector
