@@ -21,7 +21,7 @@ from rich.table import Table
 
 import kfacealign as kfa
 from kfacealign.data.frames import VideoFile
-from kfacealign.data.rendered.synthetic import background
+from kfacealign.data.rendered.scene import background
 from kfacealign.detect import HaarDetector
 from kfacealign.tracking import FaceTracker, OneEuro
 

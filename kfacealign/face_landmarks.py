@@ -130,13 +130,15 @@ class FaceLandmarks:
 
         Raises:
             OSError, ValueError: a photograph cannot be read; the message names it.
-            ValueError: a box is no face's: see `kfacealign.photo.usable_boxes`.
+            ValueError: a box is no face's (see `kfacealign.photo.usable_boxes`), or there are not as many boxes as photographs.
         """
         if not isinstance(photos, list | tuple):
             return self([photos], boxes=None if boxes is None else [boxes])[0]
         if not photos:
             return []
         given = [None] * len(photos) if boxes is None else boxes
+        if len(given) != len(photos):
+            raise ValueError(f"{len(photos)} photographs, but boxes for {len(given)}")
         looks = [look for source, its in zip(photos, given, strict=True) for look in self._looks(source, its)]
         images = [look.image for look in looks for _ in range(len(look.found))]
         squares = [geometry.square_box(box, self.model.enlarge) for look in looks for box in look.found.boxes]

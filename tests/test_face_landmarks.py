@@ -216,3 +216,5 @@ def test_no_photograph_has_no_faces(faces):
 def test_a_box_that_is_no_faces_is_refused(faces, rendered):
     with pytest.raises(ValueError, match="in a photograph of 256 x 256 pixels lies outside"):
         faces(rendered[0][0], boxes=[[300, 300, 400, 400]])
+    with pytest.raises(ValueError, match="1 photographs, but boxes for 2"):
+        faces([rendered[0][0]], boxes=[[[50, 50, 210, 220]], []])

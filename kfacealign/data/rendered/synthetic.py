@@ -5,15 +5,14 @@ blurred is drawn at random. The flags of WFLW follow from what was drawn, by the
 """
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 
 from kfacealign import geometry
 from kfacealign.data.rendered import face3d, face_points
-from kfacealign.data.rendered.render import Color, Drawing, Look, View, fixed, mixed, visible
+from kfacealign.data.rendered.render import Drawing, Look, View, mixed, visible
+from kfacealign.data.rendered.scene import background, occlude, photographed
 
 # An attribute holds where a rendered face passes its thresholds.
 POSE_YAW = 35.0  # degrees, either way
@@ -293,112 +292,3 @@ def covered(cover: np.ndarray, points: np.ndarray) -> np.ndarray:
     column, row = np.floor(points).astype(int).T
     inside = (column >= 0) & (row >= 0) & (column < cover.shape[1]) & (row < cover.shape[0])
     return inside & (cover[np.clip(row, 0, cover.shape[0] - 1), np.clip(column, 0, cover.shape[1] - 1)] > 0)
-
-
-def background(rng: np.random.Generator, size: int) -> np.ndarray:
-    """A smooth gradient with random shapes and grain."""
-    coarse = rng.integers(0, 256, (4, 4, 3), np.uint8)
-    image = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
-    for kind in rng.integers(0, 4, rng.integers(3, 12)):
-        color = tuple(float(v) for v in rng.integers(0, 256, 3))
-        points = rng.uniform(-0.1, 1.1, (4, 2)) * size
-        if kind == 0:
-            cv2.fillConvexPoly(image, fixed(points), color, cv2.LINE_AA, 4)
-        elif kind == 1:
-            cv2.circle(image, tuple(int(v) for v in points[0]), int(rng.uniform(0.02, 0.2) * size), color, -1, cv2.LINE_AA)
-        elif kind == 2:
-            cv2.polylines(image, [fixed(points)], False, color, int(rng.integers(1, 1 + size // 20)), cv2.LINE_AA, 4)
-        else:
-            low = np.maximum(points[:2].min(0), 0).astype(int)
-            cv2.rectangle(image, tuple(int(v) for v in low), tuple(int(v) for v in points[:2].max(0)), color, -1)
-    if rng.random() < 0.5:
-        image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.005, 0.03) * size))
-    return image
-
-
-def occlude(rng: np.random.Generator, drawing: Drawing, kind: int) -> None:
-    """Draws an object before the face: 1 a hand, 2 a mask, 3 a card, 4 a ball or microphone; 0 draws none."""
-    if kind == 0:
-        return
-    image, face, unit = drawing.image, drawing.face, drawing.unit
-    color = tuple(float(v) for v in rng.integers(0, 256, 3))
-    if kind == 2:
-        t = np.linspace(-0.72, 0.72, 13)
-        top = np.array([(0.8, 0.42), (0.3, 0.36), (0.0, 0.28), (-0.3, 0.36), (-0.8, 0.42)])
-        parts = [(drawing.at(np.concatenate([face.jaw_line(t), top]), out=0.1), color)]
-    else:
-        anchor = drawing.at(np.array([[rng.uniform(-0.9, 0.9), rng.uniform(-0.4, 1.5)]]))[0]
-        turn = rng.uniform(0, 2 * np.pi)
-        parts = list(
-            hand(rng, anchor, turn, unit, drawing.look.skin) if kind == 1 else thing(rng, anchor, turn, unit, color, kind=kind)
-        )
-    for points, paint in parts:
-        cv2.fillPoly(image, [fixed(points)], paint, cv2.LINE_AA, 4)
-        cv2.fillPoly(drawing.cover, [fixed(points)], 255, cv2.LINE_8, 4)
-
-
-def turned(points: np.ndarray, angle: float) -> np.ndarray:
-    """Points turned about the origin, clockwise by so many radians."""
-    cosine, sine = np.cos(angle), np.sin(angle)
-    return points @ np.array([[cosine, sine], [-sine, cosine]])
-
-
-def hand(
-    rng: np.random.Generator, anchor: np.ndarray, turn: float, unit: float, skin: Color
-) -> Iterator[tuple[np.ndarray, Color]]:
-    """Four fingers and a palm as rounded shapes, each shaded a little differently."""
-    arc = np.linspace(-np.pi / 2, np.pi / 2, 6)
-    tip = np.stack([np.cos(arc), np.sin(arc)], -1)
-    palm = np.array([(-1.5, -0.45), (-0.1, -0.42), (-0.1, 0.42), (-1.5, 0.45)]) * unit
-    yield turned(palm, turn) + anchor, mixed(skin, (0, 0, 0), 0.2)
-    for finger in range(4):
-        length = rng.uniform(0.5, 0.75) * unit
-        y = (finger - 1.5) * 0.2 * unit
-        shape = np.concatenate(
-            [[(-0.15 * unit, y - 0.1 * unit)], tip * 0.1 * unit + (length, y), [(-0.15 * unit, y + 0.1 * unit)]]
-        )
-        yield turned(shape, turn) + anchor, mixed(skin, (0, 0, 0), 0.1 + 0.05 * finger)
-
-
-def thing(
-    rng: np.random.Generator, anchor: np.ndarray, turn: float, unit: float, color: Color, *, kind: int
-) -> Iterator[tuple[np.ndarray, Color]]:
-    """A card (3), or a ball on a stick (4)."""
-    if kind == 3:
-        width, height = rng.uniform(0.25, 0.8, 2) * unit
-        card = np.array([(-width, -height), (width, -height), (width, height), (-width, height)])
-        yield turned(card, turn) + anchor, color
-        yield turned(0.8 * card, turn) + anchor, mixed(color, (255, 255, 255), 0.3)
-        return
-    angle = np.linspace(0, 2 * np.pi, 20, endpoint=False)
-    radius = rng.uniform(0.18, 0.4) * unit
-    stick = np.array([(-0.4, 0), (0.4, 0), (0.35, 9), (-0.35, 9)]) * radius
-    yield stick + anchor, mixed(color, (0, 0, 0), 0.5)
-    yield np.stack([np.cos(angle), np.sin(angle)], -1) * radius + anchor, color
-
-
-def photographed(rng: np.random.Generator, image: np.ndarray, place: dict[str, Any], size: int) -> np.ndarray:
-    """The image with exposure, colour cast, blur and grain."""
-    ramp = np.arange(256)
-    table = np.stack([np.clip(ramp * place["exposure"] * cast, 0, 255) for cast in place["cast"]], -1).astype(np.uint8)
-    image = cv2.LUT(image, table[:, None])
-    sigma = place["blur"] * size
-    if sigma > 0.3:
-        image = smeared(image, sigma, place["motion"]) if place["motion"] is not None else cv2.GaussianBlur(image, (0, 0), sigma)
-    if place["noise"] > 1:
-        # One channel of grain serves all three, which takes a third of the random numbers.
-        grain = rng.integers(0, 256, (size, size), np.uint8)
-        share = place["noise"] / 74.0  # uniform bytes have a standard deviation of 74
-        image = cv2.addWeighted(image, 1.0, cv2.cvtColor(grain, cv2.COLOR_GRAY2RGB), share, -127.5 * share)
-    return image
-
-
-def smeared(image: np.ndarray, sigma: float, direction: float) -> np.ndarray:
-    """Motion blur along a direction (radians), as spread out as a Gaussian of this sigma."""
-    length = max(3, int(2 * round(sigma * np.sqrt(3)) + 1))
-    kernel = np.zeros((length, length), np.float32)
-    middle = length // 2
-    reach = np.array([np.cos(direction), np.sin(direction)]) * middle
-    ends = [tuple(int(v) for v in np.round(middle + sign * reach)) for sign in (-1, 1)]
-    cv2.line(kernel, ends[0], ends[1], 1.0)
-    return cv2.filter2D(image, -1, kernel / kernel.sum())
