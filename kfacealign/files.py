@@ -1,12 +1,42 @@
-"""Files and folders that appear whole or not at all, and the suffixes of image files."""
+"""Files that are read whole and within limits, files and folders that appear whole or not at all, image suffixes."""
 
+import errno
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
+
+
+def require_regular(path: str | os.PathLike) -> None:
+    """Refuses what is no file with an end: named pipes, sockets, devices and folders. Links are followed.
+
+    Raises:
+        OSError: nothing is at the path, or it is not a regular file; the error carries the path.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+
+
+def read_bytes(path: str | os.PathLike, *, limit: int = 2**30) -> bytes:
+    """The content of a regular file.
+
+    Args:
+        path: the file; links are followed.
+        limit: bytes that are read at most.
+
+    Raises:
+        OSError: it cannot be read, is not a regular file, or is larger than the limit; the error carries the path.
+    """
+    require_regular(path)
+    with open(path, "rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"larger than {limit / 2**20:.0f} MiB", os.fspath(path))
+    return content
 
 
 @contextmanager

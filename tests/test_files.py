@@ -1,6 +1,27 @@
+import os
+
 import pytest
 
-from kfacealign.files import replacing
+from kfacealign.console import shown
+from kfacealign.files import read_bytes, replacing
+
+
+def test_only_files_with_an_end_are_read_and_within_the_limit(tmp_path):
+    (tmp_path / "file").write_bytes(b"12345")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    os.mkfifo(tmp_path / "pipe")
+    assert read_bytes(tmp_path / "link", limit=5) == b"12345"
+    with pytest.raises(OSError, match="larger than 0 MiB") as caught:
+        read_bytes(tmp_path / "file", limit=4)
+    assert caught.value.filename == str(tmp_path / "file")
+    for path in (tmp_path / "pipe", tmp_path, "/dev/zero"):
+        with pytest.raises(OSError, match="not a regular file"):
+            read_bytes(path)
+
+
+def test_names_are_shown_as_text_that_can_be_encoded():
+    assert shown("IMG [edited] é.jpg") == "IMG [edited] é.jpg"
+    assert shown(os.fsdecode(b"caf\xe9\n.jpg")) == "caf\\xe9\\n.jpg"
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
