@@ -4,11 +4,13 @@
     python benchmarks/detectors.py YTF68/test --detectors blazeface haar yunet.onnx --crowds 40
     python benchmarks/detectors.py --fit blazeface YTF68/train --every 7      # the rule from its box to the landmarks' box
 
-A face is found where a box overlaps the box of its landmarks by half or more (intersection over union); every other box is
-false, though it may hold a person who is not annotated. `NME, true box` is the error of the model on crops of the annotated
-boxes, `NME, detected` on crops of the detector's, both on the faces that the detector found; `gap` is their difference.
-Crowds are rendered faces at random places of one picture. The detectors take turns on every photograph, so that whatever
-else the machine does falls on all of them; milliseconds are medians of a photograph.
+A face is found where a box overlaps the box of its landmarks by --overlap or more (intersection over union; by half); every
+other box is false, though it may hold a person who is not annotated. A photograph without a .pts file is taken to show one
+face, which any box finds. Landmarks of another number than the model's have a box, but no NME; nor has a set without .pts
+files. `NME, true box` is the error of the model on crops of the annotated boxes, `NME, detected` on crops of the detector's,
+both on the faces that the detector found; `gap` is their difference. Crowds are rendered faces at random places of one picture.
+The detectors take turns on every photograph, so that whatever else the machine does falls on all of them; milliseconds are
+medians of a photograph.
 
 --fit prints the medians of what `kfacealign.detect.detections.BoxRule` holds, and their deviations, over the largest
 detection of each photograph that overlaps the annotated face.
@@ -26,9 +28,8 @@ from rich.table import Table
 import kfacealign as kfa
 from kfacealign import detect, geometry, photo
 from kfacealign.data.images import read_image
+from kfacealign.data.readers.pts import file_pairs, read_pts
 from kfacealign.detect import blazeface
-
-FOUND = 0.5  # overlap of a box with the landmarks' box
 
 
 def overlap(first, second):
@@ -39,10 +40,10 @@ def overlap(first, second):
 
 
 def photographs(folder, every):
-    """(image, landmarks (1, K, 2)) of each photograph of a folder."""
-    faces = kfa.data.pts(folder, test_fraction=0).train[::every] if not split(folder) else kfa.data.pts(folder).test[::every]
-    for path, landmarks in zip(faces.images, faces.landmarks, strict=True):
-        yield read_image(path), landmarks[None]
+    """(image, landmarks (1, K, 2), or None where there is no .pts file) of each photograph of a folder, or of its test part."""
+    images, points = file_pairs(Path(folder) / "test" if split(folder) else folder)
+    for name in sorted(images)[::every]:
+        yield read_image(images[name]), read_pts(points[name])[None] if name in points else None
 
 
 def split(folder):
@@ -66,20 +67,22 @@ def crowds(count, seed=11, side=900, faces=6):
         yield canvas, np.stack(points)
 
 
-def measured(detectors, model, pictures):
+def measured(detectors, model, pictures, least):
     """Name of the detector -> dict of what it found in the pictures."""
     figures = {name: {"faces": 0, "found": 0, "false": 0, "ms": [], "true": [], "detected": []} for name in detectors}
     for image, landmarks in pictures:
-        truth = [geometry.landmark_box(points) for points in landmarks]
+        truth = None if landmarks is None else [geometry.landmark_box(points) for points in landmarks]
         for name, detector in detectors.items():
             start = time.perf_counter()
             found = detector.detect(image)
             its = figures[name]
             its["ms"].append(1e3 * (time.perf_counter() - start))
-            pairs = matched(truth, found.boxes)
-            its["faces"] += len(truth)
+            pairs = dict(enumerate(range(min(1, len(found))))) if truth is None else matched(truth, found.boxes, least)
+            its["faces"] += 1 if truth is None else len(truth)
             its["found"] += len(pairs)
             its["false"] += len(found) - len(pairs)
+            if truth is None or landmarks.shape[1] != model.scheme.num_points:
+                continue
             for face, box in pairs.items():
                 for key, square in (("true", truth[face]), ("detected", found.boxes[box])):
                     predicted = photo.align_squares(model, image, [geometry.square_box(square, model.enlarge)])[0]
@@ -87,12 +90,12 @@ def measured(detectors, model, pictures):
     return figures
 
 
-def matched(truth, boxes):
+def matched(truth, boxes, least):
     """Face -> box, each of which belongs to one face; the best pairs first."""
     pairs = [(overlap(face, box), i, j) for i, face in enumerate(truth) for j, box in enumerate(boxes)]
     found = {}
     for share, face, box in sorted(pairs, reverse=True):
-        if share >= FOUND and face not in found and box not in found.values():
+        if share >= least and face not in found and box not in found.values():
             found[face] = box
     return found
 
@@ -120,6 +123,7 @@ def main():
     parser.add_argument("--detectors", nargs="+", default=detect.available(), help="default: those that are installed")
     parser.add_argument("--model", help="a model's file or a preset's name (default: the bundled default)")
     parser.add_argument("--every", type=int, default=1, help="take every Nth photograph of a folder")
+    parser.add_argument("--overlap", type=float, default=0.5, metavar="SHARE", help="overlap from which on a face is found")
     parser.add_argument("--crowds", type=int, default=0, metavar="N", help="rendered pictures of six faces each")
     parser.add_argument("--fit", metavar="DETECTOR")
     arguments = parser.parse_args()
@@ -135,9 +139,9 @@ def main():
     for heading in ("set", "detector", "found", "false", "ms", "NME, true box", "NME, detected", "gap"):
         table.add_column(heading)
     for name, pictures in sets.items():
-        for detector, its in measured(detectors, model, track(list(pictures), name, transient=True)).items():
+        for detector, its in measured(detectors, model, track(list(pictures), name, transient=True), arguments.overlap).items():
             true, detected = np.mean(its["true"] or [np.nan]), np.mean(its["detected"] or [np.nan])
-            errors = (f"{true:.2f}", f"{detected:.2f}", f"{detected - true:+.2f}")
+            errors = (f"{true:.2f}", f"{detected:.2f}", f"{detected - true:+.2f}") if its["true"] else ("", "", "")
             found = f"{its['found']} of {its['faces']}"
             table.add_row(name, detector, found, str(its["false"]), f"{np.median(its['ms']):.1f}", *errors)
     Console(width=None if Console().is_terminal else 140).print(table)
