@@ -323,6 +323,18 @@ def test_rendered_and_real_faces_train_together(faces, tmp_path, monkeypatch):
     ]
 
 
+def test_the_training_faces_of_further_folders_come_as_often_as_asked(faces, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(rendered_and_real, "SYNTHETIC", {"train": 3, "test": 1, "seed": 0, "size": 64})
+    argv = ["--data-dir", str(faces), "--also", str(faces / "test"), "--also-times", "3"]
+    settings = kfa.training.parse_settings("", {"dataset": "pts", "also": (), "also_times": 2}, {}, argv=argv)
+    found, sources = rendered_and_real.rendered_and_real(settings)
+    further = kfa.data.pts(faces).test
+    assert len(found.train) == 5 + 3 * len(further)
+    np.testing.assert_array_equal(found.train.landmarks[5:], np.tile(further.landmarks, (3, 1, 1)))
+    assert sources[2] == {"name": "test", "faces": len(further), "licence": "that of the dataset"}
+
+
 def test_joined_faces_keep_the_attributes_that_all_have():
     def some(count, occluded, **attributes):
         landmarks = np.random.default_rng(count).uniform(0, 9, (count, 68, 2))

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import kfacealign as kfa
+from kfacealign.training import loop
 from kfacealign.training.checkpoint import write_history
 
 SCRIPT = """
@@ -146,6 +147,15 @@ def test_crops_are_cut_as_the_settings_say(folder, tmp_path, monkeypatch, capsys
 def test_step_decay():
     rates = [kfa.training.step_decay(5e-6, (30, 50))(epoch, None) for epoch in (0, 29, 30, 49, 50, 59)]
     assert rates == pytest.approx([5e-6, 5e-6, 5e-7, 5e-7, 5e-8, 5e-8])
+
+
+def test_cosine_decay():
+    """Half a cosine: the whole rate, half of it in the middle, 0 after the last epoch."""
+    schedule = loop.rates(argparse.Namespace(learning_rate=2e-3, decay="cosine", epochs=4, drops=[]))
+    assert [schedule(epoch, None) for epoch in (0, 1, 2, 4)] == pytest.approx([2e-3, 1e-3 + 1e-3 / 2**0.5, 1e-3, 0])
+    with pytest.raises(ValueError, match="leave out --drops"):
+        loop.rates(argparse.Namespace(learning_rate=2e-3, decay="cosine", epochs=4, drops=[2]))
+    assert loop.rates(argparse.Namespace(learning_rate=2e-3, drops=[1]))(1, None) == pytest.approx(2e-4)
 
 
 def test_scales_give_defaults_and_flags_go_before_them():
