@@ -182,7 +182,7 @@ def test_the_detector_and_the_mean_scores_are_told(folder, tmp_path, capsys, det
     assert f"detector: {detector}" in shown and "1 face, mean score 0.50 ->" in shown
     (found,) = json.loads((tmp_path / "out" / "face.json").read_text())["faces"]
     assert found["mean_score"] == 0.5 and 0 < found["detector_score"] < 1
-    assert main([*command, "--detector", detector, "--min-score", "1"]) == 1
+    assert main([*command, "--detector", detector, "--min-score", "1", "--overwrite"]) == 1
     assert "no face found" in capsys.readouterr().out
 
 
