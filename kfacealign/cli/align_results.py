@@ -297,9 +297,8 @@ def encoded_overlay(image: np.ndarray, faces: Sequence[Face]) -> bytes:
     Raises:
         ValueError: OpenCV cannot encode it.
     """
-    for face in faces:
-        image = draw_landmarks(image, face.landmarks, face.scheme)
-    done, content = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    picture = draw_landmarks(image, np.stack([face.landmarks for face in faces]), faces[0].scheme)
+    done, content = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     if not done:
         raise ValueError("the picture with its landmarks cannot be encoded as PNG")
     return content.tobytes()
