@@ -194,8 +194,11 @@ class Batch:
             with tracked(list(zip(self.found.paths, self.found.below, self.names, strict=True)), self.console) as photos:
                 for path, below, name in photos:
                     self.align(path, below, name)
-        finally:
-            self.write_tables()
+        except BaseException:
+            with contextlib.suppress(align_results.NotWritten):  # What ended the run is told, not what follows from it.
+                self.write_tables()
+            raise
+        self.write_tables()
         if self.skipped:
             say(self.console, f"{self.skipped} of {len(self.found.paths)} photographs were done before and are skipped")
         if self.failed:

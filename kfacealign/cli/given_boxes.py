@@ -27,7 +27,7 @@ LISTED = 5  # bad rows that a message names
 LARGEST = 2**28  # bytes of a file
 CORNERS = ("x0", "y0", "x1", "y1")
 
-Row = tuple[str, str, Any]  # where it stands, the photograph, the four numbers
+Row = tuple[str, str, Any]  # where it stands, the photograph, the four numbers or the ValueError that they are
 
 
 def read_boxes(path: str | os.PathLike) -> dict[str, list[list[float]]]:
@@ -50,6 +50,8 @@ def read_boxes(path: str | os.PathLike) -> dict[str, list[list[float]]]:
     boxes, wrong = defaultdict(list), []
     for place, photo, values in readers[path.suffix.lower()](shown(path), text):
         try:
+            if not photo:
+                raise ValueError("there is no photograph in this row")
             boxes[as_text(photo)].append(checked(values))
         except ValueError as error:
             wrong.append(f"{place}: {error}")
@@ -101,6 +103,8 @@ def checked(values: Any) -> list[float]:
     Raises:
         ValueError: they are none, or enclose nothing.
     """
+    if isinstance(values, ValueError):
+        raise values
     if not isinstance(values, list) or len(values) != 4:
         raise ValueError(f"a box is four numbers x0, y0, x1, y1, got {reprlib.repr(values)}")
     try:
@@ -136,7 +140,7 @@ def csv_rows(name: str, text: str) -> Iterator[Row]:
                 continue
             where = f"{name}:{reader.line_num}"
             if len(row) != len(header):
-                yield where, "", f"{len(row)} fields where the header has {len(header)}"
+                yield where, row[0], ValueError(f"expected {len(header)} fields as in the header, got {len(row)}")
                 continue
             photo, *values = (row[place] for place in places)
             yield where, photo, [value.strip() for value in values]
