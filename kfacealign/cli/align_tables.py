@@ -12,19 +12,21 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from kfacealign import schemes
 from kfacealign.cli.align_results import NotWritten
-from kfacealign.cli.given_boxes import as_text
+from kfacealign.cli.given_boxes import CORNERS, as_text
 from kfacealign.console import shown
 from kfacealign.drawing import segments
 from kfacealign.files import read_bytes, replacing
 
 NAMES = {"csv": "landmarks.csv", "coco": "coco.json"}
 LARGEST = 2**30  # bytes of a table
+COLUMNS = ["photo", "name", "face", *(f"box_{corner}" for corner in CORNERS), "score", "detector_score"]
+MADE = "faces found by kfacealign align"
 PIXELS = (
     "keypoints are 0-based indices of pixels: the centre of the first pixel is (0, 0); add 0.5 for image coordinates. Boxes are "
     "measured from the outer top-left corner of the image"
@@ -64,7 +66,10 @@ class Tables:
         path = self.paths[kind]
         if self.overwrite or not os.path.lexists(path):
             return False
-        return not path.is_file() or not set(photos_in(kind, path)) <= set(map(as_text, photos))
+        try:
+            return not photos_in(kind, path) <= set(map(as_text, photos))
+        except ValueError:
+            return True
 
     def add(self, description: dict[str, Any], below: str, name: str) -> None:
         """Adds the faces of a photograph.
@@ -113,11 +118,10 @@ class Tables:
 
     def csv(self) -> str:
         """The content of `landmarks.csv`."""
-        box = [f"box_{corner}" for corner in ("x0", "y0", "x1", "y1")]
         points = [f"{axis}{point}" for point in range(self.scheme.num_points) for axis in "xy"]
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["photo", "name", "face", *box, "score", "detector_score", *points])
+        writer.writerow([*COLUMNS, *points])
         writer.writerows(self.rows)
         return file.getvalue()
 
@@ -130,7 +134,7 @@ class Tables:
             "keypoints": list(self.scheme.point_names),
             "skeleton": [[first + 1, second + 1] for first, second in segments(self.scheme)],  # COCO counts points from 1
         }
-        info = {"description": f"faces found by kfacealign align, landmarks of {self.scheme.name}", "coordinates": PIXELS}
+        info = {"description": f"{MADE}, landmarks of {self.scheme.name}", "coordinates": PIXELS}
         content = {"info": info, "images": self.images, "annotations": self.annotations, "categories": [category]}
         return json.dumps(content, allow_nan=False)
 
@@ -152,13 +156,22 @@ def annotation(face: dict[str, Any], number: int, image: int) -> dict[str, Any]:
     }
 
 
-def photos_in(kind: str, path: Path) -> Iterator[str]:
-    """The photographs that a table has; something else than a photograph where it is no such table."""
+def photos_in(kind: str, path: Path) -> set[str]:
+    """The photographs that a table has.
+
+    Raises:
+        ValueError: the file is no table of this module.
+    """
     try:
-        text = read_bytes(path, limit=LARGEST).decode("utf-8-sig")
+        text = read_bytes(path, limit=LARGEST).decode("utf-8")
         if kind == "csv":
-            yield from (row["photo"] for row in csv.DictReader(io.StringIO(text, newline="")))
+            reader = csv.DictReader(io.StringIO(text, newline=""))
+            own, photos = list(reader.fieldnames or ())[: len(COLUMNS)] == COLUMNS, {row["photo"] for row in reader}
         else:
-            yield from (image["file_name"] for image in json.loads(text)["images"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, csv.Error):
-        yield ""
+            content = json.loads(text)
+            own, photos = content["info"]["description"].startswith(MADE), {image["file_name"] for image in content["images"]}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, csv.Error) as error:
+        raise ValueError(f"{shown(path)}: {error}") from None
+    if not own:
+        raise ValueError(f"{shown(path)} was not written by kfacealign align")
+    return photos
