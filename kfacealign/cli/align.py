@@ -200,7 +200,10 @@ class Batch:
             raise
         self.write_tables()
         if self.skipped:
-            say(self.console, f"{self.skipped} of {len(self.found.paths)} photographs were done before and are skipped")
+            say(
+                self.console,
+                f"{self.skipped} of {len(self.found.paths)} photographs were done before and are skipped; --overwrite does them again",
+            )
         if self.failed:
             say(self.console, f"{self.failed} of {len(self.found.paths) + len(self.found.problems)} photographs failed")
         return 1 if self.failed else 0

@@ -9,7 +9,6 @@
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import os
 import re
@@ -112,7 +111,8 @@ def is_overlay(path: str, searched: bool) -> bool:
     if not path.endswith(OVERLAY):
         return False
     stem = path.removesuffix(OVERLAY)
-    if read_results(Path(f"{stem}.json")) is not None:
+    results = read_results(Path(f"{stem}.json"))
+    if results is not None and results.get("overlay", "") in ("", as_text(os.path.basename(path))):
         return True
     if not searched:
         return False
@@ -144,16 +144,23 @@ def read_description(path: Path) -> dict[str, Any] | None:
         faces = content["faces"]
         count, points = len(faces), len(content["point_names"])
         shapes = {"landmarks": (count, points, 2), "face_box": (count, 4), "mean_score": (count,)}
-        numbers = {part: np.array([face[part] for face in faces], float) for part in shapes}
+        numbers = {part: np.array([face[part] for face in faces]) for part in shapes}
         texts = [content[part] for part in ("photo", "photo_from_here", "scheme")]
+        sizes = [content[part] for part in ("width", "height")]
     except (ValueError, TypeError, KeyError):
         return None
-    sound = all(numbers[part].shape == shapes[part] and np.isfinite(numbers[part]).all() for part in shapes)
-    return content if count and sound and all(isinstance(text, str) for text in texts) else None
+    sound = all(
+        numbers[part].shape == shapes[part] and numbers[part].dtype.kind in "fiu" and np.isfinite(numbers[part]).all()
+        for part in shapes
+    )
+    typed = all(isinstance(text, str) for text in texts) and all(isinstance(size, int) for size in sizes)
+    return content if count and sound and typed else None
 
 
 def checksum(model: str | os.PathLike) -> str:
     """SHA-256 of a model's file, of a folder of that of its files; it tells models apart that are called the same."""
+    import hashlib  # takes a few milliseconds, see `store.checksum`
+
     files = [os.path.join(parent, name) for parent, _, names in os.walk(model) for name in names]
     if not files:
         return store.checksum(model)
@@ -206,7 +213,7 @@ def refuse_existing(paths: Sequence[Path], wanted: Wanted) -> None:
             raise ValueError(f"{shown(path)} exists and is not of an earlier run on this photograph; {OVERWRITE}")
 
 
-def stale_files(stem: Path, photo: str) -> list[Path]:
+def stale_files(stem: Path, photo: str, wanted: Wanted) -> list[Path]:
     """What the JSON file of an earlier run on the same photograph lists, itself included."""
     earlier = read_description(json_of(stem))
     if earlier is None or earlier["photo_from_here"] != from_here(photo, stem):
@@ -214,7 +221,8 @@ def stale_files(stem: Path, photo: str) -> list[Path]:
     named = [earlier.get("overlay"), *(face.get("pts") for face in earlier["faces"])]
     own = re.compile(re.escape(as_text(stem.name)) + r"(_landmarks\.png|(_[1-9][0-9]*)?\.pts)")
     kinds = [own.fullmatch(name) for name in named if isinstance(name, str)]
-    return [json_of(stem), *(stem.with_name(stem.name + kind[1]) for kind in kinds if kind)]
+    files = [json_of(stem), *(stem.with_name(stem.name + kind[1]) for kind in kinds if kind)]
+    return [path for path in files if os.path.realpath(path) not in wanted.photos]
 
 
 # === Writing ===
@@ -277,7 +285,7 @@ def write_results(
         texts = (points_text(face.landmarks).encode() for face in faces)
         contents.update(zip(points_of(stem, len(faces)), texts, strict=True))
     refuse_existing(list(contents), wanted)
-    stale = stale_files(stem, photo) if wanted.overwrite else []
+    stale = stale_files(stem, photo, wanted) if wanted.overwrite else []
     path = stem
     try:
         with contextlib.ExitStack() as stack:

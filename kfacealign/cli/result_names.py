@@ -1,9 +1,9 @@
 """Names of results that no two photographs of a run share."""
 
-import hashlib
 import os
 import re
 import unicodedata
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -58,8 +58,7 @@ def at_level(path: str, level: int) -> str:
     name = os.path.splitext(file)[0] if not level else file
     content = os.fsencode(name)
     if len(content) > LONGEST:
-        digest = hashlib.sha256(os.fsencode(file)).hexdigest()[:8]
-        name = f"{content[:LONGEST].decode('utf-8', 'ignore')}~{digest}"
+        name = f"{content[:LONGEST].decode('utf-8', 'ignore')}~{zlib.crc32(os.fsencode(file)):08x}"
     return os.path.join(folder, name if level < 2 else f"{name}-{level}")
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 from pathlib import Path
 
@@ -55,7 +56,15 @@ def test_faces_never_take_the_name_of_another_photograph(align, photo, tmp_path)
 
 
 def test_odd_names_are_printed_as_they_are(align, photo, tmp_path, capsys):
-    names = ["IMG [edited].png", "[bold]b[1].png", ":smile:.png", "-lead.png", "50%s {0}.png", "new\nline.png", "é \U0001f600.png"]
+    names = [
+        "IMG [edited].png",
+        "[bold]b[1].png",
+        ":smile:.png",
+        "-lead.png",
+        "50%s {0}.png",
+        "new\nline.png",
+        "é \U0001f600.png",
+    ]
     for name in [*names, os.fsdecode(b"caf\xe9.png"), "x" * 251 + ".png", "d[/b].png/in.png"]:
         photo(tmp_path / "p" / name)
     assert align("p") == 0
@@ -223,8 +232,36 @@ def test_which_pictures_are_of_an_earlier_run(align, photo, tmp_path):
     told = {name: is_overlay(name, True) for name in tree(tmp_path) if name.startswith("p/")}
     assert [name for name in told if told[name]] == ["p/x_landmarks.png", "p/y.png_landmarks.png"]
     assert not is_overlay("p/x_landmarks.png", False)  # who names it means it
-    assert align("p/tower_landmarks.png", "p/x.png", "--out", "p", "--no-overlay") == 0
-    assert is_overlay("p/x_landmarks.png", False)  # unless the results beside it say that they are its
+    os.mkdir("p/out")
+    os.rename("p/x_landmarks.png", "p/out/x_landmarks.png")
+    assert align("p/x.png", "p/tower_landmarks.png", "--out", "p/out", "--no-overlay") == 0
+    assert not is_overlay("p/out/x_landmarks.png", True)  # the results beside it say that there is none
+    assert align("p/x.png", "p/tower_landmarks.png", "--out", "p/out", "--overwrite") == 0
+    assert is_overlay("p/out/x_landmarks.png", False)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"width": "120"},
+        {"height": None},
+        {"faces": []},
+        {"faces": [{"landmarks": [["1", "2"]] * 19, "face_box": [1, 2, 3, 4], "mean_score": 0.5}]},
+        {"faces": [{"landmarks": [[1, math.nan]] * 19, "face_box": [1, 2, 3, 4], "mean_score": 0.5}]},
+        {"faces": [{"landmarks": [[1, 2]] * 18, "face_box": [1, 2, 3, 4], "mean_score": 0.5}]},
+        {"faces": [{"landmarks": [[1, 2]] * 19, "face_box": [1, 2, 3, 4]}]},
+        {"photo_from_here": 7},
+        {"point_names": 7},
+    ],
+)
+def test_damaged_results_are_not_taken_for_done(align, photo, tmp_path, capsys, damage):
+    photo(tmp_path / "x.png")
+    assert align("x.png", "--format", "json", "--no-overlay") == 0
+    file = tmp_path / "out/x.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **damage}))
+    assert align("x.png", "--format", "json,csv,coco", "--no-overlay") == 1
+    assert "out/x.json exists and is not of an earlier run" in capsys.readouterr().out
+    assert align("x.png", "--format", "json,csv,coco", "--no-overlay", "--overwrite") == 0
 
 
 # === What goes wrong ===
@@ -300,7 +337,12 @@ def test_results_appear_all_at_once(align, photo, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("out", "reason"),
-    [("file", "it is a file; give a folder"), ("file/x", "Not a directory"), ("/proc/x", "No such file"), ("dead", "File exists")],
+    [
+        ("file", "it is a file; give a folder"),
+        ("file/x", "Not a directory"),
+        ("/proc/x", "No such file"),
+        ("dead", "File exists"),
+    ],
 )
 def test_out_is_checked_before_anything_is_read(align, photo, tmp_path, capsys, monkeypatch, out, reason):
     photo(tmp_path / "x.png")
@@ -377,7 +419,9 @@ def test_none_stands_alone(align, photo, tmp_path, capsys):
 def test_boxes_from_a_file(align, photo, tmp_path, capsys):
     for name in ("x.png", "y.png", "z.png"):
         photo(tmp_path / "p" / name)
-    (tmp_path / "p/b.csv").write_text("photo,x0,y0,x1,y1\ny.png,900,0,950,40\nx.png,60,20,100,60\nx.png,10,20,50,60\nq.png,1,1,2,2\n")
+    (tmp_path / "p/b.csv").write_text(
+        "photo,x0,y0,x1,y1\ny.png,900,0,950,40\nx.png,60,20,100,60\nx.png,10,20,50,60\nq.png,1,1,2,2\n"
+    )
     assert align("p", "--boxes", "p/b.csv", box=None) == 1
     shown = capsys.readouterr().out
     assert "p/b.csv has boxes of 1 photograph that the run has not, such as q.png" in shown

@@ -98,7 +98,12 @@ def test_a_file_that_is_missing_or_has_no_end(tmp_path):
 def test_paths_are_from_the_current_folder_before_the_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "lists").mkdir()
-    boxes = {"x.jpg": [[1, 1, 2, 2]], "y.jpg": [[3, 3, 4, 4]], str(tmp_path / "z.jpg"): [[5, 5, 6, 6]], "other.jpg": [[0, 0, 1, 1]]}
+    boxes = {
+        "x.jpg": [[1, 1, 2, 2]],
+        "y.jpg": [[3, 3, 4, 4]],
+        str(tmp_path / "z.jpg"): [[5, 5, 6, 6]],
+        "other.jpg": [[0, 0, 1, 1]],
+    }
     photos = ["x.jpg", "lists/x.jpg", "./lists/y.jpg", "z.jpg"]
     found, unused = boxes_of(photos, boxes, "lists/boxes.json")
     # x.jpg of the list is the one of the current folder, and no photograph gets it a second time.

@@ -119,12 +119,19 @@ def test_the_folder_of_results_is_passed_over(tree):
 def test_pictures_of_an_earlier_run_are_passed_over_and_counted(tree):
     tree("p/x.jpg", "p/x_drawn.png")
     photos = found("p")
-    assert photos.paths == ["p/x.jpg"] and "1 picture of earlier results" in photos.notes[0] and "p/x_drawn.png" in photos.notes[0]
+    assert (
+        photos.paths == ["p/x.jpg"] and "1 picture of earlier results" in photos.notes[0] and "p/x_drawn.png" in photos.notes[0]
+    )
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"p/x.jpg\np/y z.jpg\n", b"p/x.jpg\r\n\r\np/y z.jpg", b"\xef\xbb\xbfp/x.jpg\np/y z.jpg\n./p/x.jpg\n", b"p/x.jpg\0p/y z.jpg\0"],
+    [
+        b"p/x.jpg\np/y z.jpg\n",
+        b"p/x.jpg\r\n\r\np/y z.jpg",
+        b"\xef\xbb\xbfp/x.jpg\np/y z.jpg\n./p/x.jpg\n",
+        b"p/x.jpg\0p/y z.jpg\0",
+    ],
 )
 def test_a_list_on_standard_input(tree, monkeypatch, content):
     tree("p/x.jpg", "p/y z.jpg", "first.jpg")
