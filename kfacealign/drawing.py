@@ -35,8 +35,8 @@ def draw_landmarks(
         color: RGB.
         contours: whether lines are drawn.
         thickness: radius of a dot in pixels; by default a 130th of the extent of the face's landmarks, but at least 0.5, and at
-            most a 65th of the image's longer side. A line is 0.7 times as wide, at least a pixel; it is half transparent where the
-            radius is half a pixel.
+            most a 65th of the image's longer side. A line is 0.7 times as wide, at least a pixel; it is half transparent where
+            the radius is half a pixel.
         weights: `(K,)`, or `(N, K)`; points of weight 0, points that are not finite and the lines to either are left out.
 
     Returns:

@@ -26,12 +26,12 @@ FORMATS = ("pts", "json", *TABLES, "none")
 FAILURES = (ValueError, OSError, RuntimeError, MemoryError, cv2.error)  # of one photograph; the others go on
 
 DESCRIPTION = (
-    "Finds the faces of each photograph and their landmarks. Writes NAME_landmarks.png (the photograph with the landmarks drawn), "
+    "Finds the faces of each photograph and their landmarks. Writes NAME_landmarks.png (the photograph, its landmarks drawn), "
     "NAME.json (landmarks in image coordinates, scores, boxes) and one .pts file for each face: NAME.pts, or of several faces "
     "NAME_1.pts, NAME_2.pts, ... NAME is the photograph's path below the folder that all inputs have in common, without its "
     "suffix; it keeps the suffix where another photograph would write the same files (x.jpg beside x.png, X.jpg or x_1.jpg). "
-    "Photographs that were done before with the same settings are skipped, so that an interrupted run is gone on with by the same "
-    "command. A photograph that fails is named, and the others go on; the exit status is then 1."
+    "Photographs that were done before with the same settings are skipped, so that the same command goes on with an interrupted "
+    "run. A photograph that fails is named, and the others go on; the exit status is then 1."
 )
 
 
@@ -55,8 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     boxes.add_argument(
         "--boxes",
         metavar="FILE",
-        help="the boxes of each photograph, in place of the detector: .json {PHOTO: [[x0, y0, x1, y1], ...]} or .csv with the header "
-        "photo,x0,y0,x1,y1; a PHOTO is a path from the current folder, else from the file's",
+        help="the boxes of each photograph, in place of the detector: .json {PHOTO: [[x0, y0, x1, y1], ...]} or .csv with "
+        "the header photo,x0,y0,x1,y1; a PHOTO is a path from the current folder, else from the file's",
     )
     add_detector(parser)
     parser.add_argument(
@@ -81,8 +81,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=formats,
         action="extend",
         metavar="LIST",
-        help=f"what is written besides the overlay, of {', '.join(FORMATS)} (default pts,json); csv is one {TABLES['csv']} and coco "
-        f"one {TABLES['coco']} for the whole run",
+        help=f"what is written besides the overlay, of {', '.join(FORMATS)} (default pts,json); csv is one {TABLES['csv']} and "
+        f"coco one {TABLES['coco']} for the whole run",
     )
     parser.add_argument("--no-overlay", action="store_true", help="do not draw the landmarks")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there; otherwise nothing is replaced")
@@ -200,10 +200,8 @@ class Batch:
             raise
         self.write_tables()
         if self.skipped:
-            say(
-                self.console,
-                f"{self.skipped} of {len(self.found.paths)} photographs were done before and are skipped; --overwrite does them again",
-            )
+            told = "photographs were done before and are skipped; --overwrite does them again"
+            say(self.console, f"{self.skipped} of {len(self.found.paths)} {told}")
         if self.failed:
             say(self.console, f"{self.failed} of {len(self.found.paths) + len(self.found.problems)} photographs failed")
         return 1 if self.failed else 0

@@ -1,8 +1,8 @@
 """From what a command line names to its photographs: files, folders, patterns, and a list on standard input.
 
-Every photograph is listed once, under the first of its names. Folders are read with their subfolders; links are followed, and each
-folder is read once, however many links lead to it. Names that begin with "." are passed over, and so are pictures that an earlier
-run has drawn.
+Every photograph is listed once, under the first of its names. Folders are read with their subfolders; links are followed, and
+each folder is read once, however many links lead to it. Names that begin with "." are passed over, and so are pictures that an
+earlier run has drawn.
 """
 
 import dataclasses
@@ -82,10 +82,7 @@ def listed(words: Iterable[str]) -> Iterator[str]:
 def split_list(content: bytes) -> list[str]:
     """The paths of a list, one a line, or separated by NUL where there is one; empty lines do not count."""
     content = content.removeprefix(b"\xef\xbb\xbf")
-    if b"\0" in content:
-        lines = content.split(b"\0")
-    else:
-        lines = [line.removesuffix(b"\r") for line in content.split(b"\n")]
+    lines = content.split(b"\0") if b"\0" in content else [line.removesuffix(b"\r") for line in content.split(b"\n")]
     return [f"./{STDIN}" if line == STDIN.encode() else os.fsdecode(line) for line in lines if line]
 
 

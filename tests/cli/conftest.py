@@ -12,7 +12,7 @@ CELLS = np.stack([np.arange(19) % 8, np.arange(19) // 8], axis=-1) / 8
 
 
 class FixedModel:
-    """Finds landmark k of any crop at CELLS[k]; `trouble` is raised, or takes the place of the landmarks, once for each photograph."""
+    """Finds landmark k of any crop at CELLS[k]; of `trouble` each photograph takes one, which is raised or a factor."""
 
     scheme, input_size, enlarge = schemes.AFLW19, 16, 1.25
 
