@@ -402,7 +402,11 @@ def test_nothing_at_all_is_written(align, photo, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["--format", "pts,xml"], "expected a list of pts, json, csv, coco, none"), (["--boxes", "b.json"], "not allowed with")],
+    [
+        (["--format", "pts,xml"], "expected a list of pts, json, csv, coco, none"),
+        (["--boxes", "b.json"], "not allowed with"),
+        (["--min-score", "nan"], "expected a number, got 'nan'"),
+    ],
 )
 def test_arguments_that_cannot_be(align, capsys, arguments, message):
     with pytest.raises(SystemExit):
