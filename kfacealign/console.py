@@ -1,6 +1,7 @@
 """What is printed: text as it is, never markup."""
 
 import os
+import sys
 from typing import Any
 
 from rich.console import Console
@@ -9,6 +10,8 @@ from rich.console import Console
 def make_console(**options: Any) -> Console:
     """A console that prints text as it is: brackets in a file's name are no markup, `:smile:` is no emoji.
 
+    What standard output cannot encode is printed as `\\xe9`, and ends no run.
+
     Args:
         options: further arguments of `rich.console.Console`.
 
@@ -16,6 +19,8 @@ def make_console(**options: Any) -> Console:
         >>> make_console().print("IMG [edited].jpg", style="red")
         IMG [edited].jpg
     """
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
     return Console(markup=False, emoji=False, highlight=False, **options)
 
 

@@ -10,6 +10,9 @@ from kfacealign import schemes
 
 SHIFT = 4  # fractional bits of OpenCV's coordinates
 LIMIT = 3e4  # pixels; farther out OpenCV's fixed point would overflow
+FINENESS = 130  # extent of a face's landmarks over the radius of their dots
+SMALLEST = 0.5  # pixels of that radius
+LINES = 0.7  # width of the lines over the radius of the dots
 
 
 def draw_landmarks(
@@ -26,12 +29,15 @@ def draw_landmarks(
 
     Args:
         image: `(H, W, 3)` uint8, RGB.
-        landmarks: `(K, 2)` in image coordinates (the centre of the first pixel is (0.5, 0.5)); they may lie outside.
+        landmarks: `(K, 2)`, or `(N, K, 2)` of N faces, in image coordinates (the centre of the first pixel is (0.5, 0.5)); they
+            may lie outside.
         scheme: scheme of the landmarks, a name or a `Scheme`.
         color: RGB.
         contours: whether lines are drawn.
-        thickness: radius of a dot in pixels; by default the extent of the landmarks decides.
-        weights: `(K,)`; points of weight 0, points that are not finite and the lines to either are left out.
+        thickness: radius of a dot in pixels; by default a 130th of the extent of the face's landmarks, but at least 0.5, and at
+            most a 65th of the image's longer side. A line is 0.7 times as wide, at least a pixel; it is half transparent where
+            the radius is half a pixel.
+        weights: `(K,)`, or `(N, K)`; points of weight 0, points that are not finite and the lines to either are left out.
 
     Returns:
         `(H, W, 3)` uint8.
@@ -41,25 +47,44 @@ def draw_landmarks(
     """
     scheme = schemes.get(scheme)
     points = np.asarray(landmarks, "float64")
-    if points.shape != (scheme.num_points, 2):
+    if points.ndim not in (2, 3) or points.shape[-2:] != (scheme.num_points, 2):
         raise ValueError(f"{scheme.name} has {scheme.num_points} points, got landmarks of shape {points.shape}")
-    shown = np.isfinite(points).all(1)
+    shown = np.isfinite(points).all(-1)
     if weights is not None:
         shown &= np.asarray(weights) > 0
+    points = np.clip(np.where(shown[..., None], points, 0), -LIMIT, LIMIT)
     picture = np.array(image, order="C")
-    if not shown.any():
-        return picture
-    if thickness is None:
-        thickness = max(0.8, np.ptp(points[shown], axis=0).max() / 130)
-    # OpenCV has pixel centres at whole numbers, this package has them at the halves.
-    points = np.clip(np.where(shown[:, None], points, 0), -LIMIT, LIMIT) - 0.5
-    fixed = np.round(points * 2**SHIFT).astype("int32")
-    if contours:
-        lines = [fixed[list(pair)] for pair in segments(scheme) if shown[list(pair)].all()]
-        cv2.polylines(picture, lines, False, color, max(1, round(thickness * 0.7)), cv2.LINE_AA, SHIFT)
-    for point in fixed[shown].tolist():
-        cv2.circle(picture, point, round(thickness * 2**SHIFT), color, -1, cv2.LINE_AA, SHIFT)
+    for face, its in zip(points.reshape(-1, scheme.num_points, 2), shown.reshape(-1, scheme.num_points), strict=True):
+        if its.any():
+            radius = dot_radius(face[its], picture.shape) if thickness is None else thickness
+            _draw(picture, face, its, segments(scheme) if contours else [], color, radius)
     return picture
+
+
+def dot_radius(points: np.ndarray, shape: tuple[int, ...]) -> float:
+    """The radius in pixels with which the landmarks `(K, 2)` of a face are drawn in an image of a shape `(H, W, ...)`."""
+    largest = max(SMALLEST, 2 * max(shape[:2]) / FINENESS)
+    return float(np.clip(np.ptp(points, axis=0).max() / FINENESS, SMALLEST, largest))
+
+
+def _draw(picture, points, shown, pairs, color, radius):
+    """Draws one face into a picture."""
+    # OpenCV has pixel centres at whole numbers, this package has them at the halves.
+    fixed = np.round((points - 0.5) * 2**SHIFT).astype("int32")
+    lines = [fixed[list(pair)] for pair in pairs if shown[list(pair)].all()]
+    if lines and radius >= 1:
+        cv2.polylines(picture, lines, False, color, max(1, round(radius * LINES)), cv2.LINE_AA, SHIFT)
+    elif lines:
+        low, high = points[shown].min(0), points[shown].max(0)
+        x0, y0 = np.maximum(np.floor(low) - 2, 0).astype(int)
+        part = picture[y0 : max(int(high[1]) + 3, 0), x0 : max(int(high[0]) + 3, 0)]
+        drawn = np.array(part, order="C")
+        if drawn.size:
+            corner = np.array([x0, y0], "int32") * 2**SHIFT
+            cv2.polylines(drawn, [line - corner for line in lines], False, color, 1, cv2.LINE_AA, SHIFT)
+            part[:] = cv2.addWeighted(drawn, radius, np.ascontiguousarray(part), 1 - radius, 0)
+    for point in fixed[shown].tolist():
+        cv2.circle(picture, point, round(radius * 2**SHIFT), color, -1, cv2.LINE_AA, SHIFT)
 
 
 def segments(scheme: schemes.Scheme) -> list[tuple[int, int]]:

@@ -151,9 +151,8 @@ class FaceLandmarks:
     def draw(self, photos: Any, *, boxes: Any = None) -> np.ndarray:
         """The photograph with the landmarks of its faces drawn, (H, W, 3) uint8 RGB; arguments as of a call."""
         picture = as_image(photos)
-        for face in self(picture, boxes=boxes):
-            picture = draw_landmarks(picture, face.landmarks, self.model.scheme)
-        return picture
+        faces = [face.landmarks for face in self(picture, boxes=boxes)]
+        return draw_landmarks(picture, np.reshape(faces, (-1, self.model.scheme.num_points, 2)), self.model.scheme)
 
     def _looks(self, source, boxes):
         """The ways in which a photograph is read: as it is, and turned where that is asked for."""

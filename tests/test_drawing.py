@@ -45,6 +45,50 @@ def test_contours_are_lines_between_their_points():
     assert not dots[20, 15].any() and dots[20, 25].any()
 
 
+@pytest.mark.parametrize("scale", [1, 4, 10])
+def test_dots_and_lines_grow_with_the_face(scale):
+    """A face of 260 pixels has dots of radius 2 and lines 1 pixel wide; ten times as large ones, 20 and 14."""
+    landmarks = np.full((19, 2), 50.0) * scale
+    landmarks[18], landmarks[12], landmarks[13] = np.array([[310.0, 50], [100, 90], [200, 90]]) * scale  # 12 to 13 is a line
+    weights = np.zeros(19)
+    weights[[0, 12, 13, 18]] = 1
+    black = np.zeros((120 * scale, 400 * scale, 3), "uint8")
+    picture = drawing.draw_landmarks(black, landmarks, "aflw19", color=(255, 255, 255), weights=weights)[..., 0] / 255.0
+    dot = picture[: 70 * scale, 290 * scale :].sum()
+    assert np.sqrt(dot / np.pi) == pytest.approx(2 * scale, abs=0.7)  # smoothing adds about half a pixel
+    line = picture[70 * scale : 110 * scale, 150 * scale].sum()
+    assert 0.95 * round(1.4 * scale) <= line <= round(1.4 * scale) + 1.8
+
+
+def test_dots_have_limits():
+    face = np.array([[0.0, 0.0], [130.0, 65.0]])
+    assert drawing.dot_radius(face, (1000, 2000, 3)) == 1.0
+    assert drawing.dot_radius(face / 100, (4000, 6000, 3)) == 0.5  # a tiny face in a large photograph
+    assert drawing.dot_radius(face * 20, (3000, 4000, 3)) == 20.0  # a huge one
+    assert drawing.dot_radius(face * 1000, (650, 130, 3)) == 10.0  # a point that lies far outside
+
+
+def test_lines_of_a_small_face_let_it_be_seen():
+    landmarks = np.full((19, 2), 10.5)
+    landmarks[12], landmarks[13] = (10.5, 30.5), (50.5, 30.5)
+    weights = np.zeros(19)
+    weights[12:14] = 1
+    grey = np.full((60, 80, 3), 100, "uint8")
+    picture = drawing.draw_landmarks(grey, landmarks, "aflw19", color=(200, 200, 200), weights=weights)
+    # An extent of 40 has radius 0.5: half the line, half the photograph.
+    np.testing.assert_allclose(picture[30, 20:40], 150, atol=5)
+    assert (picture[:29] == 100).all() and (picture[32:] == 100).all()
+
+
+def test_several_faces_are_drawn_at_once():
+    faces = np.stack([np.random.default_rng(seed).uniform(5, 90, (19, 2)) for seed in (0, 1)])
+    picture = drawing.draw_landmarks(np.zeros((100, 100, 3), "uint8"), faces, "aflw19")
+    one = drawing.draw_landmarks(np.zeros((100, 100, 3), "uint8"), faces[0], "aflw19")
+    np.testing.assert_array_equal(picture, drawing.draw_landmarks(one, faces[1], "aflw19"))
+    black = np.zeros((100, 100, 3), "uint8")
+    assert not drawing.draw_landmarks(black, np.zeros((0, 19, 2)), "aflw19").any()
+
+
 def test_closed_contours_return_to_their_first_point():
     pairs = drawing.segments(schemes.IBUG68)
     assert (36, 37) in pairs and (41, 36) in pairs and (16, 0) not in pairs
@@ -61,8 +105,10 @@ def test_what_is_not_annotated_or_not_finite_is_left_out():
 
 
 @pytest.mark.parametrize("far", [60.0, -100.0, 1e5, -1e12])
-def test_points_outside_the_image(far):
+@pytest.mark.parametrize("inside", [0, 18])
+def test_points_outside_the_image(far, inside):
     landmarks = np.full((19, 2), far)
+    landmarks[:inside] = 20.5
     assert drawing.draw_landmarks(np.zeros((40, 40, 3), "uint8"), landmarks, "aflw19").shape == (40, 40, 3)
 
 

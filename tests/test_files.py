@@ -1,8 +1,10 @@
+import io
 import os
+import sys
 
 import pytest
 
-from kfacealign.console import shown
+from kfacealign.console import make_console, shown
 from kfacealign.files import read_bytes, replacing
 
 
@@ -22,6 +24,13 @@ def test_only_files_with_an_end_are_read_and_within_the_limit(tmp_path):
 def test_names_are_shown_as_text_that_can_be_encoded():
     assert shown("IMG [edited] é.jpg") == "IMG [edited] é.jpg"
     assert shown(os.fsdecode(b"caf\xe9\n.jpg")) == "caf\\xe9\\n.jpg"
+
+
+def test_what_standard_output_cannot_encode_ends_no_run(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    make_console().print("é [b]\udce9.jpg")
+    sys.stdout.flush()
+    assert sys.stdout.buffer.getvalue() == b"\\xe9 [b]\\udce9.jpg\n"
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):

@@ -19,7 +19,7 @@ from pathlib import Path
 import cv2
 
 from kfacealign import schemes
-from kfacealign.cli.align import COORDINATES
+from kfacealign.cli.align_results import COORDINATES
 from kfacealign.deploy import metadata
 from kfacealign.deploy.measure import inspection
 from kfacealign.detect import face_box

@@ -2,46 +2,61 @@
 
 import argparse
 import contextlib
-import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 from rich.console import Console
+from rich.text import Text
 
-from kfacealign import deploy, geometry, photo, presets
+from kfacealign import deploy, photo, presets
+from kfacealign.cli import align_results, given_boxes, photo_list
+from kfacealign.cli.align_tables import NAMES as TABLES
+from kfacealign.cli.align_tables import Tables
 from kfacealign.cli.arguments import FLIP_HELP, MODEL_HELP, add_detector, add_model, align_options, box
+from kfacealign.cli.result_names import result_names
+from kfacealign.console import make_console, shown
 from kfacealign.data import five_points
-from kfacealign.data.readers.pts import write_points
-from kfacealign.drawing import draw_landmarks
-from kfacealign.face_landmarks import Face, FaceLandmarks
-from kfacealign.files import replacing
+from kfacealign.face_landmarks import FaceLandmarks
+from kfacealign.files import require_regular
 
-COORDINATES = (
-    "image coordinates: (x, y) in pixels, origin at the outer top-left corner, the centre of the first pixel at (0.5, 0.5); "
-    "the photograph upright, its EXIF orientation applied. In the .pts files the centre of the first pixel is (1, 1)"
-)
-
+FORMATS = ("pts", "json", *TABLES, "none")
+FAILURES = (ValueError, OSError, RuntimeError, MemoryError, cv2.error)  # of one photograph; the others go on
 
 DESCRIPTION = (
-    "Finds the faces of each photograph and their landmarks. Writes "
-    "PHOTO_landmarks.png (the photograph with the landmarks drawn), PHOTO.json (landmarks in image coordinates, scores, "
-    "boxes) and one .pts file for each face. A photograph that fails is named and skipped; the exit status is then 1."
+    "Finds the faces of each photograph and their landmarks. Writes NAME_landmarks.png (the photograph, its landmarks drawn), "
+    "NAME.json (landmarks in image coordinates, scores, boxes) and one .pts file for each face: NAME.pts, or of several faces "
+    "NAME_1.pts, NAME_2.pts, ... NAME is the photograph's path below the folder that all inputs have in common, without its "
+    "suffix; it keeps the suffix where another photograph would write the same files (x.jpg beside x.png, X.jpg or x_1.jpg). "
+    "Photographs that were done before with the same settings are skipped, so that the same command goes on with an interrupted "
+    "run. A photograph that fails is named, and the others go on; the exit status is then 1."
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("photos", nargs="+", metavar="PHOTO")
-    add_model(parser, help=f"{MODEL_HELP}; by default the first that kfacealign presets lists")
     parser.add_argument(
+        "photos",
+        nargs="+",
+        metavar="PHOTO",
+        help="files; folders, which are read with their subfolders; patterns in quotes, such as 'photos/**/*.jpg'; "
+        "- for a list of paths on standard input, one a line or separated by NUL",
+    )
+    add_model(parser, help=f"{MODEL_HELP}; by default the first that kfacealign presets lists")
+    boxes = parser.add_mutually_exclusive_group()
+    boxes.add_argument(
         "--box",
         type=box,
         metavar="X0,Y0,X1,Y1",
         help="the face's box, brows to chin and ear to ear, in pixels from the top-left corner, in place of the detector; "
         "write --box=X0,... if X0 is negative",
+    )
+    boxes.add_argument(
+        "--boxes",
+        metavar="FILE",
+        help="the boxes of each photograph, in place of the detector: .json {PHOTO: [[x0, y0, x1, y1], ...]} or .csv with "
+        "the header photo,x0,y0,x1,y1; a PHOTO is a path from the current folder, else from the file's",
     )
     add_detector(parser)
     parser.add_argument(
@@ -55,48 +70,215 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="read each face a second time, turned upright by the eyes, nose and mouth found; for models trained on such crops",
     )
     parser.add_argument("--flip", action="store_true", help=FLIP_HELP)
-    parser.add_argument("--out", default="aligned", metavar="DIR", help="directory of the results (default %(default)s)")
+    parser.add_argument(
+        "--out",
+        default="aligned",
+        metavar="DIR",
+        help="folder of the results (default %(default)s); its own files are not taken for photographs",
+    )
+    parser.add_argument(
+        "--format",
+        type=formats,
+        action="extend",
+        metavar="LIST",
+        help=f"what is written besides the overlay, of {', '.join(FORMATS)} (default pts,json); csv is one {TABLES['csv']} and "
+        f"coco one {TABLES['coco']} for the whole run",
+    )
+    parser.add_argument("--no-overlay", action="store_true", help="do not draw the landmarks")
+    parser.add_argument("--overwrite", action="store_true", help="replace results that are there; otherwise nothing is replaced")
+
+
+def formats(text: str) -> list[str]:
+    """`pts,json` -> a list of formats."""
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in FORMATS:
+            raise argparse.ArgumentTypeError(f"expected a list of {', '.join(FORMATS)}, got {text!r}")
+    return names
 
 
 def run(arguments: argparse.Namespace) -> int:
-    outputs, console = output_names(arguments.photos), Console()
-    arguments.model = presets.chosen(arguments.model, keras=arguments.flip, console=console)
-    options = align_options(arguments)
-    model = deploy.load(arguments.model)
-    if arguments.five_points:
-        five_points.indices(model.scheme)  # Refuse a scheme that has no five points before any photograph is read.
-    landmarker = FaceLandmarks(
-        model,
-        detector=arguments.detector if arguments.box is None else Nothing(),
-        min_score=arguments.min_score,
-        five_points=arguments.five_points,
-        any_rotation=arguments.any_rotation,
-        **options,
-    )
-    if arguments.box is None:
-        console.print(f"detector: {landmarker.detector.name}", highlight=False)
-    out = Path(arguments.out)
-    failed = 0
-    with tracked(arguments.photos, console) as photos:
-        for path in photos:
-            try:
-                faces, written = align_one(landmarker, path, arguments, out / outputs[path])
-            except (ValueError, OSError) as error:
-                failed += 1
-                reason = getattr(error, "strerror", None) or error
-                console.print(f"{path}: [red]skipped[/red]: {reason}", highlight=False, soft_wrap=True)
-                continue
-            names = ", ".join(map(str, written))
-            scores = ", ".join(f"{face.scores.mean():.2f}" for face in faces)
-            told = f"{len(faces)} face{'s' * (len(faces) > 1)}, mean score{'s' * (len(faces) > 1)} {scores}"
-            console.print(f"{path}: {told} -> {names}", highlight=False, soft_wrap=True)
-        if failed:
-            console.print(f"{failed} of {len(arguments.photos)} photographs failed")
-    return 1 if failed else 0
+    console, out, kinds = make_console(), Path(arguments.out), set(arguments.format or ("pts", "json"))
+    if "none" in kinds and len(kinds) > 1:
+        raise ValueError("--format none stands alone")
+    found = photo_list.find_photos(arguments.photos, out=out, is_overlay=align_results.is_overlay)
+    boxes = chosen_boxes(arguments, found.paths, console)
+    new = align_results.prepare_folder(out) if kinds != {"none"} or not arguments.no_overlay else False
+    try:
+        return Batch(arguments, found, boxes, kinds, console).run()
+    finally:
+        if new:
+            with contextlib.suppress(OSError):
+                out.rmdir()  # only if it is empty
+
+
+def chosen_boxes(arguments: argparse.Namespace, paths: Sequence[str], console: Console) -> dict[str, list] | None:
+    """The boxes of each photograph that has any, by `--box` or `--boxes`; None where faces are looked for."""
+    if arguments.box is not None:
+        return {path: [list(arguments.box)] for path in paths}
+    if arguments.boxes is None:
+        return None
+    boxes, unused = given_boxes.boxes_of(paths, given_boxes.read_boxes(arguments.boxes), arguments.boxes)
+    if unused:
+        few = f"{len(unused)} photograph{'s' * (len(unused) > 1)}"
+        say(console, f"{shown(arguments.boxes)} has boxes of {few} that the run has not, such as {shown(unused[0])}")
+    return boxes
+
+
+class Nothing:
+    """The detector where the faces' boxes are given."""
+
+    name = "none"
+
+
+class Batch:
+    """The photographs of a run, one after the other; no picture outlives its turn.
+
+    Args:
+        arguments: the command's arguments.
+        found: the photographs.
+        boxes: what `chosen_boxes` returned.
+        kinds: the formats to write.
+        console: where it is told.
+    """
+
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        found: photo_list.PhotoList,
+        boxes: dict[str, list] | None,
+        kinds: set[str],
+        console: Console,
+    ):
+        self.arguments, self.found, self.boxes, self.console = arguments, found, boxes, console
+        self.out, self.names = Path(arguments.out), result_names(found.below, taken=[Path(TABLES["coco"]).stem])
+        self.wanted = align_results.Wanted(
+            pts="pts" in kinds,
+            json="json" in kinds,
+            overlay=not arguments.no_overlay,
+            overwrite=arguments.overwrite,
+            photos=frozenset(map(os.path.realpath, found.paths)),
+        )
+        arguments.model = presets.chosen(arguments.model, keras=arguments.flip, console=console)
+        options = align_options(arguments)
+        model = deploy.load(arguments.model)
+        self.tables = Tables(self.out, kinds, model.scheme, overwrite=arguments.overwrite)
+        self.tables.refuse_existing(*((found.paths, found.below) if self.wanted.json else ((), ())))
+        if arguments.five_points:
+            five_points.indices(model.scheme)  # Refuse a scheme that has no five points before any photograph is read.
+        self.landmarker = FaceLandmarks(
+            model,
+            detector=arguments.detector if boxes is None else Nothing(),
+            min_score=arguments.min_score,
+            five_points=arguments.five_points,
+            any_rotation=arguments.any_rotation,
+            **options,
+        )
+        if boxes is None:
+            say(console, f"detector: {self.landmarker.detector.name}")
+        self.settings = {
+            "model": align_results.as_text(Path(arguments.model).name),
+            "model_sha256": align_results.checksum(arguments.model),
+            "detector": self.landmarker.detector.name,
+            **{name: getattr(arguments, name) for name in ("min_score", "any_rotation", "five_points", "flip")},
+        }
+        self.done = self.failed = self.skipped = 0
+
+    def run(self) -> int:
+        """Aligns the photographs, and writes the tables with what there is, also after an error or Ctrl-C."""
+        for note in self.found.notes:
+            say(self.console, note)
+        for path, reason in self.found.problems:
+            self.tell_failure(path, reason)
+        try:
+            with tracked(list(zip(self.found.paths, self.found.below, self.names, strict=True)), self.console) as photos:
+                for path, below, name in photos:
+                    self.align(path, below, name)
+        except BaseException:
+            with contextlib.suppress(align_results.NotWritten):  # What ended the run is told, not what follows from it.
+                self.write_tables()
+            raise
+        self.write_tables()
+        if self.skipped:
+            told = "photographs were done before and are skipped; --overwrite does them again"
+            say(self.console, f"{self.skipped} of {len(self.found.paths)} {told}")
+        if self.failed:
+            say(self.console, f"{self.failed} of {len(self.found.paths) + len(self.found.problems)} photographs failed")
+        return 1 if self.failed else 0
+
+    def align(self, path: str, below: str, name: str) -> None:
+        """Aligns one photograph, writes its files, and tells of it; a failure is told of, too.
+
+        Raises:
+            NotWritten: a file cannot be written.
+        """
+        stem = self.out / name
+        try:
+            description = align_results.done_before(path, stem, self.settings_of(path), self.wanted)
+            if description is None:
+                description = self.made(path, stem)
+            else:
+                self.skipped += 1
+            self.tables.add(description, below, name)
+        except align_results.NotWritten:
+            raise
+        except FAILURES as error:
+            self.tell_failure(path, reason_of(error))
+
+    def settings_of(self, path: str) -> dict[str, Any]:
+        """The settings of the run and the photograph's boxes, which results must share to be gone on with."""
+        return {**self.settings, "boxes": None if self.boxes is None else self.boxes.get(path)}
+
+    def made(self, path: str, stem: Path) -> dict[str, Any]:
+        """The description of a photograph that is aligned now; its files are written.
+
+        Raises:
+            OSError: the photograph cannot be read. NotWritten: a result cannot be written.
+            ValueError: the photograph is no image or has no face, or a file is in the way.
+        """
+        if self.boxes is not None and path not in self.boxes:
+            raise ValueError(f"no box in {shown(self.arguments.boxes)}")
+        require_regular(path)
+        image = photo.read_photo(path)
+        faces = self.landmarker(image, boxes=None if self.boxes is None else self.boxes[path])
+        if not faces:
+            raise ValueError("no face found; give the face's --box")
+        model, settings = self.landmarker.model, self.settings_of(path)
+        description = align_results.describe(path, stem, image, faces, model, settings, self.wanted)
+        written = align_results.write_results(description, path, stem, image, faces, self.wanted)
+        scores = ", ".join(f"{face.scores.mean():.2f}" for face in faces)
+        told = f"{len(faces)} face{'s' * (len(faces) > 1)}, mean score{'s' * (len(faces) > 1)} {scores}"
+        names = f" -> {', '.join(map(shown, written))}" if written else ""
+        say(self.console, f"{shown(path)}: {told}{names}")
+        return description
+
+    def tell_failure(self, path: str, reason: str) -> None:
+        self.failed += 1
+        say(self.console, Text.assemble(f"{shown(path)}: ", ("skipped", "red"), f": {reason}"))
+
+    def write_tables(self) -> None:
+        written, left = self.tables.write()
+        for path in written:
+            say(self.console, f"written: {shown(path)}")
+        for path in left:
+            reason = "photographs that it has failed in this run or were not reached"
+            say(self.console, f"{shown(path)} is left as it is, because {reason}; --overwrite replaces it")
+
+
+def say(console: Console, text: str | Text) -> None:
+    """Prints a line, however long it is."""
+    console.print(text, soft_wrap=True)
+
+
+def reason_of(error: Exception) -> str:
+    """Why a photograph failed, in one line."""
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for it"
+    return " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
 
 
 @contextlib.contextmanager
-def tracked(photos: Sequence[str], console: Console) -> Iterator[Iterable[str]]:
+def tracked(photos: Sequence[Any], console: Console) -> Iterator[Iterable[Any]]:
     """The photographs, under a progress bar if there are several."""
     if len(photos) == 1:
         yield photos
@@ -105,104 +287,3 @@ def tracked(photos: Sequence[str], console: Console) -> Iterator[Iterable[str]]:
 
     with Progress(console=console) as bar:
         yield bar.track(photos, description="aligning")
-
-
-def output_names(photos: Iterable[str]) -> dict[str, str]:
-    """Path of a photograph -> the stem of its results' names.
-
-    Raises:
-        ValueError: two photographs would write the same files.
-    """
-    taken = {}
-    for path in dict.fromkeys(photos):
-        stem = Path(path).stem
-        if stem in taken:
-            raise ValueError(f"{taken[stem]} and {path} would both be written as {stem}.json; align them with different --out")
-        taken[stem] = path
-    return {path: stem for stem, path in taken.items()}
-
-
-class Nothing:
-    """The detector where the face's box is given."""
-
-    name = "none"
-
-
-def align_one(
-    landmarker: FaceLandmarks, path: str | os.PathLike, arguments: argparse.Namespace, stem: Path
-) -> tuple[list[Face], list[Path]]:
-    """Aligns one photograph and writes its results.
-
-    Args:
-        landmarker: what finds the faces and their landmarks.
-        path: the photograph.
-        arguments: the command's arguments; `box` is the box of the only face, or None if faces are looked for.
-        stem: path of the results without suffix.
-
-    Returns:
-        The faces, and the files written.
-
-    Raises:
-        OSError: the photograph cannot be opened, or a result cannot be written.
-        ValueError: the photograph is no image, or has no face.
-    """
-    image = photo.read_photo(path)
-    faces = landmarker(image, boxes=None if arguments.box is None else [arguments.box])
-    if not faces:
-        raise ValueError("no face found; give the face's --box")
-    model = landmarker.model
-    description = describe(model, path, image, "five_points" if arguments.five_points else "box")
-    return faces, write_results(model, description, image, faces, stem)
-
-
-def describe(model: Any, path: str | os.PathLike, image: np.ndarray, align: str) -> dict[str, Any]:
-    """What the JSON file says of the photograph and the model.
-
-    Args:
-        model: the model.
-        path: the photograph.
-        image: (H, W, 3), its pixels.
-        align: how faces were cropped, "box" or "five_points".
-    """
-    return {
-        "photo": str(path),
-        "width": image.shape[1],
-        "height": image.shape[0],
-        "scheme": model.scheme.name,
-        "point_names": list(model.scheme.point_names),
-        "coordinates": COORDINATES,
-        "align": align,
-    }
-
-
-def write_results(model: Any, description: dict[str, Any], image: np.ndarray, faces: Sequence[Face], stem: Path) -> list[Path]:
-    """Writes the picture, the JSON file and a `.pts` file for each face; returns their paths."""
-    points = [stem.with_name(f"{stem.name}.pts")]
-    if len(faces) > 1:
-        points = [stem.with_name(f"{stem.name}_{number}.pts") for number in range(1, len(faces) + 1)]
-    description = {
-        **description,
-        "faces": [
-            {
-                "box": np.round(geometry.square_box(face.box, model.enlarge), 3).tolist(),
-                "landmarks": np.round(face.landmarks.astype(float), 3).tolist(),
-                "scores": np.round(face.scores.astype(float), 4).tolist(),
-                "mean_score": round(float(face.scores.mean()), 4),
-                "detector_score": None if face.score is None else round(face.score, 4),
-                "pts": path.name,
-            }
-            for face, path in zip(faces, points, strict=True)
-        ],
-    }
-    picture, text = stem.with_name(f"{stem.name}_landmarks.png"), stem.with_name(f"{stem.name}.json")
-    with replacing(picture) as temporary:
-        overlay = image
-        for face in faces:
-            overlay = draw_landmarks(overlay, face.landmarks, model.scheme)
-        if not cv2.imwrite(str(temporary), cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR)):
-            raise OSError(f"{picture} cannot be written")
-    with replacing(text) as temporary:
-        temporary.write_text(json.dumps(description, indent=1), encoding="utf-8")
-    for path, face in zip(points, faces, strict=True):
-        write_points(path, face.landmarks)
-    return [picture, text, *points]

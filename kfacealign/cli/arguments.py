@@ -74,7 +74,7 @@ def add_detector(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--min-score",
-        type=float,
+        type=finite,
         metavar="SCORE",
         help="least score of a face, from 0 to 1 (default: 0.6; of haar 0, as its scores only count detections)",
     )
@@ -122,6 +122,11 @@ def positive_count(text: str) -> int:
     if not number:
         raise argparse.ArgumentTypeError(f"expected a number, 1 or more, got {text!r}")
     return number
+
+
+def finite(text: str) -> float:
+    """A finite number."""
+    return _number(text, lambda value: True, "a number")
 
 
 def positive(text: str) -> float:

@@ -108,11 +108,16 @@ def read_pts(path: str | os.PathLike, *, num_points: int | None = None) -> np.nd
 
 def write_points(path: str | os.PathLike, landmarks: np.ndarray) -> None:
     """Writes (K, 2) image coordinates as a `.pts` file, which is 1-based: our coordinates + 0.5."""
-    lines = [f"{x + 0.5:.6f} {y + 0.5:.6f}" for x, y in np.asarray(landmarks, "float64")]
     temporary = f"{path}.tmp"
     with open(temporary, "w", encoding="utf-8") as file:
-        file.write("\n".join(["version: 1", f"n_points: {len(lines)}", "{", *lines, "}"]) + "\n")
+        file.write(points_text(landmarks))
     os.replace(temporary, path)
+
+
+def points_text(landmarks: np.ndarray) -> str:
+    """The content of a `.pts` file for (K, 2) image coordinates."""
+    lines = [f"{x + 0.5:.6f} {y + 0.5:.6f}" for x, y in np.asarray(landmarks, "float64")]
+    return "\n".join(["version: 1", f"n_points: {len(lines)}", "{", *lines, "}"]) + "\n"
 
 
 def _read_lines(path, lines, num_points):
