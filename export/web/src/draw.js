@@ -2,7 +2,7 @@ import {landmarkBox} from './geometry.js';
 
 const COLOUR = '#38f0b4';
 // A dot's radius: a share of the face, as in kfacealign/drawing.py; in pixels of the screen at least; of the face at most.
-const [USUAL, LEAST, MOST] = [1 / 130, 0.8, 1 / 50];
+const [USUAL, LEAST, MOST] = [1 / 130, 1, 1 / 50];
 const LINE = 0.7; // width of a line over a dot's radius
 
 /**
