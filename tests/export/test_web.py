@@ -1,34 +1,30 @@
-"""The web page of export/web: its crops and detector beside Python's, and the page itself in a headless browser."""
+"""The web page of export/web: its crops beside Python's, and the page itself in a headless browser."""
 
-import importlib.util
+import contextlib
 import json
 import shutil
 import subprocess
-from pathlib import Path
 
 import browser
 import cv2
 import keras
 import numpy as np
 import pytest
+from javascript import WEB, node, prepare, rgba
 
 from kfacealign import deploy, geometry, models, schemes
 from kfacealign.codecs.codec import Codec
 from kfacealign.data import SyntheticFaces
-from kfacealign.detect import HaarDetector, face_box
+from kfacealign.detect import HaarDetector, blazeface
+from kfacealign.face_landmarks import FaceLandmarks
+from kfacealign.photo import read_photo
 
-WEB = Path(__file__).parents[2] / "export" / "web"
 SIZE = 32  # of the model's crops
 RESULT = "kfacealign.result()"
+READY = "document.getElementById('message')?.textContent.startsWith('Choose a photo')"
+SETTLED = "!/^$|^Loading|^Looking/.test(document.getElementById('message').textContent)"
 
 pytestmark = pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="exports are made under TensorFlow")
-
-
-def prepare():
-    spec = importlib.util.spec_from_file_location("prepare", WEB / "prepare.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -66,25 +62,6 @@ def exported(tmp_path_factory):
 # === Beside Python, in Node ===
 
 
-def node(script, argument):
-    """What a JavaScript module prints, as JSON; it finds `argument` in `data`."""
-    if not shutil.which("node"):
-        pytest.skip("node is not installed")
-    text = f"import {{readFileSync}} from 'node:fs'; const data = JSON.parse(readFileSync(0, 'utf-8'));\n{script}"
-    command = ["node", "--input-type=module", "--eval", text]
-    made = subprocess.run(command, input=json.dumps(argument), capture_output=True, text=True, cwd=WEB, check=False)
-    assert made.returncode == 0, made.stderr
-    return json.loads(made.stdout)
-
-
-def rgba(picture):
-    return {
-        "width": picture.shape[1],
-        "height": picture.shape[0],
-        "data": np.dstack([picture, np.full(picture.shape[:2], 255, "uint8")]).ravel().tolist(),
-    }
-
-
 @pytest.mark.parametrize(
     "square",
     [
@@ -105,17 +82,6 @@ def test_crops_are_those_of_python(square):
     assert np.abs(found - expected).max() <= 3 and np.abs(found - expected).mean() < 0.5
 
 
-def test_the_detector_finds_what_opencv_finds(scene):
-    cascade = prepare().read_cascade(Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml")
-    script = """import {compile, detectFaces} from './src/detector.js';
-    console.log(JSON.stringify(detectFaces(data.image, compile(data.cascade))));"""
-    (found,) = node(script, {"image": rgba(scene), "cascade": cascade})
-    expected = HaarDetector().boxes(scene)[0]
-    side = expected[2] - expected[0]
-    assert np.abs(np.array(found) - expected).max() < 0.08 * side
-    assert node(script, {"image": rgba(np.full_like(scene, 96)), "cascade": cascade}) == []
-
-
 # === What is put beside the page ===
 
 
@@ -125,12 +91,43 @@ def test_the_models_folder(exported, tmp_path):
     assert [entry["file"] for entry in content["models"]] == ["m.tflite", "m.onnx"]
     assert content["models"][0]["metadata"]["input_size"] == SIZE and len(content["models"][0]["segments"]) > 50
     assert (folder / "m.onnx").read_bytes() == exported[1].read_bytes()
-    cascade = json.loads((folder / "face.json").read_text())
-    assert len(cascade["stages"]) == 25 and "Redistribution" in cascade["notice"]
+    # The detector that Python takes, with its licence.
+    assert content["detector"]["name"] == "blazeface" and not (folder / "face.json").exists()
+    assert (folder / content["detector"]["file"]).read_bytes() == blazeface.model_file().read_bytes()
+    assert "Apache License" in (folder / f"{content['detector']['file']}.LICENSE.txt").read_text()
     with pytest.raises(ValueError, match=r"the page runs .tflite and .onnx files"):
         prepare().prepare([tmp_path / "m.keras"], tmp_path / "models")
     with pytest.raises(ValueError, match="two models have the same name"):
         prepare().prepare([exported[0], exported[0]], tmp_path / "models")
+
+
+def without_blazeface(patch):
+    def missing():
+        raise ImportError("not installed")
+
+    patch.setattr(blazeface, "model_file", missing)
+
+
+def test_the_models_folder_without_blazeface(exported, tmp_path, monkeypatch):
+    without_blazeface(monkeypatch)
+    folder = prepare().prepare(exported, tmp_path / "models")
+    detector = json.loads((folder / "index.json").read_text())["detector"]
+    assert detector["name"] == "haar" and sorted(path.name for path in folder.iterdir()) == [
+        "face.json",
+        "index.json",
+        "m.onnx",
+        "m.tflite",
+    ]
+    cascade = json.loads((folder / detector["file"]).read_text())
+    assert len(cascade["stages"]) == 25 and "Redistribution" in cascade["notice"]
+
+
+def test_a_model_cannot_take_the_detectors_place(exported, tmp_path):
+    taken = tmp_path / blazeface.FILE
+    shutil.copyfile(exported[0], taken)
+    with pytest.raises(ValueError, match=r"face_detection_back.tflite is the name of the face detector's file"):
+        prepare().prepare([taken], tmp_path / "models")
+    assert not (tmp_path / "models").exists()
 
 
 # === The page ===
@@ -171,7 +168,7 @@ def site(built):
 def page(site, video, tmp_path_factory):
     made = browser.Browser(tmp_path_factory.mktemp("profile"), [f"--use-file-for-fake-video-capture={video}"])
     made.open(site[0])
-    made.wait("document.getElementById('message').textContent.startsWith('Choose a photo')")
+    made.wait(READY)
     yield made
     made.close()
 
@@ -179,7 +176,11 @@ def page(site, video, tmp_path_factory):
 def choose_photo(page, path):
     page.evaluate("document.getElementById('message').textContent = ''")
     page.choose_file("#photo", path)
-    page.wait("document.getElementById('message').textContent !== ''")
+    page.wait(SETTLED)
+
+
+def shown(page, name):
+    return page.evaluate(f"document.getElementById('{name}').textContent")
 
 
 def pixels_apart(found, exported, picture):
@@ -207,17 +208,69 @@ def test_landmarks_of_a_photograph(page, exported, scene, photo, place):
     page.evaluate("document.getElementById('message').textContent = ''")
     page.evaluate(f"document.getElementById('model').value = {place};")
     page.evaluate("document.getElementById('model').dispatchEvent(new Event('change'))")
-    page.wait("!/^$|^Loading/.test(document.getElementById('message').textContent)")
-    name = ("LiteRT", "ONNX Runtime")[place]
-    assert page.evaluate("document.getElementById('runtime').textContent").startswith(name)
+    page.wait(SETTLED)
+    assert shown(page, "runtime").startswith(("LiteRT", "ONNX Runtime")[place])
     choose_photo(page, photo)
     found = page.evaluate(RESULT)
     assert found["photo"] == "scene.png" and found["scheme"] == "ibug68" and len(found["faces"]) == 1
     assert pixels_apart(found, exported[place], scene) < 0.1
-    by_python = geometry.square_box(face_box(HaarDetector().boxes(scene)[0]), 1.25)
-    assert np.abs(np.array(found["faces"][0]["box"]) - by_python).max() < 0.08 * (by_python[2] - by_python[0])
-    assert page.evaluate("document.getElementById('running').textContent").endswith(" ms")
+    assert shown(page, "running").endswith(" ms") and shown(page, "detecting").endswith(" ms")
     assert page.complaints() == []
+
+
+def same_faces(found, expected, enlarge=1.25):
+    """Asserts that the page's faces are those of `FaceLandmarks`, in its order.
+
+    Crops differ by single grey levels, which move the box of a small face by 0.01 of its side.
+    """
+    assert len(found) == len(expected)
+    for mine, python in zip(found, expected, strict=True):
+        square = geometry.square_box(python.box, enlarge)
+        side = square[2] - square[0]
+        assert np.abs(np.array(mine["box"]) - square).max() < 0.02 * side
+        assert np.linalg.norm(np.array(mine["landmarks"]) - python.landmarks, axis=-1).max() < 0.03 * side
+        assert mine["detector_score"] == pytest.approx(python.score, abs=0.01)
+        assert mine["mean_score"] == pytest.approx(python.scores.mean(), abs=0.005)
+
+
+def test_the_faces_are_those_of_python(page, exported, tmp_path):
+    """The small one is found in a tile of the picture alone."""
+    source = SyntheticFaces(seed=5, size=256)
+    picture = np.full((960, 1280, 3), 96, "uint8")
+    picture[700:828, 80:208] = cv2.resize(source.render(4).image, (128, 128), interpolation=cv2.INTER_AREA)
+    picture[200:712, 600:1112] = cv2.resize(source.render(3).image, (512, 512), interpolation=cv2.INTER_CUBIC)
+    path = tmp_path / "crowd.png"
+    cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    expected = FaceLandmarks(exported[0], detector="blazeface")(path)
+    assert len(expected) == 2
+    choose_photo(page, path)
+    faces = page.evaluate(RESULT)["faces"]
+    same_faces(faces, expected)
+    assert shown(page, "detector") == "BlazeFace" and shown(page, "count") == "2"
+    scores = ", ".join(f"{face['mean_score']:.2f}" for face in faces)
+    assert shown(page, "score") == scores
+    assert shown(page, "message").startswith(f"2 faces, mean scores {scores}. ")
+
+
+def with_orientation(jpeg, orientation):
+    """A JPEG file's content with an EXIF segment that says how to turn it."""
+    entry = b"\x12\x01\x03\x00\x01\x00\x00\x00" + orientation.to_bytes(2, "little") + b"\x00\x00"
+    exif = b"Exif\x00\x00" + b"II*\x00\x08\x00\x00\x00" + b"\x01\x00" + entry + b"\x00\x00\x00\x00"
+    return jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:]
+
+
+@pytest.mark.parametrize(("orientation", "turned"), [(6, cv2.ROTATE_90_COUNTERCLOCKWISE), (3, cv2.ROTATE_180)])
+def test_a_photograph_taken_with_a_turned_camera(page, exported, scene, tmp_path, orientation, turned):
+    lying = cv2.rotate(scene, turned)  # as the sensor saw it
+    _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(lying, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 98])
+    path = tmp_path / "turned.jpg"
+    path.write_bytes(with_orientation(jpeg.tobytes(), orientation))
+    upright = read_photo(path)
+    assert upright.shape == scene.shape and np.abs(upright.astype(int) - scene).mean() < 2
+    choose_photo(page, path)
+    found = page.evaluate(RESULT)
+    assert (found["width"], found["height"]) == (640, 480)
+    same_faces(found["faces"], FaceLandmarks(exported[0], detector="blazeface")(path))
 
 
 def test_a_drawn_box(page, exported, scene, photo):
@@ -242,14 +295,31 @@ def test_the_camera(page, exported, scene):
     # The film has half as many colours as pixels.
     assert pixels_apart(found, exported[0], scene) < 1
     page.evaluate("document.getElementById('camera').click()")
-    assert page.evaluate("document.getElementById('fps').textContent") == ""
+    assert shown(page, "fps") == ""
     assert page.complaints() == []
 
 
 def test_a_file_that_is_no_picture(page, tmp_path):
     (tmp_path / "notes.txt").write_text("no picture")
     choose_photo(page, tmp_path / "notes.txt")
-    assert "notes.txt is not a picture" in page.evaluate("document.getElementById('message').textContent")
+    assert "notes.txt is not a picture" in shown(page, "message")
+
+
+def test_the_page_without_blazeface(built, exported, scene, photo, tmp_path, monkeypatch):
+    without_blazeface(monkeypatch)
+    folder = tmp_path / "dist"
+    shutil.copytree(built, folder)
+    prepare().prepare(exported, folder / "models")
+    (tmp_path / "profile").mkdir()
+    with browser.serving(folder) as (address, _), contextlib.closing(browser.Browser(tmp_path / "profile")) as page:
+        page.open(address)
+        page.wait(READY)
+        choose_photo(page, photo)
+        (face,) = page.evaluate(RESULT)["faces"]
+        assert shown(page, "detector") == "Haar cascade of OpenCV"
+        by_python = geometry.square_box(HaarDetector().detect(scene).boxes[0], 1.25)
+        assert np.abs(np.array(face["box"]) - by_python).max() < 0.08 * (by_python[2] - by_python[0])
+        assert not any(blazeface.FILE in url for url in page.requested()) and page.complaints() == []
 
 
 def test_nothing_is_fetched_from_elsewhere_and_nothing_is_needed_once_it_was(page, site, exported, scene, photo):
@@ -257,12 +327,12 @@ def test_nothing_is_fetched_from_elsewhere_and_nothing_is_needed_once_it_was(pag
     address, stop = site
     page.wait("navigator.serviceWorker.controller !== null")
     kept = "(async () => (await (await caches.open('kfacealign')).keys()).map(({url}) => url.split('/').at(-1)))()"
-    for name in ("m.tflite", "m.onnx", "litert_wasm_threaded_internal.wasm"):
+    for name in ("m.tflite", "m.onnx", "face_detection_back.tflite", "litert_wasm_threaded_internal.wasm"):
         page.wait(f"{kept}.then((names) => names.includes('{name}'))")
     assert [url for url in page.requested() if not url.startswith((address, "blob:", "data:", "about:"))] == []
     stop()
     page.open(address)
-    page.wait("document.getElementById('message')?.textContent.startsWith('Choose a photo')")
+    page.wait(READY)
     choose_photo(page, photo)
     assert pixels_apart(page.evaluate(RESULT), exported[0], scene) < 0.1
     # The worker has added the headers that threads need.

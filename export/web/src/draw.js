@@ -1,13 +1,31 @@
+import {landmarkBox} from './geometry.js';
+
 const COLOUR = '#38f0b4';
+// A dot's radius: a share of the face, as in kfacealign/drawing.py; in pixels of the screen at least; of the face at most.
+const [USUAL, LEAST, MOST] = [1 / 130, 1, 1 / 50];
+const LINE = 0.7; // width of a line over a dot's radius
+
+/**
+ * How large a face's dots and lines are drawn, in pixels of the picture.
+ *
+ * @param landmarks flat, in image coordinates.
+ * @param shown pixels of the picture to one of the screen.
+ */
+export function strokes(landmarks, shown) {
+  const [x0, y0, x1, y1] = landmarkBox(landmarks);
+  const extent = Math.max(x1 - x0, y1 - y0);
+  const radius = Math.max(USUAL * extent, Math.min(LEAST * shown, MOST * extent));
+  return {radius, line: LINE * radius};
+}
 
 /** An image and its faces on a canvas of the image's size. */
 export function drawFaces(canvas, image, faces, segments) {
   const context = canvas.getContext('2d');
   context.putImageData(image, 0, 0);
-  const shown = canvas.width / canvas.clientWidth; // pixels of the picture to one of the screen
+  const shown = canvas.width / canvas.clientWidth;
   for (const {landmarks, square} of faces) {
-    const side = square[2] - square[0];
-    context.lineWidth = Math.max(shown, side / 220);
+    const {radius, line} = strokes(landmarks, shown);
+    context.lineWidth = line;
     drawBox(context, square, 'rgba(255, 255, 255, 0.35)');
     context.strokeStyle = 'rgba(56, 240, 180, 0.65)';
     context.beginPath();
@@ -17,7 +35,6 @@ export function drawFaces(canvas, image, faces, segments) {
     }
     context.stroke();
     context.fillStyle = COLOUR;
-    const radius = Math.max(1.5 * shown, side / 130);
     for (let i = 0; i < landmarks.length; i += 2) {
       context.beginPath();
       context.arc(landmarks[i], landmarks[i + 1], radius, 0, 2 * Math.PI);

@@ -1,8 +1,9 @@
-import {compile} from './detector.js';
+import {openDetector} from './detector.js';
 import {drawBox, drawFaces} from './draw.js';
 import {squareBox} from './geometry.js';
 import {openModel, THREADED} from './runtime.js';
 import {findFaces, readFace, Tracker} from './tracker.js';
+import {listed, told} from './words.js';
 
 const element = (id) => document.getElementById(id);
 const canvas = element('canvas');
@@ -16,6 +17,7 @@ let models; // models/index.json
 let detector;
 let model; // null while one is loaded
 let closing = null; // the model before
+let busy = Promise.resolve(); // until nothing reads with a model
 let wanted; // the entry of models that was chosen last
 let tracker;
 let source = ''; // what the faces are of
@@ -25,6 +27,7 @@ let times = {running: [], cropping: [], frame: []};
 let stream = null;
 let facing = 'user';
 let drag = null;
+let readings = 0; // of pictures, begun so far: an answer to an earlier one is not shown
 
 // === Models ===
 
@@ -34,10 +37,12 @@ async function start() {
     throw new Error('There is no model here yet: python export/web/prepare.py MODEL.tflite puts one here.');
   }
   models = await response.json();
-  detector = {cascade: compile(await (await fetch('models/face.json')).json()), faceBox: models.face_box};
   for (const [place, {title}] of models.models.entries()) {
     element('model').add(new Option(title, place));
   }
+  say('Loading the face detector ...');
+  detector = await openDetector(models.detector);
+  show({detector: detector.title});
   await choose(0);
 }
 
@@ -45,6 +50,9 @@ async function choose(place) {
   say('Loading the model ...');
   const entry = models.models[place];
   wanted = entry;
+  readings += 1;
+  faces = [];
+  element('save').disabled = true;
   closing = model ?? closing; // in use until the next one is there
   model = null;
   const opened = await openModel(entry);
@@ -53,6 +61,7 @@ async function choose(place) {
   for (let run = 0; run < 2; run++) {
     await opened.run(new Uint8ClampedArray(side * side * 3)); // the first runs are slow
   }
+  await busy;
   if (wanted !== entry) {
     opened.close(); // another one was chosen meanwhile
     return;
@@ -83,7 +92,7 @@ async function openPhoto(file) {
   stopCamera();
   let bitmap;
   try {
-    bitmap = await createImageBitmap(file);
+    bitmap = await createImageBitmap(file, {imageOrientation: 'from-image'}); // upright, as EXIF says
   } catch {
     say(`${file.name} is not a picture that this browser reads.`, true);
     return;
@@ -93,21 +102,38 @@ async function openPhoto(file) {
   bitmap.close();
   image = context.getImageData(0, 0, canvas.width, canvas.height);
   source = file.name;
+  faces = [];
   await readPicture();
 }
 
-/** The detected faces of the picture, or the one in a drawn box. */
+/** Shows the detected faces of the picture, or the one in a drawn box. */
 async function readPicture(box = null) {
   if (!model) return;
-  const squares = box ? [squareBox(box, model.entry.metadata.enlarge)] : findFaces(model, image, detector);
-  faces = [];
-  for (const square of squares) {
-    faces.push(timed(await readFace(model, image, square)));
-  }
+  const reading = ++readings;
+  say('Looking for faces ...');
+  const read = await use(readFaces(model, image, box, () => reading === readings));
+  if (reading !== readings) return;
+  faces = read.map(timed);
   drawFaces(canvas, image, faces, model.entry.segments);
   report();
-  const found = faces.length === 1 ? '1 face.' : `${faces.length} faces.`;
-  say(faces.length ? `${found} ${HINT}` : 'No face found. Drag a box round one, brows to chin.', !faces.length);
+  const scores = faces.map((face) => face.score);
+  say(faces.length ? `${told(scores)}. ${HINT}` : 'No face found. Drag a box round one, brows to chin.', !faces.length);
+}
+
+async function readFaces(reader, picture, box, asked) {
+  const drawn = box && [{square: squareBox(box, reader.entry.metadata.enlarge), score: null}];
+  const read = [];
+  for (const {square, score} of drawn ?? (await findFaces(reader, picture, detector))) {
+    if (!asked()) break;
+    read.push({...(await readFace(reader, picture, square)), detectorScore: score});
+  }
+  return read;
+}
+
+/** Waits for work with a model, which is not closed meanwhile. */
+function use(work) {
+  busy = work.catch(() => {});
+  return work;
 }
 
 // === Camera ===
@@ -121,6 +147,7 @@ async function startCamera() {
     say(`The camera cannot be used: ${error.message || error.name}.`, true);
     return;
   }
+  readings += 1;
   video.srcObject = stream;
   await video.play();
   const settings = stream.getVideoTracks()[0].getSettings();
@@ -150,19 +177,24 @@ async function nextFrame(ofStream, last = 0) {
     resize(video.videoWidth, video.videoHeight);
     context.drawImage(video, 0, 0);
     image = context.getImageData(0, 0, canvas.width, canvas.height);
-    const face = await tracker.update(image);
+    const reader = model;
+    const face = await use(tracker.update(image));
     if (stream !== ofStream) return;
-    faces = face ? [timed(face)] : [];
-    drawFaces(canvas, image, faces, model.entry.segments);
-    if (last) {
-      remember('frame', now - last);
-      show({fps: `${(1000 / median(times.frame)).toFixed(0)} fps`});
+    if (model === reader) {
+      if (last) remember('frame', now - last);
+      showFrame(face);
     }
-    report();
-    say(face ? 'Following the face.' : 'No face found. Look into the camera, or drag a box round the face.');
   }
   // Not requestVideoFrameCallback: a frame that has been missed is no reason to wait for the next.
   requestAnimationFrame(() => nextFrame(ofStream, now).catch(fail));
+}
+
+function showFrame(face) {
+  faces = face ? [timed(face)] : [];
+  drawFaces(canvas, image, faces, model.entry.segments);
+  report();
+  show({fps: times.frame.length ? `${(1000 / median(times.frame)).toFixed(0)} fps` : ''});
+  say(face ? 'Following the face.' : 'No face found. Look into the camera, or drag a box round the face.');
 }
 
 // === A drawn box ===
@@ -232,8 +264,14 @@ function median(values) {
 
 function report() {
   const milliseconds = (values) => (values.length ? `${median(values).toFixed(1)} ms` : '');
-  const score = faces.length ? faces[0].score.toFixed(2) : '';
-  show({running: milliseconds(times.running), cropping: milliseconds(times.cropping), score});
+  const detecting = detector.milliseconds();
+  show({
+    running: milliseconds(times.running),
+    cropping: milliseconds(times.cropping),
+    detecting: detecting === null ? '' : `${detecting.toFixed(0)} ms`,
+    count: String(faces.length),
+    score: listed(faces.map((face) => face.score)),
+  });
   element('save').disabled = !faces.length;
 }
 
@@ -265,10 +303,13 @@ function result() {
     scheme,
     point_names: names,
     coordinates: models.coordinates,
-    faces: faces.map(({square, landmarks, scores}) => ({
+    align: 'box',
+    faces: faces.map(({square, landmarks, scores, score, detectorScore = null}) => ({
       box: square,
       landmarks: pairs(landmarks),
       scores: Array.from(scores),
+      mean_score: score,
+      detector_score: detectorScore,
     })),
   };
 }

@@ -1,6 +1,6 @@
 // Where to look for faces: the detector's boxes, a drawn box, or around the landmarks of the frame before.
 
-import {detectFaces} from './detector.js';
+import {largestFirst} from './detections.js';
 import {crop, landmarkBox, squareBox} from './geometry.js';
 
 const LOST = 0.8; // of the usual score of a track: below it the face is lost
@@ -9,6 +9,7 @@ const GROWTH = 1.8; // most that the box may grow or shrink by from frame to fra
 // Squares that are read beside the detector's, which is only about right: shift by sides, scale.
 const NEARBY = [[0, 0, 1.12], [0, 0, 1 / 1.12], [0.06, 0, 1], [-0.06, 0, 1], [0, 0.06, 1], [0, -0.06, 1]];
 const ROUNDS = 3;
+const CANDIDATES = 2; // detected faces that are read, the largest first
 const BETTER = 1.005; // how much better the score of another square must be
 const SLIGHT = 0.97; // of the usual score: below it other squares are read again ...
 const PAUSE = 5; // ... after so many frames, because small errors of the square add up
@@ -35,14 +36,10 @@ export async function readFace(model, image, square) {
   return {square, landmarks: placed, scores, score, cropping: middle - start, running};
 }
 
-/** The squares that a model reads of the faces that are detected in an image, the largest first. */
-export function findFaces(model, image, {cascade, faceBox}) {
-  return detectFaces(image, cascade).map(([x0, y0, x1]) => {
-    const side = x1 - x0;
-    // From the detector's box to that of the landmarks.
-    const box = faceBox.map((value, i) => (i % 2 ? y0 : x0) + value * side);
-    return squareBox(box, model.entry.metadata.enlarge);
-  });
+/** The squares that a model reads of the faces that are detected in an image, with the detector's scores; the largest first. */
+export async function findFaces(model, image, detector) {
+  const found = largestFirst(await detector.detect(image));
+  return found.map(({box, score}) => ({square: squareBox(box, model.entry.metadata.enlarge), score}));
 }
 
 /** Follows the largest face from frame to frame, as kfacealign/tracking.py does. */
@@ -74,7 +71,8 @@ export class Tracker {
       }
     }
     this.reset();
-    for (const square of findFaces(this.model, image, this.detector).slice(0, 2)) {
+    const found = await findFaces(this.model, image, this.detector);
+    for (const {square} of found.slice(0, CANDIDATES)) {
       const read = await this.lookAround(image, await readFace(this.model, image, square));
       if (this.plausible(read)) {
         return this.follow(read);
