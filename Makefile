@@ -3,6 +3,7 @@
 #
 #   make train     render faces, train a small HIH on them, report, export: minutes on two cores, to runs/quick
 #   make test      lint, then every test
+#   make fuzz      an attack on all that reads files: N=1000 mutations of each target, SEED=0; faults go to fuzz-faults/
 #   make lint      what ruff finds, in code and format
 #   make docs      the documentation as a site, to site/; a warning is an error
 #   make figures   draw the documentation's figures again
@@ -13,7 +14,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: install train lint test docs figures help clean
+.PHONY: install train lint test fuzz docs figures help clean
 
 install: $(VENV)/installed
 
@@ -35,6 +36,11 @@ lint: install
 # Files come in the order of tests/conftest.py, the longest first; xdist's own order has files of few tests last.
 test: lint
 	$(RUN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+fuzz: N ?= 1000
+fuzz: SEED ?= 0
+fuzz: install
+	$(RUN) tests/fuzz/attack.py --count $(N) --seed $(SEED)
 
 docs: install
 	$(RUN) -m mkdocs build --strict

@@ -1,0 +1,6 @@
+"""The modules of the attack for the tests beside it."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
