@@ -104,7 +104,7 @@ def main():
             settings = settings_of(arguments, lam, seed, rows[0][2].input_size)
 
             def build(lam=lam):
-                detector = keras.saving.load_model(arguments.detector, compile=False)
+                detector = kfa.load(arguments.detector)
                 return kfa.models.AttentiveHeatmap1DTracker(detector, lam=lam, width=arguments.width)
 
             model, _ = kfa.training.run_clips(build, dataclasses.replace(videos, train=train), views, settings, FRAMES)

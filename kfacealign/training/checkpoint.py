@@ -8,6 +8,7 @@ from typing import Any
 
 from kfacealign.backend import keras
 from kfacealign.files import replacing
+from kfacealign.models.loading import open_keras
 
 
 class EpochCheckpoint(keras.callbacks.Callback):
@@ -67,7 +68,7 @@ def load_state(directory: str | os.PathLike) -> tuple[keras.Model, list[dict], d
     state = read_state(directory)
     if state is None:
         return None
-    return keras.saving.load_model(state["checkpoint"]), state["history"], state["settings"]
+    return open_keras(state["checkpoint"], compiled=True), state["history"], state["settings"]
 
 
 def write_history(path: str | os.PathLike, history: list[dict]) -> None:
