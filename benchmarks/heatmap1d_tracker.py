@@ -19,7 +19,6 @@ from rich.console import Console
 from rich.table import Table
 
 import kfacealign as kfa
-from kfacealign.backend import keras
 from kfacealign.evaluation.clips import evaluate_clips
 from kfacealign.evaluation.reports import shown
 

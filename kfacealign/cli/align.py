@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from kfacealign import deploy, geometry, photo, presets
-from kfacealign.cli.arguments import FLIP_HELP, MODEL_HELP, add_detector, add_model, align_options, box
+from kfacealign.cli.arguments import FLIP_HELP, MODEL_HELP, add_detector, add_model, add_trust, align_options, box
 from kfacealign.data import five_points
 from kfacealign.data.readers.pts import write_points
 from kfacealign.drawing import draw_landmarks
@@ -36,6 +36,7 @@ DESCRIPTION = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photos", nargs="+", metavar="PHOTO")
     add_model(parser, help=f"{MODEL_HELP}; by default the first that kfacealign presets lists")
+    add_trust(parser)
     parser.add_argument(
         "--box",
         type=box,
@@ -62,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     outputs, console = output_names(arguments.photos), Console()
     arguments.model = presets.chosen(arguments.model, keras=arguments.flip, console=console)
     options = align_options(arguments)
-    model = deploy.load(arguments.model)
+    model = deploy.load(arguments.model, trust=arguments.trust)
     if arguments.five_points:
         five_points.indices(model.scheme)  # Refuse a scheme that has no five points before any photograph is read.
     landmarker = FaceLandmarks(
@@ -202,7 +203,7 @@ def write_results(model: Any, description: dict[str, Any], image: np.ndarray, fa
         if not cv2.imwrite(str(temporary), cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR)):
             raise OSError(f"{picture} cannot be written")
     with replacing(text) as temporary:
-        temporary.write_text(json.dumps(description, indent=1), encoding="utf-8")
+        temporary.write_text(json.dumps(description, indent=1, allow_nan=False), encoding="utf-8")
     for path, face in zip(points, faces, strict=True):
         write_points(path, face.landmarks)
     return [picture, text, *points]

@@ -22,7 +22,8 @@ PACKAGE = __name__.partition(".")[0]
 LIBRARIES = {"keras", "keras_hub", "keras_nlp", "keras_cv", "tf_keras", "tensorflow", "tensorflow_model_optimization"}
 # Arguments of a constructor that would read a file or fetch one.
 MUST_BE_NULL = ("weights", "backbone_weights")
-DTYPES = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 bfloat16 float32 float64".split()
+NUMBERS = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 bfloat16 float32 float64"
+DTYPES = frozenset(NUMBERS.split())
 # Entries that are values: arrays, constants, references to a tensor of the same description.
 VALUES = ("__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__")
 
@@ -82,13 +83,12 @@ CLASSES = {
     "keras.src.ops.linalg": "Norm",
 }
 CLASSES = {module: frozenset(names.split()) for module, names in CLASSES.items()}
-FUNCTIONS = frozenset(
-    """
+ACTIVATIONS = """
     celu elu exponential gelu glu hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu linear log_sigmoid
     log_softmax mish relu relu6 selu sigmoid silu swish soft_shrink softmax softplus softsign squareplus tanh tanh_shrink
     threshold
-    """.split()
-)
+"""
+FUNCTIONS = frozenset(ACTIVATIONS.split())
 
 
 def check_config(content: bytes) -> None:

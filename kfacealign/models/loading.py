@@ -138,4 +138,4 @@ def check_finite(model: keras.Model, path: str | os.PathLike) -> None:
     for weight in model.weights:
         values = keras.ops.convert_to_numpy(weight)
         if values.dtype.kind not in "iub" and not np.isfinite(values.astype("float32", copy=False)).all():
-            raise ValueError(f"{path} is damaged: its weights are not finite ({weight.path}); train it again or take another copy")
+            raise ValueError(f"{path} is damaged: its weights are not finite ({weight.path})")

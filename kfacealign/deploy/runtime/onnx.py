@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kfacealign import files
 from kfacealign.deploy import metadata
-from kfacealign.deploy.runtime.exported import ExportedAligner
+from kfacealign.deploy.runtime.exported import ExportedAligner, first_line
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -30,20 +31,25 @@ class OnnxAligner(ExportedAligner):
 
     def __init__(self, path: str | os.PathLike, *, threads: int | None = None):
         try:
-            self.session = session_of(str(path), threads=threads)
-        except ImportError:
+            self.session = session_of(files.read_bytes(path), threads=threads)
+        except (ImportError, OSError):
             raise
         except Exception as error:
             # ONNX Runtime has an exception for every stage of loading.
-            raise ValueError(f"{path}: not an ONNX model, or a damaged one: {str(error).strip().splitlines()[0]}") from error
+            raise ValueError(f"{path}: not an ONNX model, or a damaged one: {first_line(error)}") from error
         text = self.session.get_modelmeta().custom_metadata_map.get(metadata.NAME)
-        super().__init__(path, metadata.parse(text, path))
-        self.threads = threads
         # A state comes out as `next_state_x`: ONNX has one name for one tensor.
-        self.names = [output.name.removeprefix("next_") for output in self.session.get_outputs()]
+        outputs = {output.name.removeprefix("next_"): tuple(output.shape) for output in self.session.get_outputs()}
+        inputs = {given.name: tuple(given.shape) for given in self.session.get_inputs()}
+        super().__init__(path, metadata.parse(text, path), inputs, outputs)
+        self.threads = threads
+        self.names = list(outputs)
 
     def run_tensors(self, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return dict(zip(self.names, self.session.run(None, tensors), strict=True))
+        try:
+            return dict(zip(self.names, self.session.run(None, tensors), strict=True))
+        except Exception as error:
+            raise ValueError(f"{self.path} cannot be run: {first_line(error)}") from error
 
 
 def session_of(model: str | bytes, *, threads: int | None = None) -> "onnxruntime.InferenceSession":
