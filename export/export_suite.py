@@ -149,7 +149,7 @@ def rows(name, arguments):
     for threads in arguments.threads:
         task = {
             "measure": "latency",
-            "paths": [str(path) for path in paths.values()],
+            "paths": names,
             "threads": threads,
             "runs": arguments.runs,
             "trust": True,

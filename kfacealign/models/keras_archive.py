@@ -48,6 +48,10 @@ def read_archive(path: str | os.PathLike) -> tuple[bytes, int, int]:
             check_members(archive.infolist())
             config = archive.read(CONFIG)
             weights = archive.read(WEIGHTS)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise ValueError(f"{path} {DAMAGED}: {first_line(error)}") from error  # a place before the file's beginning
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OverflowError) as error:
         raise ValueError(f"{path} {DAMAGED}: {first_line(error)}") from error
     except ValueError as error:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kfacealign.deploy import flatbuffer, metadata
 from kfacealign.deploy.runtime.exported import first_line
+from kfacealign.deploy.runtime.tflite_check import check_tflite
 from kfacealign.files import read_bytes
 from kfacealign.interpreter import interpreter_class
 from kfacealign.quiet import quiet
@@ -206,6 +207,7 @@ def opened(path: str | os.PathLike) -> Any:
 
 def interpreter_of(content: bytes) -> Any:
     """The interpreter of a TFLite model. Its tensors are allocated, so that XNNPACK has taken its nodes."""
+    check_tflite(content)
     with quiet():
         interpreter = interpreter_class()(model_content=content)
         interpreter.allocate_tensors()

@@ -8,6 +8,7 @@ import numpy as np
 from kfacealign import files
 from kfacealign.deploy import flatbuffer, metadata
 from kfacealign.deploy.runtime.exported import ExportedAligner, first_line
+from kfacealign.deploy.runtime.tflite_check import check_memory, check_tflite
 from kfacealign.interpreter import interpreter_class
 from kfacealign.quiet import quiet
 
@@ -35,9 +36,13 @@ class LiteRTAligner(ExportedAligner):
             raise ValueError(f"{path}: not a TFLite file")
         try:
             text = flatbuffer.read_metadata(content, metadata.NAME)
+            check_tflite(content)
             with quiet():
                 self.interpreter = interpreter_class()(model_content=content, num_threads=threads)
                 self.interpreter.allocate_tensors()
+            check_memory(self.interpreter)
+        except ImportError:
+            raise
         except Exception as error:
             # A cut file fails anywhere between the bindings and the runtime.
             raise ValueError(f"{path} is damaged: {first_line(error)}") from error

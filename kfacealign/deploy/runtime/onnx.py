@@ -32,15 +32,15 @@ class OnnxAligner(ExportedAligner):
     def __init__(self, path: str | os.PathLike, *, threads: int | None = None):
         try:
             self.session = session_of(files.read_bytes(path), threads=threads)
+            text = self.session.get_modelmeta().custom_metadata_map.get(metadata.NAME)
+            # A state comes out as `next_state_x`: ONNX has one name for one tensor.
+            outputs = {output.name.removeprefix("next_"): tuple(output.shape) for output in self.session.get_outputs()}
+            inputs = {given.name: tuple(given.shape) for given in self.session.get_inputs()}
         except (ImportError, OSError):
             raise
         except Exception as error:
             # ONNX Runtime has an exception for every stage of loading.
             raise ValueError(f"{path}: not an ONNX model, or a damaged one: {first_line(error)}") from error
-        text = self.session.get_modelmeta().custom_metadata_map.get(metadata.NAME)
-        # A state comes out as `next_state_x`: ONNX has one name for one tensor.
-        outputs = {output.name.removeprefix("next_"): tuple(output.shape) for output in self.session.get_outputs()}
-        inputs = {given.name: tuple(given.shape) for given in self.session.get_inputs()}
         super().__init__(path, metadata.parse(text, path), inputs, outputs)
         self.threads = threads
         self.names = list(outputs)
