@@ -1,6 +1,7 @@
 """Running ONNX models by ONNX Runtime, with the interface of `FaceAligner.align`."""
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     import onnxruntime
 
 
+# The key under which protocol buffers name another file, in every way in which tag and length may be written.
+EXTERNAL = re.compile(rb"(?:\n|\x8a\x80*\x00)(?:\x08|\x88\x80*\x00)location")
+
+
 class OnnxAligner(ExportedAligner):
     """An ONNX model written by `export`, run by ONNX Runtime on the CPU.
 
@@ -21,7 +26,7 @@ class OnnxAligner(ExportedAligner):
         threads: number of CPU threads; None leaves it to the runtime.
 
     Raises:
-        ValueError: the file is no ONNX model, or was not written by `export`.
+        ValueError: the file is no ONNX model, has weights in other files, or was not written by `export`.
         ImportError: onnxruntime is not installed.
 
     Example:
@@ -30,8 +35,11 @@ class OnnxAligner(ExportedAligner):
     """
 
     def __init__(self, path: str | os.PathLike, *, threads: int | None = None):
+        content = files.read_bytes(path)
+        if EXTERNAL.search(content) or content[4:8] == b"ORTM":
+            raise ValueError(f"{path} is refused: it keeps weights in other files, or is no plain ONNX file; export it again")
         try:
-            self.session = session_of(files.read_bytes(path), threads=threads)
+            self.session = session_of(content, threads=threads)
             text = self.session.get_modelmeta().custom_metadata_map.get(metadata.NAME)
             # A state comes out as `next_state_x`: ONNX has one name for one tensor.
             outputs = {output.name.removeprefix("next_"): tuple(output.shape) for output in self.session.get_outputs()}
