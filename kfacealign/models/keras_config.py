@@ -183,7 +183,7 @@ def check_object(entry: dict, registered: dict[str, Any]) -> None:
     elif function:
         allowed = module in ("builtins", "keras.activations") and inner in FUNCTIONS
     else:
-        allowed = kind in CLASSES.get(module, ())
+        allowed = kind in CLASSES.get(module, ()) and name in (None, kind)
     if not allowed:
         named = ".".join(str(part)[:80] for part in (module, inner if function else kind) if part)
         raise ValueError(

@@ -50,7 +50,7 @@ class LiteRTAligner(ExportedAligner):
         try:
             self.runner = self.interpreter.get_signature_runner()
             inputs, outputs = (
-                {name: tuple(facts["shape_signature"]) for name, facts in details.items()}
+                {name: tuple(map(int, facts["shape_signature"])) for name, facts in details.items()}
                 for details in (self.runner.get_input_details(), self.runner.get_output_details())
             )
         except Exception as error:
