@@ -19,7 +19,6 @@ from rich.console import Console
 from rich.table import Table
 
 import kfacealign as kfa
-from kfacealign.backend import keras
 from kfacealign.evaluation.clips import evaluate_clips
 from kfacealign.evaluation.reports import shown
 
@@ -104,7 +103,7 @@ def main():
             settings = settings_of(arguments, lam, seed, rows[0][2].input_size)
 
             def build(lam=lam):
-                detector = keras.saving.load_model(arguments.detector, compile=False)
+                detector = kfa.load(arguments.detector)
                 return kfa.models.AttentiveHeatmap1DTracker(detector, lam=lam, width=arguments.width)
 
             model, _ = kfa.training.run_clips(build, dataclasses.replace(videos, train=train), views, settings, FRAMES)

@@ -81,6 +81,7 @@ class FaceLandmarks:
             landmarks have the highest mean score. Detectors alone cannot tell it: BlazeFace finds faces on their sides, too,
             with a box as if they were upright.
         threads: CPU threads of the model; None leaves it to the runtime.
+        trust: whether a SavedModel folder may be loaded. It is a program, and loading it can do whatever its author wrote.
         options: further arguments of the model's `align`, such as `flip=True` of a model in Keras.
 
     Attributes:
@@ -105,9 +106,10 @@ class FaceLandmarks:
         five_points: bool = False,
         any_rotation: bool = False,
         threads: int | None = None,
+        trust: bool = False,
         **options: Any,
     ):
-        self.model = loaded(model, threads)
+        self.model = loaded(model, threads, trust)
         self.detector = detect.make(detector, min_score=min_score)
         self.five_points, self.any_rotation, self.options = five_points, any_rotation, options
 
@@ -198,7 +200,7 @@ def best(read: list[tuple[Look, np.ndarray, np.ndarray]]) -> tuple[Look, np.ndar
     return max(read, key=lambda one: one[2].mean(-1).max(initial=0.0) if one[2].size else 0.0)
 
 
-def loaded(model: Any, threads: int | None) -> Any:
+def loaded(model: Any, threads: int | None, trust: bool = False) -> Any:
     """A model by its file or a preset's name; anything else is taken for a loaded model.
 
     A preset is its `.tflite` file where an interpreter is installed, else its `.keras` file.
@@ -207,7 +209,7 @@ def loaded(model: Any, threads: int | None) -> Any:
         format = "tflite" if store.has_interpreter() else "keras"
         return store.from_preset(model or store.DEFAULT, format=format, threads=threads)
     if isinstance(model, str | os.PathLike):
-        return loading.load(model, threads=threads)
+        return loading.load(model, threads=threads, trust=trust)
     return model
 
 

@@ -1,8 +1,25 @@
-"""A model that reads one frame after another: a step function and the state that it hands on."""
+"""What a model answers, and a model that reads one frame after another: a step function and the state that it hands on."""
 
 from collections.abc import Callable, Mapping
 
 import numpy as np
+
+
+def require_finite(landmarks: np.ndarray, scores: np.ndarray, name: str) -> None:
+    """Refuses answers that are no numbers, so that none of them reaches a file.
+
+    Args:
+        landmarks: any shape.
+        scores: any shape.
+        name: of the model, for the message.
+
+    Raises:
+        ValueError: a value is not finite.
+    """
+    if not (np.isfinite(landmarks).all() and np.isfinite(scores).all()):
+        raise ValueError(
+            f"{name} gives landmarks or scores that are not finite numbers: its training diverged, or its file is damaged"
+        )
 
 
 class Stream:
@@ -13,6 +30,7 @@ class Stream:
             `landmarks` `(1, K, 2)`, `scores` `(1, K)` and the new states.
         states: name of a state -> its shape.
         input_size: side S of the crops in pixels.
+        name: what messages call the model.
 
     Example:
         >>> stream = tracker.stream()
@@ -26,10 +44,12 @@ class Stream:
         run: Callable[[dict[str, np.ndarray]], Mapping[str, np.ndarray]],
         states: Mapping[str, tuple[int, ...]],
         input_size: int,
+        name: str = "the tracker",
     ):
         self.run = run
         self.states = {name: tuple(shape) for name, shape in states.items()}
         self.input_size = input_size
+        self.name = name
         self.reset()
 
     def reset(self) -> None:
@@ -46,12 +66,14 @@ class Stream:
             landmarks `(K, 2)` float32 in crop coordinates, scores `(K,)` float32.
 
         Raises:
-            ValueError: the crop is not of the shape the tracker reads.
+            ValueError: the crop is not of the shape the tracker reads, or the answer is not finite.
         """
         crop = np.asarray(crop)
         expected = (self.input_size, self.input_size, 3)
         if crop.shape != expected:
             raise ValueError(f"step reads one crop of shape {expected}, got {crop.shape}")
         result = self.run({"image": crop[None].astype("float32"), **self.state})
+        landmarks, scores = np.asarray(result["landmarks"])[0], np.asarray(result["scores"])[0]
+        require_finite(landmarks, scores, self.name)
         self.state = {name: np.asarray(result[name]) for name in self.states}
-        return np.asarray(result["landmarks"])[0], np.asarray(result["scores"])[0]
+        return landmarks, scores

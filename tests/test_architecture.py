@@ -205,3 +205,19 @@ def test_only_the_ground_floor_has_backends_of_its_own():
                 names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
                 foreign += [f"{module}: {name}" for name in names if name.split(".")[0] in ("tensorflow", "jax", "torch")]
     assert foreign == []
+
+
+def test_keras_loads_models_in_one_place():
+    """Only `models.loading` calls Keras' loader, after it has looked at the file; nobody turns Keras' safe mode off."""
+    sources = [file for folder in (PACKAGE, "recipes", "benchmarks", "export") for file in (ROOT / folder).rglob("*.py")]
+    callers = [file for file in sources if "load_model(" in file.read_text()]
+    assert [file.relative_to(ROOT).as_posix() for file in callers] == [f"{PACKAGE}/models/loading.py"]
+    assert not [file for file in sources if "enable_unsafe_deserialization" in file.read_text()]
+    assert [line for line in callers[0].read_text().splitlines() if "load_model(" in line and "safe_mode=True" not in line] == []
+    notebooks = [file for file in (ROOT / "notebooks").glob("*.ipynb") if "load_model(" in file.read_text(encoding="utf-8")]
+    assert notebooks == []
+
+
+def test_only_trusted_saved_models_are_loaded():
+    callers = [module for module, file in MODULES.items() if "saved_model.load(" in file.read_text()]
+    assert callers == ["deploy.runtime.saved_model"]

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 NESTED = ("state_dict", "model")
+LIMIT = 2**31  # bytes of a file, and of what is packed in it
+MOST_MEMBERS = 100_000
 
 
 def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -34,6 +36,8 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such checkpoint")
+    if path.stat().st_size > LIMIT:
+        raise ValueError(f"{path} is refused: it is larger than {LIMIT // 2**20} MiB")
     try:
         import torch
     except ImportError as error:
@@ -55,11 +59,22 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 
 def is_torchscript(path: Path) -> bool:
-    """Whether a file is a TorchScript archive."""
+    """Whether a file is a TorchScript archive.
+
+    Raises:
+        ValueError: it is a damaged archive, or one that would take gigabytes.
+    """
     if not zipfile.is_zipfile(path):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise ValueError(f"{path} is not a PyTorch checkpoint, or a damaged one") from error
+    # PyTorch packs nothing, so a member that is larger than the file is none of PyTorch's.
+    if len(members) > MOST_MEMBERS or sum(member.file_size for member in members) > LIMIT:
+        raise ValueError(f"{path} is refused: it would take more than {LIMIT // 2**20} MiB")
+    return any(member.filename.endswith("/constants.pkl") for member in members)
 
 
 def numbers() -> list[type | tuple[Callable, str]]:
@@ -90,7 +105,7 @@ def state_dict(content: Any, path: Path) -> dict[str, np.ndarray]:
         path: its file, for messages.
 
     Raises:
-        ValueError: there is no state dict.
+        ValueError: there is no state dict, or it would take gigabytes.
     """
     for name in NESTED:
         if isinstance(content, dict) and isinstance(content.get(name), dict):
@@ -102,6 +117,9 @@ def state_dict(content: Any, path: Path) -> dict[str, np.ndarray]:
     others = [str(name) for name, value in content.items() if not hasattr(value, "detach")]
     if others:
         raise ValueError(f"{path}: a state dict holds tensors alone; these are none: {', '.join(others[:5])}")
+    # A tensor may be many views of few numbers.
+    if sum(4 * value.numel() for value in content.values()) > LIMIT:
+        raise ValueError(f"{path} is refused: its tensors would take more than {LIMIT // 2**20} MiB")
     if all(name.startswith("module.") for name in content):
         content = {name.removeprefix("module."): value for name, value in content.items()}
     return {name: value.detach().float().numpy() for name, value in content.items()}

@@ -15,7 +15,7 @@ from kfacealign import deploy, photo, presets
 from kfacealign.cli import align_results, given_boxes, photo_list
 from kfacealign.cli.align_tables import NAMES as TABLES
 from kfacealign.cli.align_tables import Tables
-from kfacealign.cli.arguments import FLIP_HELP, MODEL_HELP, add_detector, add_model, align_options, box
+from kfacealign.cli.arguments import FLIP_HELP, MODEL_HELP, add_detector, add_model, add_trust, align_options, box
 from kfacealign.cli.result_names import result_names
 from kfacealign.console import make_console, shown
 from kfacealign.data import five_points
@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "- for a list of paths on standard input, one a line or separated by NUL",
     )
     add_model(parser, help=f"{MODEL_HELP}; by default the first that kfacealign presets lists")
+    add_trust(parser)
     boxes = parser.add_mutually_exclusive_group()
     boxes.add_argument(
         "--box",
@@ -161,7 +162,7 @@ class Batch:
         )
         arguments.model = presets.chosen(arguments.model, keras=arguments.flip, console=console)
         options = align_options(arguments)
-        model = deploy.load(arguments.model)
+        model = deploy.load(arguments.model, trust=arguments.trust)
         self.tables = Tables(self.out, kinds, model.scheme, overwrite=arguments.overwrite)
         self.tables.refuse_existing(*((found.paths, found.below) if self.wanted.json else ((), ())))
         if arguments.five_points:

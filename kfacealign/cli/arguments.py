@@ -40,6 +40,15 @@ def add_model(parser: argparse.ArgumentParser, *flags: str, **options: Any) -> N
     add_from(parser)
 
 
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Adds `--trust`, without which a SavedModel folder is not loaded."""
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="load SavedModel folders, which are programs, of makers that you trust (other models need no trust)",
+    )
+
+
 def add_from(parser: argparse.ArgumentParser) -> None:
     """Adds `--from MODULE`; `kfacealign.cli.main.import_methods` imports the module before the command runs."""
     parser.add_argument(

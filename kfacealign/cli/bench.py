@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Column, Table
 
-from kfacealign.cli.arguments import add_from, count
+from kfacealign.cli.arguments import add_from, add_trust, count
 from kfacealign.deploy.measure import benchmark
 from kfacealign.files import replacing
 
@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", nargs="+", type=count, default=[1], metavar="N", help="numbers of CPU threads (default 1)")
     parser.add_argument("--runs", type=count, default=100, metavar="N", help="timed reads of each (default %(default)s)")
     add_from(parser)
+    add_trust(parser)
     parser.add_argument("--json", metavar="FILE", help="also write the figures there")
 
 
@@ -38,9 +39,10 @@ def run(arguments: argparse.Namespace) -> int:
     for path in arguments.models:
         benchmark.check(path)
     wanted = {"threads": threads, "runs": arguments.runs}
+    means = {"methods": arguments.methods, "trust": arguments.trust}
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("measuring", total=benchmark.steps(arguments.models, **wanted))
-        costs = benchmark.bench(arguments.models, **wanted, methods=arguments.methods, advance=lambda: bar.advance(task))
+        costs = benchmark.bench(arguments.models, **wanted, **means, advance=lambda: bar.advance(task))
     console.print(table(costs, arguments.runs))
     console.print(note(costs), soft_wrap=True)
     if arguments.json:

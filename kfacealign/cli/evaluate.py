@@ -5,7 +5,7 @@ import argparse
 from rich.console import Console
 
 from kfacealign import data, deploy, evaluation, presets
-from kfacealign.cli.arguments import FLIP_HELP, MODEL_HELP, SCHEMES, add_dataset, add_model, align_options
+from kfacealign.cli.arguments import FLIP_HELP, MODEL_HELP, SCHEMES, add_dataset, add_model, add_trust, align_options
 from kfacealign.evaluation import protocols
 
 DESCRIPTION = (
@@ -16,6 +16,7 @@ DESCRIPTION = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser, required=True, help=MODEL_HELP)
+    add_trust(parser)
     add_dataset(parser, required=True)
     parser.add_argument("--scheme", choices=SCHEMES, help="landmark scheme of --dataset pts and csv (default: the model's)")
     parser.add_argument(
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     console = Console()
     arguments.model = presets.chosen(arguments.model, keras=arguments.flip or bool(arguments.decoder), console=console)
     options = align_options(arguments)
-    model = deploy.load(arguments.model)
+    model = deploy.load(arguments.model, trust=arguments.trust)
     if arguments.decoder:
         from kfacealign.codecs.decoders import with_decoder
 

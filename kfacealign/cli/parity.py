@@ -13,7 +13,7 @@ from rich.progress import Progress, track
 from rich.table import Column, Table
 
 from kfacealign import data, deploy, geometry
-from kfacealign.cli.arguments import add_dataset, add_from, count
+from kfacealign.cli.arguments import add_dataset, add_from, add_trust, count
 from kfacealign.cli.bench import short
 from kfacealign.deploy.measure import benchmark, parity
 
@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_dataset(parser, help="the test faces of a dataset")
     add_from(parser)
+    add_trust(parser)
     parser.add_argument("--normalizer", help="what errors are divided by: inter_ocular, inter_pupil, box, diagonal or image")
     parser.add_argument("--count", type=count, default=32, metavar="N", help="most faces, evenly spaced (default %(default)s)")
     parser.add_argument(
@@ -55,14 +56,14 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError("--count is a number from 1 on")
     for path in (arguments.reference, *arguments.files):
         benchmark.check(path)  # Refuse wrong paths before any face is drawn or read.
-    reference = deploy.load(arguments.reference)
+    reference = deploy.load(arguments.reference, trust=arguments.trust)
     crops, truth, weights, origin = faces(arguments, reference, console)
     if not len(crops):
         raise ValueError(f"there is no face to compare on in {origin}")
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("comparing", total=1 + len(arguments.files))
         advance = functools.partial(bar.advance, task)
-        against = {"truth": truth, "weights": weights, "normalizer": arguments.normalizer}
+        against = {"truth": truth, "weights": weights, "normalizer": arguments.normalizer, "trust": arguments.trust}
         records = parity.compare(reference, arguments.files, crops, **against, advance=advance)
     names = short([arguments.reference, *arguments.files])
     console.print(table(records, names, f"{len(crops)} faces of {origin}, {reference.input_size} px, {reference.scheme.name}"))

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from kfacealign import deploy, presets
-from kfacealign.cli.arguments import MODEL_HELP, add_model, not_negative, positive, positive_count, share
+from kfacealign.cli.arguments import MODEL_HELP, add_model, add_trust, not_negative, positive, positive_count, share
 from kfacealign.data.frames import Frame, open_source
 from kfacealign.detect import HaarDetector
 from kfacealign.drawing import draw_landmarks
@@ -43,6 +43,7 @@ DESCRIPTION = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("video", metavar="VIDEO", help="a video file, a folder of frames, or the number of a webcam")
     add_model(parser, help=f"{MODEL_HELP}; by default the first that kfacealign presets lists")
+    add_trust(parser)
     parser.add_argument("--out", default="tracked.mp4", metavar="OUT.mp4", help="an .mp4 or .avi file (default %(default)s)")
     parser.add_argument(
         "--every", type=positive_count, default=1, metavar="N", help="take every N-th frame (default %(default)s)"
@@ -86,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     if out.exists() and Path(arguments.video).exists() and out.samefile(arguments.video):
         raise ValueError(f"{out} is the video itself, give another --out")
     arguments.model = presets.chosen(arguments.model, console=console)
-    model = deploy.load(arguments.model, threads=arguments.threads)
+    model = deploy.load(arguments.model, threads=arguments.threads, trust=arguments.trust)
     source = open_source(arguments.video, every=arguments.every, fps=arguments.fps)
     smoother = OneEuro(fps=source.fps, min_cutoff=arguments.min_cutoff, beta=arguments.beta) if arguments.smooth else None
     tracker = FaceTracker(model, detector=HaarDetector(), threshold=arguments.threshold, smoother=smoother)

@@ -1,7 +1,9 @@
 """What an exported model says about itself, so that its user needs nothing else."""
 
 import json
+import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 NAME = "kfacealign"
 # The version of the JSON text: it rises when a key changes its meaning, not when a key is added.
 FORMAT_VERSION = 1
+LIMIT = 2**20  # bytes
 # The place inside a SavedModel: TensorFlow leaves assets.extra to others.
 FILE = Path("assets.extra") / f"{NAME}.json"
 UNKNOWN = "unknown: ask whoever trained the model"
@@ -95,28 +98,112 @@ def describe(
     )
 
 
-def parse(text: str | None, path: str | os.PathLike) -> dict:
+def parse(text: str | bytes | None, path: str | os.PathLike) -> dict:
     """Metadata text -> dict.
 
     Args:
-        text: the JSON text, or None where the file has no metadata.
+        text: the JSON text, UTF-8 if it is bytes, or None where the file has no metadata.
         path: the file, for messages.
 
     Raises:
-        ValueError: there is no metadata, or it lacks what running the model needs.
+        ValueError: there is no metadata, it lacks what running the model needs, or an entry is of another type or out of range.
     """
     if text is None:
         raise ValueError(f"{path} was not exported by kfacealign: it has no '{NAME}' metadata. Use kfacealign.deploy.export")
+    if len(text) > LIMIT:
+        raise ValueError(f"{path}: its '{NAME}' metadata is larger than {LIMIT // 2**20} MiB")
     try:
         metadata = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: its '{NAME}' metadata is not JSON ({error}); export the model again") from None
     if not isinstance(metadata, dict):
         raise ValueError(f"{path}: its '{NAME}' metadata is no JSON object; export the model again")
     missing = [key for key in ("scheme", "input_size", "enlarge") if key not in metadata]
     if missing:
         raise ValueError(f"{path}: its '{NAME}' metadata has no {', '.join(missing)}; export the model again")
+    for key, (allowed, expected) in ENTRIES.items():
+        if key in metadata and not allowed(metadata[key]):
+            found = repr(metadata[key])
+            raise ValueError(
+                f"{path}: its '{NAME}' metadata says {key} = {found if len(found) < 100 else f'{found[:100]}...'}, expected "
+                f"{expected}; export the model again"
+            )
     return metadata
+
+
+# === What entries may be ===
+
+
+def is_whole(value: Any, least: int, most: int) -> bool:
+    """Whether a value is a whole number in a range, bounds included; True and False are none."""
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number; True and False are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30
+
+
+def is_list_of(value: Any, allowed: Callable[[Any], bool], *, most: int = 10_000) -> bool:
+    """Whether a value is a list whose every entry is allowed."""
+    return isinstance(value, list) and len(value) <= most and all(map(allowed, value))
+
+
+def is_text(value: Any) -> bool:
+    """Whether a value is text."""
+    return isinstance(value, str)
+
+
+def is_input(value: Any) -> bool:
+    """Whether a value tells what a graph reads: a dict whose `dtype` and `shape`, where they are there, are an image's."""
+    if not isinstance(value, dict) or value.get("dtype", "float32") not in ("float32", "uint8"):
+        return False
+    shape = value.get("shape", [1, None, None, 3])
+    return is_list_of(shape, lambda side: side is None or is_whole(side, 1, 2**16)) and len(shape) == 4
+
+
+def is_states(value: Any) -> bool:
+    """Whether a value is a dict of names -> shapes, none of which takes more than 64 MiB."""
+    if not isinstance(value, dict) or len(value) > 1000:
+        return False
+    return all(
+        is_list_of(shape, lambda side: is_whole(side, 1, 2**24), most=8) and math.prod(shape) <= 2**24 for shape in value.values()
+    )
+
+
+def is_rule(value: Any) -> bool:
+    """Whether a value is what `detector_rule` returns."""
+    if value is None:
+        return True
+    if not isinstance(value, dict) or not is_number(value.get("scale")) or value["scale"] <= 0:
+        return False
+    return is_list_of(value.get("shift"), is_number) and len(value["shift"]) == 2
+
+
+def is_counts(value: Any) -> bool:
+    """Whether a value is a dict of names -> whole numbers."""
+    return isinstance(value, dict) and all(is_whole(count, 0, 2**31) for count in value.values())
+
+
+# Entry -> whether a value may be one, and what it has to be in words.
+ENTRIES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "scheme": (is_text, "the name of a landmark scheme"),
+    "input_size": (lambda value: is_whole(value, 8, 4096), "a whole number from 8 to 4096"),
+    "enlarge": (lambda value: is_number(value) and 0 < value < 10, "a number above 0 and below 10"),
+    "input": (is_input, "a dict with the dtype float32 or uint8 and a shape of four sides"),
+    "states": (lambda value: value is None or is_states(value), "a dict of names and shapes"),
+    "num_points": (lambda value: is_whole(value, 1, 10_000), "a whole number"),
+    "point_names": (lambda value: is_list_of(value, is_text), "a list of names"),
+    "mirror": (lambda value: is_list_of(value, lambda index: is_whole(index, 0, 10_000)), "a list of whole numbers"),
+    "crop_from_detector": (is_rule, "null, or a dict with a positive scale and a shift of two numbers"),
+    "parts": (lambda value: value is None or is_counts(value), "a dict of names and whole numbers"),
+    "float_parts": (lambda value: value is None or is_list_of(value, is_text), "a list of names"),
+    "float_layers": (lambda value: value is None or is_list_of(value, is_text), "a list of names"),
+    "flip": (lambda value: isinstance(value, bool), "true or false"),
+    "format_version": (lambda value: is_whole(value, 1, 10_000), "a whole number"),
+    "precision": (is_text, "text"),
+    "model": (is_text, "text"),
+}
 
 
 # === From a detector's box to the crop ===

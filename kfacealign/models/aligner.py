@@ -11,6 +11,7 @@ from kfacealign.codecs.codec import Codec
 from kfacealign.metrics.errors import NME
 from kfacealign.models.inference import DecodeLandmarks, InferencePart, flip_averaged
 from kfacealign.quiet import quiet
+from kfacealign.streaming import require_finite
 
 if TYPE_CHECKING:
     from kfacealign.models.variants import Variant
@@ -222,7 +223,7 @@ class FaceAligner(keras.Model):
             landmarks `(N, K, 2)` float32 in crop coordinates, scores `(N, K)` float32.
 
         Raises:
-            ValueError: the crops are not of the shape the network reads.
+            ValueError: the crops are not of the shape the network reads, or an answer is not finite.
         """
         images = np.asarray(images)
         expected = (self.input_size, self.input_size, 3)
@@ -231,11 +232,19 @@ class FaceAligner(keras.Model):
         if not len(images):
             points = self.scheme.num_points
             return np.zeros((0, points, 2), "float32"), np.zeros((0, points), "float32")
-        if flip not in self._inference:
-            self._inference[flip] = self.inference_model(flip=flip)
         if verbose == "auto":
             verbose = int(len(images) >= 4 * batch_size)
-        result = self._inference[flip].predict(images, batch_size=batch_size, verbose=verbose)
+        try:
+            if flip not in self._inference:
+                self._inference[flip] = self.inference_model(flip=flip)
+            result = self._inference[flip].predict(images, batch_size=batch_size, verbose=verbose)
+        except (ValueError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            # What a damaged description does not fail at before. Each backend has its own errors.
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ValueError(f"the model {self.name} cannot be run: {reason}") from error
+        require_finite(result["landmarks"], result["scores"], f"the model {self.name}")
         return result["landmarks"], result["scores"]
 
     # === Config ===

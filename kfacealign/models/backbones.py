@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from kfacealign.models.efficientnet import efficientnet_lite0
+from kfacealign.models.loading import open_keras
 
 BACKBONES = ("resnet18", "resnet50", "resnet101", "mobilenet_v2", "mobilenet_v3_large", "efficientnet_lite0")
 
@@ -187,7 +188,7 @@ def copy_backbone(path: str | os.PathLike, network: keras.Model, name: str) -> N
         ValueError: the file holds no model with such a backbone.
         OSError: the file cannot be read.
     """
-    trained = keras.saving.load_model(path, compile=False)
+    trained = open_keras(path)
     found = [layer for layer in getattr(trained, "network", trained).layers if layer.name == "backbone"]
     if not found:
         raise ValueError(f"{path} is a {type(trained).__name__}, which has no classification backbone")

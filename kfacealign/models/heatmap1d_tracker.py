@@ -56,7 +56,7 @@ class AttentiveHeatmap1DTracker(FaceAligner):
         ValueError: the detector is of another class, or lambda is not in [0, 1].
 
     Example:
-        >>> detector = keras.saving.load_model("w300.keras")
+        >>> detector = kfacealign.load("w300.keras")
         >>> tracker = AttentiveHeatmap1DTracker(detector, lam=0.3)
         >>> tracker.compile(keras.optimizers.Adam(1e-4))
         >>> tracker.fit(clips, {"landmarks": landmarks, "weights": weights})

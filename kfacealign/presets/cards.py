@@ -11,12 +11,42 @@ limits      list of sentences
 """
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
 
+from kfacealign.files import read_bytes
+
 FIELDS = ("name", "class", "scheme", "input_size", "enlarge", "parameters", "files", "data", "splits", "augmentation", "command")
 FIELDS += ("seed", "epochs", "figures", "latency", "limits")
+LIMIT = 4 * 2**20  # bytes
+# What each field is: text, a whole number, a number, a list of one kind, a dict ("*" stands for any key), or one of several.
+ERRORS = {"nme": float, "fr@10": float, "auc@10": float}
+FILE = {"bytes": int, "sha256": str, "precision": str}
+KINDS = {
+    "name": str,
+    "class": str,
+    "scheme": str,
+    "input_size": int,
+    "enlarge": float,
+    "parameters": int,
+    "files": {"keras": FILE, "tflite": FILE},
+    "data": [{"name": str, "faces": int, "licence": str}],
+    "splits": str,
+    "augmentation": {"*": (float, str, bool, None, [(float, str)])},
+    "command": str,
+    "seed": int,
+    "epochs": (int, str),
+    "figures": {"set": str, "faces": int, "normalizer": str, "keras": ERRORS, "tflite": ERRORS},
+    "latency": {"ms": float, "threads": int, "runtime": str, "machine": str},
+    "limits": [str],
+}
+OPTIONAL = {
+    "hardware": (str, None),
+    "weak_spots": ([{"group": str, "faces": int, "nme": (float, None), "box": (float, None)}], None),
+}
+CLIPS = {**ERRORS, "length": int, "jitter": float}
 NO_CLAIM = (
     "Errors on rendered faces (`benchmarks/weak_spots.py`). They are drawings: the table shows where errors grow, not what they "
     "are on photographs. Below the rows of yaw, faces are turned aside by less than 15 degrees."
@@ -33,15 +63,47 @@ def read(file: str | os.PathLike) -> dict[str, Any]:
         ValueError: it is no card; the message names the file.
     """
     try:
-        content = json.loads(Path(file).read_text(encoding="utf-8"))
-    except ValueError as error:
+        content = json.loads(read_bytes(file, limit=LIMIT))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{file}: no card of a preset ({error})") from None
     lacking = [field for field in FIELDS if field not in content] if isinstance(content, dict) else FIELDS
     if lacking:
         raise ValueError(f"{file}: no card of a preset, it lacks {', '.join(lacking)}")
+    wrong = misfit(content, {**KINDS, **{name: kind for name, kind in OPTIONAL.items() if name in content}})
+    if wrong is None and "clips" in content["figures"]:
+        wrong = misfit(content["figures"]["clips"], CLIPS, "figures.clips.")
+    if wrong is not None:
+        raise ValueError(f"{file}: no card of a preset, its {wrong} is missing or of another kind")
     if content["name"] != Path(file).stem:
         raise ValueError(f"{file}: the card of {content['name']}, expected that of {Path(file).stem}")
     return content
+
+
+def misfit(value: Any, kind: Any, place: str = "") -> str | None:
+    """The first place at which a value is not of the kind expected, such as `files.keras.bytes`; None where all fits."""
+    if isinstance(kind, tuple):
+        return None if any(misfit(value, one) is None for one in kind) else place.rstrip(".")
+    if isinstance(kind, dict):
+        if not isinstance(value, dict):
+            return place.rstrip(".") or "content"
+        wanted = dict.fromkeys(value, kind["*"]) if "*" in kind else kind
+        found = (misfit(value.get(name), one, f"{place}{name}.") for name, one in wanted.items())
+    elif isinstance(kind, list):
+        if not isinstance(value, list):
+            return place.rstrip(".")
+        found = (misfit(one, kind[0], f"{place}{number}.") for number, one in enumerate(value))
+    else:
+        return None if is_kind(value, kind) else place.rstrip(".") or "content"
+    return next((wrong for wrong in found if wrong is not None), None)
+
+
+def is_kind(value: Any, kind: type | None) -> bool:
+    """Whether a value is text, a whole number, a finite number, true or false, or null; a whole number is a number, too."""
+    if kind is None or value is None:
+        return kind is value
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, kind) and not (kind is int and isinstance(value, bool)) and not (kind is int and abs(value) > 2**62)
 
 
 def as_json(card: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Presets by name: the card NAME.json, the files NAME.keras and NAME.tflite beside it, and how they are loaded.
 
-Loading executes nothing that is in a file. A `.keras` file holds numbers and a JSON description of layers of Keras and of
-this package, which is read in Keras' safe mode; a `.tflite` file is a graph of built-in operators.
+Loading runs nothing that is in a file. A `.keras` file holds numbers and a JSON description, which may only name layers of
+Keras and of this package; a `.tflite` file is a graph of built-in operators. Both are looked at before they are read.
 """
 
 import os

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from kfacealign.backend import keras
-from kfacealign.files import replacing
+from kfacealign.files import read_bytes, replacing
+from kfacealign.models.loading import open_keras
+
+LIMIT = 256 * 2**20  # bytes of a state, which has a row for each epoch
 
 
 class EpochCheckpoint(keras.callbacks.Callback):
@@ -50,16 +53,31 @@ def read_state(directory: str | os.PathLike) -> dict[str, Any] | None:
     """What a run's directory says of its last finished epoch: checkpoint, settings, history; None where none was finished.
 
     Raises:
-        ValueError: `state.json` is damaged.
+        ValueError: `state.json` is damaged, or no run's.
     """
     path = Path(directory) / "state.json"
     if not path.exists():
         return None
     try:
-        state = json.loads(path.read_text())
-        return {**state, "checkpoint": path.with_name(state["checkpoint"])}
-    except (ValueError, KeyError) as error:
+        state = json.loads(read_bytes(path, limit=LIMIT))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not a run's state ({error}); remove the directory to start again") from error
+    wrong = misfit(state)
+    if wrong:
+        raise ValueError(f"{path} is not a run's state (its {wrong} is none); remove the directory to start again")
+    return {**state, "checkpoint": path.with_name(state["checkpoint"])}
+
+
+def misfit(state: Any) -> str | None:
+    """What a state lacks, or has of another kind than `EpochCheckpoint` writes; None where nothing is wrong."""
+    if not isinstance(state, dict):
+        return "content"
+    name, history = state.get("checkpoint"), state.get("history")
+    if not isinstance(name, str) or "\0" in name or Path(name).name != name or not name.endswith(".keras"):
+        return "checkpoint"
+    if not isinstance(state.get("settings"), dict):
+        return "settings"
+    return None if isinstance(history, list) and all(isinstance(row, dict) for row in history) else "history"
 
 
 def load_state(directory: str | os.PathLike) -> tuple[keras.Model, list[dict], dict] | None:
@@ -67,7 +85,7 @@ def load_state(directory: str | os.PathLike) -> tuple[keras.Model, list[dict], d
     state = read_state(directory)
     if state is None:
         return None
-    return keras.saving.load_model(state["checkpoint"]), state["history"], state["settings"]
+    return open_keras(state["checkpoint"], compiled=True), state["history"], state["settings"]
 
 
 def write_history(path: str | os.PathLike, history: list[dict]) -> None:

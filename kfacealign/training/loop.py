@@ -14,7 +14,7 @@ from kfacealign.backend import keras
 from kfacealign.files import replacing
 from kfacealign.models.aligner import FaceAligner
 from kfacealign.models.complexity import trainable_parameters
-from kfacealign.models.loading import load_keras
+from kfacealign.models.loading import load_keras, open_keras
 from kfacealign.quiet import quiet
 from kfacealign.training.checkpoint import EpochCheckpoint, read_state
 from kfacealign.training.finetuning import begin_with
@@ -132,7 +132,7 @@ def start_or_resume(build, settings, described, optimizer, load=load_keras):
         model.compile(optimizer(settings.learning_rate))
         return model, []
     check_same(state["settings"], {"hyperparameters": described["hyperparameters"]}, settings.out)
-    return keras.saving.load_model(state["checkpoint"]), state["history"]
+    return open_keras(state["checkpoint"], compiled=True), state["history"]
 
 
 def announce(console, model, faces, history, settings):

@@ -20,13 +20,13 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from kfacealign import data
-from kfacealign.backend import keras
 from kfacealign.data.faces import Faces
 from kfacealign.data.unlabelled import mixed
 from kfacealign.evaluation.evaluating import predict
 from kfacealign.evaluation.reports import heading, shown
 from kfacealign.files import replacing
 from kfacealign.models.aligner import FaceAligner
+from kfacealign.models.loading import open_keras
 from kfacealign.training.checkpoint import read_state
 from kfacealign.training.loop import run
 from kfacealign.training.resuming import check_same, describe
@@ -84,7 +84,7 @@ def self_train(
                 train_round(build, faces, labelled, views, own, options)
         rows.append({"round": number, "task": own.task, **figures(own.out)})
     write_rounds(console, out, faces, unlabelled, settings, rows)
-    return keras.saving.load_model(Path(rounds[-1].out) / "model.keras"), rows
+    return open_keras(Path(rounds[-1].out) / "model.keras", compiled=True), rows
 
 
 def train_round(build, faces, labelled, views, settings, options):
@@ -182,7 +182,7 @@ def pseudo_labelled(unlabelled: Faces, teacher: Path, settings: argparse.Namespa
     path = Path(settings.out) / LABELS
     labels = read_labels(path, unlabelled)
     if labels is None or path.stat().st_mtime < teacher.stat().st_mtime:  # older ones are of a round since trained again
-        labels = estimate(keras.saving.load_model(teacher), unlabelled, settings)
+        labels = estimate(open_keras(teacher, compiled=True), unlabelled, settings)
         write_labels(path, unlabelled, *labels)
     landmarks, readable = labels
     if not readable.any():

@@ -107,10 +107,12 @@ def test_an_export_passes_and_another_model_does_not(folder, capsys):
     assert main(["parity", *names[:2], "--count", "3"]) == 0
     printed = capsys.readouterr().out
     assert "3 faces of this package's drawing, 8 px, ibug68" in printed and "1.000" in printed
-    assert main(["parity", *names, "--count", "3"]) == 1
+    assert main(["parity", *names, "--count", "3"]) == 2  # a SavedModel is a program
+    assert "shifted is a SavedModel, a program" in capsys.readouterr().err
+    assert main(["parity", *names, "--count", "3", "--trust"]) == 1
     printed = capsys.readouterr().out
     assert "shifted: a landmark differs by 0.25 of the crop" in printed and "m.tflite: a landmark" not in printed
-    assert main(["parity", *names, "--count", "3", "--tolerance", "0.3"]) == 0
+    assert main(["parity", *names, "--count", "3", "--tolerance", "0.3", "--trust"]) == 0
 
 
 def test_faces_of_a_folder(folder, tmp_path, capsys):

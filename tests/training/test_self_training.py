@@ -194,7 +194,7 @@ def test_a_round_killed_between_epochs_goes_on_with_its_task_and_labels(trained,
     loaded = []
     load = keras.saving.load_model
     monkeypatch.setattr(self_training, "estimate", lambda *_: pytest.fail("labels were there"))
-    monkeypatch.setattr(keras.saving, "load_model", lambda path: loaded.append(load(path)) or loaded[-1])
+    monkeypatch.setattr(keras.saving, "load_model", lambda path, **options: loaded.append(load(path, **options)) or loaded[-1])
     build = Build()
     with pytest.warns(UserWarning, match="3_2"):
         train(faces, unlabelled, out, build, resume=True, tasks=[1])

@@ -67,6 +67,7 @@ def bench(
     threads: Sequence[int] = (1,),
     runs: int = 100,
     methods: Sequence[str] = (),
+    trust: bool = False,
     advance: Callable[[], Any] = lambda: None,
 ) -> list[Cost]:
     """Latency, memory and size of models.
@@ -78,6 +79,7 @@ def bench(
         threads: numbers of CPU threads. Under JAX, `.keras` files take as many as they like.
         runs: timed reads of each file on each number of threads.
         methods: modules that define the classes of `.keras` files, where these are of another package.
+        trust: whether SavedModel folders may be loaded, which are programs.
         advance: called after each of the `steps`, for a progress bar.
 
     Returns:
@@ -94,10 +96,11 @@ def bench(
     paths = [str(path) for path in paths]
     for path in paths:
         check(path)
-    facts = {path: facts_of(path, threads[0], methods=methods, advance=advance) for path in dict.fromkeys(paths)}
+    means = {"methods": list(methods), "trust": trust}
+    facts = {path: facts_of(path, threads[0], means, advance=advance) for path in dict.fromkeys(paths)}
     costs = []
     for number in threads:
-        task = {"measure": "latency", "paths": paths, "threads": number, "runs": runs, "methods": list(methods)}
+        task = {"measure": "latency", "paths": paths, "threads": number, "runs": runs, **means}
         taken = measured(task, advance)
         medians = [float(np.median(times)) for times in taken]
         for path, times, median in zip(paths, taken, medians, strict=True):
@@ -128,13 +131,13 @@ def check(path: str | os.PathLike) -> None:
 
 
 def facts_of(
-    path: str, threads: int, *, methods: Sequence[str] = (), advance: Callable[[], Any] = lambda: None
+    path: str, threads: int, means: dict[str, Any], *, advance: Callable[[], Any] = lambda: None
 ) -> dict[str, int | None]:
     """The arguments of `Cost` that do not change with the number of threads."""
     delegated = nodes = None
     if path.endswith(".tflite"):
         _, delegated, nodes, _ = inspection.delegated_nodes(path)
-    memory = measured({"measure": "memory", "paths": [path], "threads": threads, "runs": 3, "methods": list(methods)}, advance)
+    memory = measured({"measure": "memory", "paths": [path], "threads": threads, "runs": 3, **means}, advance)
     files = [file for file in [Path(path), *Path(path).rglob("*")] if file.is_file()]
     return {"bytes": sum(file.stat().st_size for file in files), "delegated": delegated, "nodes": nodes, **memory}
 
@@ -146,7 +149,7 @@ def measured(task: dict, advance: Callable[[], Any]) -> Any:
     """The result of a task in a process of its own.
 
     Args:
-        task: dict of `measure` ("latency" or "memory"), `paths`, `threads`, `runs` and `methods`, see `bench`.
+        task: dict of `measure` ("latency" or "memory"), `paths`, `threads`, `runs`, `methods` and `trust`, see `bench`.
         advance: called after each step that the process reports.
 
     Returns:
@@ -197,7 +200,7 @@ def work(task: dict) -> Any:
         importlib.import_module(module)
 
     def load():
-        return [deploy.load(path, threads=task["threads"]) for path in task["paths"]]
+        return [deploy.load(path, threads=task["threads"], trust=task.get("trust", False)) for path in task["paths"]]
 
     measure = latencies if task["measure"] == "latency" else memory
     return measure(load, task["runs"])

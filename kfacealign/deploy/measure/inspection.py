@@ -8,10 +8,12 @@ import dataclasses
 import json
 import os
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kfacealign.deploy import flatbuffer, metadata
+from kfacealign.deploy.runtime.exported import first_line
+from kfacealign.deploy.runtime.tflite_check import check_tflite
+from kfacealign.files import read_bytes
 from kfacealign.interpreter import interpreter_class
 from kfacealign.quiet import quiet
 
@@ -83,7 +85,7 @@ def delegated_parts(path: str | os.PathLike) -> list[Share]:
     """
     sizes = (read_metadata(path) or {}).get("parts") or {}
     own, shares = nodes(path)[1], []
-    if sum(sizes.values()) != len(own):
+    if not metadata.is_counts(sizes) or sum(sizes.values()) != len(own):
         return []
     for part, size in sizes.items():
         found, own = own[:size], own[size:]
@@ -176,7 +178,7 @@ def read_metadata(path: str | os.PathLike) -> dict | None:
         return None
     try:
         found = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: its '{metadata.NAME}' metadata is not JSON ({error}); export the model again") from None
     if not isinstance(found, dict):
         raise ValueError(f"{path}: its '{metadata.NAME}' metadata is no JSON object; export the model again")
@@ -192,7 +194,7 @@ def read(path: str | os.PathLike) -> bytes:
     Raises:
         ValueError: the file is not TFLite.
     """
-    content = Path(path).read_bytes()
+    content = read_bytes(path)
     if not flatbuffer.is_tflite(content):
         raise ValueError(f"{path}: not a TFLite file")
     return content
@@ -205,6 +207,7 @@ def opened(path: str | os.PathLike) -> Any:
 
 def interpreter_of(content: bytes) -> Any:
     """The interpreter of a TFLite model. Its tensors are allocated, so that XNNPACK has taken its nodes."""
+    check_tflite(content)
     with quiet():
         interpreter = interpreter_class()(model_content=content)
         interpreter.allocate_tensors()
@@ -224,7 +227,7 @@ def undamaged(function: Callable, path: str | os.PathLike, *arguments: Any) -> A
         raise
     except Exception as error:
         # A cut file fails anywhere between the bindings and the runtime.
-        raise ValueError(f"{path} is damaged: {error}") from error
+        raise ValueError(f"{path} is damaged: {first_line(error)}") from error
 
 
 def tflite_tensor(name: str, detail: dict) -> Tensor:
@@ -238,7 +241,7 @@ def tflite_tensor(name: str, detail: dict) -> Tensor:
 
 def is_onnx(path: str | os.PathLike) -> bool:
     """Whether a file is named like an ONNX file."""
-    return Path(path).suffix == ".onnx"
+    return os.fspath(path).endswith(".onnx")
 
 
 def onnx_model(path: str | os.PathLike) -> "onnx.ModelProto":
@@ -253,11 +256,11 @@ def onnx_model(path: str | os.PathLike) -> "onnx.ModelProto":
     except ImportError:
         raise ImportError("reading ONNX files needs onnx: pip install 'kfacealign[export]'") from None
     try:
-        model = onnx.load(str(path), load_external_data=False)
-    except FileNotFoundError:
+        model = onnx.load_model_from_string(read_bytes(path))
+    except OSError:
         raise
     except Exception as error:
-        raise ValueError(f"{path}: not an ONNX file, or a damaged one: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"{path}: not an ONNX file, or a damaged one: {first_line(error)}") from error
     if not model.graph.node:
         raise ValueError(f"{path}: not an ONNX file: it has no graph")
     return model

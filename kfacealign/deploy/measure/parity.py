@@ -45,6 +45,7 @@ def compare(
     truth: np.ndarray | None = None,
     weights: np.ndarray | None = None,
     normalizer: str | None = None,
+    trust: bool = False,
     advance: Callable[[], Any] = lambda: None,
 ) -> list[Parity]:
     """Reads the same crops by a reference and by other models, and compares the landmarks.
@@ -56,6 +57,7 @@ def compare(
         truth: (N, K, 2) landmarks in crop coordinates, for NMEs.
         weights: (N, K), 0 = not annotated.
         normalizer: what NMEs are divided by; by default the scheme's normaliser.
+        trust: whether SavedModel folders may be loaded, which are programs.
         advance: called after each model, the reference included, for a progress bar.
 
     Returns:
@@ -71,14 +73,14 @@ def compare(
     """
     if not len(crops):
         raise ValueError("there are no crops to compare on")
-    name, model = loaded(reference)
+    name, model = loaded(reference, trust)
     expected = answers(model, name, crops)
     against = {"truth": truth, "weights": weights, "normalizer": normalizer}
     first = record(name, model, expected, expected, **against)
     advance()
     records = [dataclasses.replace(first, ratio=None if first.nme is None else 1.0)]
     for other in others:
-        other_name, other_model = loaded(other)
+        other_name, other_model = loaded(other, trust)
         check(model, other_model, other_name)
         made = record(other_name, other_model, expected, answers(other_model, other_name, crops), **against)
         if made.nme is not None and first.nme:
@@ -88,12 +90,12 @@ def compare(
     return records
 
 
-def loaded(model: str | Path | Any) -> tuple[str, Any]:
+def loaded(model: str | Path | Any, trust: bool = False) -> tuple[str, Any]:
     """The name of a model and the model itself, which is loaded if only its path is given."""
     from kfacealign import deploy
 
     if isinstance(model, str | Path):
-        return str(model), deploy.load(model)
+        return str(model), deploy.load(model, trust=trust)
     return getattr(model, "path", type(model).__name__), model
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from kfacealign import schemes
+from kfacealign.streaming import require_finite
 
 
 class ExportedAligner:
@@ -14,6 +15,8 @@ class ExportedAligner:
     Args:
         path: the file or folder, for messages.
         described: its metadata, as `kfacealign.deploy.metadata.parse` returns it.
+        inputs: name of each tensor that the graph reads -> its shape; a side that is no positive whole number is open.
+        outputs: the same of what it gives.
 
     Attributes:
         path: the file or folder, as text.
@@ -22,10 +25,11 @@ class ExportedAligner:
         input_size: side of the crops in pixels.
         enlarge: side of the crops over the longer side of the landmark box, as in training.
         dtype: what the graph reads, "float32" or "uint8".
+        inputs, outputs: as given.
         resizable: whether the graph takes any number of crops; otherwise it takes one.
 
     Raises:
-        ValueError: there is no such scheme.
+        ValueError: there is no such scheme, or the graph has other tensors than the metadata says.
     """
 
     path: str
@@ -35,8 +39,10 @@ class ExportedAligner:
     enlarge: float
     dtype: str
     resizable: bool
+    inputs: dict[str, Sequence]
+    outputs: dict[str, Sequence]
 
-    def __init__(self, path: str | os.PathLike, described: dict):
+    def __init__(self, path: str | os.PathLike, described: dict, inputs: dict[str, Sequence], outputs: dict[str, Sequence]):
         self.path = str(path)
         self.metadata = described
         try:
@@ -48,6 +54,30 @@ class ExportedAligner:
         image = described.get("input", {})
         self.dtype = image.get("dtype", "float32")
         self.resizable = image.get("shape", [1])[0] is None
+        self.inputs, self.outputs = inputs, outputs
+        self.check_graph()
+
+    def check_graph(self) -> None:
+        """Refuses a graph whose tensors are not those of its metadata.
+
+        Raises:
+            ValueError: a tensor is missing or has another shape.
+        """
+        size, points = self.input_size, self.scheme.num_points
+        states = {name: tuple(shape) for name, shape in (self.metadata.get("states") or {}).items()}
+        answers = {"landmarks": (None, points, 2), "scores": (None, points)}
+        expected = ({"image": (None, size, size, 3), **states}, {**answers, **states})
+        for what, wanted, found in zip(("input", "output"), expected, (self.inputs, self.outputs), strict=True):
+            for name, shape in wanted.items():
+                if name not in found or not fits(found[name], shape):
+                    told = f"is {list(found[name])}" if name in found else "is missing"
+                    raise ValueError(
+                        f"{self.path}: its {what} {name} {told}, its metadata says {list(shape)} ({self.scheme.name}); export "
+                        "the model again"
+                    )
+            others = sorted(set(found) - set(wanted))
+            if others and what == "input":
+                raise ValueError(f"{self.path}: its input {others[0]} is not in its metadata; export the model again")
 
     def run_tensors(self, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs the graph: dict of input arrays -> dict of output arrays."""
@@ -70,7 +100,7 @@ class ExportedAligner:
             landmarks `(N, K, 2)` float32 in crop coordinates, scores `(N, K)` float32.
 
         Raises:
-            ValueError: the crops are not of the shape the model reads.
+            ValueError: the crops are not of the shape the model reads, or an answer is not finite.
         """
         images = np.asarray(images)
         expected = (self.input_size, self.input_size, 3)
@@ -84,7 +114,24 @@ class ExportedAligner:
         for first in progress(range(0, len(images), step), "aligning", shown):
             batch = slice(first, first + step)
             landmarks[batch], scores[batch] = self.run(images[batch])
+        require_finite(landmarks, scores, self.path)
         return landmarks, scores
+
+
+def first_line(error: Exception) -> str:
+    """What a runtime's error says, in one line."""
+    text = str(error).strip()
+    return text.splitlines()[0][:300] if text else type(error).__name__
+
+
+def fits(shape: Sequence, expected: Sequence[int | None]) -> bool:
+    """Whether a shape has the sides expected; None, and sides that are open, fit all."""
+    if len(shape) != len(expected):
+        return False
+    return all(
+        want is None or not isinstance(side, int | np.integer) or side < 1 or side == want
+        for side, want in zip(shape, expected, strict=True)
+    )
 
 
 def as_pixels(images: np.ndarray, dtype: str) -> np.ndarray:

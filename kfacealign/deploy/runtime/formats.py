@@ -9,7 +9,7 @@ from kfacealign.deploy.runtime.onnx import OnnxAligner
 from kfacealign.deploy.runtime.saved_model import SavedModelAligner
 
 
-def open_graph(path: str | os.PathLike, *, threads: int | None = None) -> ExportedAligner:
+def open_graph(path: str | os.PathLike, *, threads: int | None = None, trust: bool = False) -> ExportedAligner:
     """The graph of an exported file, by the class that runs its format.
 
     The step of a tracker is returned as a graph like any other; `StreamingRuntime` adds the memory.
@@ -17,10 +17,12 @@ def open_graph(path: str | os.PathLike, *, threads: int | None = None) -> Export
     Args:
         path: a `.tflite` or `.onnx` file, or a SavedModel folder.
         threads: CPU threads of a TFLite or ONNX model; None leaves it to the runtime.
+        trust: whether a SavedModel folder may be loaded. It is a program, and loading it can do whatever its author wrote.
 
     Raises:
         FileNotFoundError: nothing is at `path`.
-        ValueError: it is none of these formats, or not written by `kfacealign.deploy.export`.
+        ValueError: it is none of these formats, not written by `kfacealign.deploy.export`, or a SavedModel without
+            `trust`.
     """
     path = Path(path)
     if not path.exists():
@@ -32,5 +34,5 @@ def open_graph(path: str | os.PathLike, *, threads: int | None = None) -> Export
     if path.suffix == ".onnx":
         return OnnxAligner(path, threads=threads)
     if (path / "saved_model.pb").exists():
-        return SavedModelAligner(path)
+        return SavedModelAligner(path, trust=trust)
     raise ValueError(f"{path} is not a model: give a .keras file, a .tflite file, an .onnx file or a SavedModel folder")

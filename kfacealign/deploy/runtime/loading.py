@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from kfacealign.models.aligner import FaceAligner
 
 
-def load(path: str | os.PathLike, *, threads: int | None = None) -> "FaceAligner | ExportedAligner":
+def load(path: str | os.PathLike, *, threads: int | None = None, trust: bool = False) -> "FaceAligner | ExportedAligner":
     """Any saved model by its path, all with `align`, `scheme`, `input_size` and `enlarge`.
 
     Args:
         path: a `.keras` file, a `.tflite` or `.onnx` file, or a SavedModel folder.
         threads: CPU threads of a TFLite or ONNX model; None leaves it to the runtime.
+        trust: whether a SavedModel folder may be loaded. It is a program, and loading it can do whatever its author wrote.
 
     Returns:
         A `FaceAligner`, `LiteRTAligner`, `OnnxAligner` or `SavedModelAligner`; a `StreamingRuntime` where the file is the
@@ -25,14 +26,14 @@ def load(path: str | os.PathLike, *, threads: int | None = None) -> "FaceAligner
 
     Raises:
         FileNotFoundError: nothing is at `path`.
-        ValueError: it is none of these, or damaged.
+        ValueError: it is none of these, is damaged, or is a SavedModel without `trust`.
     """
     path = Path(path)
     if path.suffix == ".keras" and path.exists():
         from kfacealign.models.loading import load_keras  # only these files need Keras
 
         return load_keras(path)
-    model = open_graph(path, threads=threads)
+    model = open_graph(path, threads=threads, trust=trust)
     if model.metadata.get("states"):
-        return StreamingRuntime(path, threads=threads)
+        return StreamingRuntime(path, threads=threads, trust=trust)
     return model

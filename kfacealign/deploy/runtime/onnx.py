@@ -1,15 +1,21 @@
 """Running ONNX models by ONNX Runtime, with the interface of `FaceAligner.align`."""
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kfacealign import files
 from kfacealign.deploy import metadata
-from kfacealign.deploy.runtime.exported import ExportedAligner
+from kfacealign.deploy.runtime.exported import ExportedAligner, first_line
 
 if TYPE_CHECKING:
     import onnxruntime
+
+
+# The key under which protocol buffers name another file, in every way in which tag and length may be written.
+EXTERNAL = re.compile(rb"(?:\n|\x8a\x80*\x00)(?:\x08|\x88\x80*\x00)location")
 
 
 class OnnxAligner(ExportedAligner):
@@ -20,7 +26,7 @@ class OnnxAligner(ExportedAligner):
         threads: number of CPU threads; None leaves it to the runtime.
 
     Raises:
-        ValueError: the file is no ONNX model, or was not written by `export`.
+        ValueError: the file is no ONNX model, has weights in other files, or was not written by `export`.
         ImportError: onnxruntime is not installed.
 
     Example:
@@ -29,21 +35,29 @@ class OnnxAligner(ExportedAligner):
     """
 
     def __init__(self, path: str | os.PathLike, *, threads: int | None = None):
+        content = files.read_bytes(path)
+        if EXTERNAL.search(content) or content[4:8] == b"ORTM":
+            raise ValueError(f"{path} is refused: it keeps weights in other files, or is no plain ONNX file; export it again")
         try:
-            self.session = session_of(str(path), threads=threads)
-        except ImportError:
+            self.session = session_of(content, threads=threads)
+            text = self.session.get_modelmeta().custom_metadata_map.get(metadata.NAME)
+            # A state comes out as `next_state_x`: ONNX has one name for one tensor.
+            outputs = {output.name.removeprefix("next_"): tuple(output.shape) for output in self.session.get_outputs()}
+            inputs = {given.name: tuple(given.shape) for given in self.session.get_inputs()}
+        except (ImportError, OSError):
             raise
         except Exception as error:
             # ONNX Runtime has an exception for every stage of loading.
-            raise ValueError(f"{path}: not an ONNX model, or a damaged one: {str(error).strip().splitlines()[0]}") from error
-        text = self.session.get_modelmeta().custom_metadata_map.get(metadata.NAME)
-        super().__init__(path, metadata.parse(text, path))
+            raise ValueError(f"{path}: not an ONNX model, or a damaged one: {first_line(error)}") from error
+        super().__init__(path, metadata.parse(text, path), inputs, outputs)
         self.threads = threads
-        # A state comes out as `next_state_x`: ONNX has one name for one tensor.
-        self.names = [output.name.removeprefix("next_") for output in self.session.get_outputs()]
+        self.names = list(outputs)
 
     def run_tensors(self, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return dict(zip(self.names, self.session.run(None, tensors), strict=True))
+        try:
+            return dict(zip(self.names, self.session.run(None, tensors), strict=True))
+        except Exception as error:
+            raise ValueError(f"{self.path} cannot be run: {first_line(error)}") from error
 
 
 def session_of(model: str | bytes, *, threads: int | None = None) -> "onnxruntime.InferenceSession":

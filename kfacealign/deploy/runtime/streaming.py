@@ -19,6 +19,7 @@ class StreamingRuntime(ExportedAligner):
     Args:
         path: the `.tflite` or `.onnx` file, or the SavedModel folder.
         threads: number of CPU threads; None leaves it to the runtime.
+        trust: whether a SavedModel folder may be loaded. It is a program, and loading it can do whatever its author wrote.
 
     Attributes:
         states: dict of state name -> shape.
@@ -32,9 +33,9 @@ class StreamingRuntime(ExportedAligner):
         >>> stream.reset()                            # after a cut
     """
 
-    def __init__(self, path: str | os.PathLike, *, threads: int | None = None):
-        self.graph = open_graph(path, threads=threads)
-        super().__init__(path, self.graph.metadata)
+    def __init__(self, path: str | os.PathLike, *, threads: int | None = None, trust: bool = False):
+        self.graph = open_graph(path, threads=threads, trust=trust)
+        super().__init__(path, self.graph.metadata, self.graph.inputs, self.graph.outputs)
         if not self.metadata.get("states"):
             raise ValueError(f"{path} keeps no state between frames: it was written by deploy.export; run it by deploy.load")
         self.threads = threads
@@ -44,7 +45,7 @@ class StreamingRuntime(ExportedAligner):
 
     def stream(self) -> Stream:
         """A new `Stream` with a state of its own, for one more face to follow; all streams share the graph."""
-        return Stream(self.graph.run_tensors, self.states, self.input_size)
+        return Stream(self.graph.run_tensors, self.states, self.input_size, self.path)
 
     def run_tensors(self, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs one step; without states among `tensors` it is the step of a clip's first frame."""

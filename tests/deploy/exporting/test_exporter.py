@@ -106,7 +106,7 @@ def test_the_inference_model_is_the_aligner_at_batch_1(exported):
 
 @pytest.mark.parametrize("format", ["float32", "savedmodel"])
 def test_float32_exports_find_the_same_landmarks(exported, format):
-    landmarks, scores = deploy.load(exported.paths[format]).align(exported.crops)
+    landmarks, scores = deploy.load(exported.paths[format], trust=True).align(exported.crops)
     # Random maps may hold two maxima that differ in the last digits only; then either may win.
     assert (np.abs(landmarks - exported.landmarks).max(-1) < 1e-3).mean() > 0.98
     np.testing.assert_allclose(scores, exported.scores, rtol=1e-3)
@@ -180,7 +180,7 @@ def test_a_whole_hih_in_int8():
 
 def test_the_file_tells_all_that_its_user_needs(exported):
     for format in ("int8", "savedmodel"):
-        aligner = deploy.load(exported.paths[format])
+        aligner = deploy.load(exported.paths[format], trust=True)
         assert aligner.scheme == exported.model.scheme
         assert (aligner.input_size, aligner.enlarge) == (SIZE, exported.model.enlarge)
         assert aligner.metadata["precision"] == ("int8" if format == "int8" else "float32")
@@ -233,7 +233,7 @@ def test_a_resizable_graph_takes_any_number_of_crops(tmp_path, name, flip):
     image = keras.Input((16, 16, 3), name="image")
     maps = keras.layers.Conv2D(19, 3, strides=2, padding="same")(keras.ops.multiply(image, 1 / 255))
     model = models.FaceAligner(keras.Model(image, {"heatmap_1": maps}), Heatmap(8), "aflw19")
-    aligner = deploy.load(deploy.export(model, tmp_path / name, batch=None, flip=flip))
+    aligner = deploy.load(deploy.export(model, tmp_path / name, batch=None, flip=flip), trust=True)
     assert aligner.resizable
     crops = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), "uint8")
     expected = model.align(crops, verbose=0, flip=flip)
