@@ -30,8 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "check",
         "verify a copy of a dataset",
         "Reads a dataset, prints how many faces were found and how many were published, names what is missing, unreadable, there "
-        "twice or out of place, and photographs that their EXIF orientation turns, and writes mosaic.png (crops with their landmarks) and mean_shape.png (that of the faces, and the "
-        "scheme's). The exit status is 1 where something is wrong.",
+        "twice or out of place, and photographs that EXIF turns. Writes mosaic.png (crops with their landmarks) "
+        "and mean_shape.png (that of the faces, and the scheme's). The exit status is 1 where something is wrong; a note is no "
+        "fault.",
     )
     pack = add_part(
         parts,

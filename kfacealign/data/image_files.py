@@ -106,6 +106,9 @@ def decode_with_header(content: bytes) -> tuple[np.ndarray, Header]:
     with _damage_is_told():
         header = read_header(io.BytesIO(content))
         require_size(*header.stored)
+        if len(content) < header.least:
+            width, height = header.stored
+            raise NotRead(f"{len(content):,} bytes cannot hold {width:,} x {height:,} pixels: the image is truncated or damaged")
         if header.format in BY_OPENCV and not header.animated:
             return turned(_by_opencv(content, header), header.orientation), header
         with _unlimited(header):

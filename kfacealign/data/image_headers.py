@@ -38,7 +38,13 @@ BEGINNINGS = {
     **{b"P%d" % number: "PPM" for number in range(1, 7)},
 }
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
-CHUNKS = 100_000  # so many chunks of a file are walked; an EXIF block behind them is not seen
+CHUNKS = 1_000_000  # no file has so many; an EXIF block behind them is not seen
+PNG_CHANNELS = {2: 3, 4: 2, 6: 4}  # colour type -> channels, others have one
+DEFLATED = 1_100  # bytes that a byte of deflated data becomes at most (1,032 by its format)
+# Likewise the pixels of a byte of a JPEG (512: a bit for each block of 64) and of a GIF (about 1,400).
+MOST = {"JPEG": 1_024, "GIF": 4_096}
+# And the bytes of a byte of a TIFF by its compression: none, LZW, JPEG, deflate twice, PackBits. Fax and others know no limit.
+TIFF_MOST = {1: 1, 5: 2_048, 7: 2_048, 8: DEFLATED, 32946: DEFLATED, 32773: 128}
 
 
 class NotRead(ValueError):
@@ -54,12 +60,14 @@ class Header:
         stored: (width, height) of the pixels as they are stored.
         orientation: EXIF's 1 to 8; 1 is upright.
         animated: whether a PNG or WebP holds several pictures.
+        least: bytes that a complete file of such a picture has at least, as far as the format tells.
     """
 
     format: str
     stored: tuple[int, int]
     orientation: int = 1
     animated: bool = False
+    least: int = 0
 
     @property
     def size(self) -> tuple[int, int]:
@@ -86,10 +94,17 @@ def read_header(file: BinaryIO) -> Header:
         return _webp(file)
     image = opened(file, format)
     if format == "TIFF":
-        value = image.tag_v2.get(ORIENTATION)
-        stored = int(image.tag_v2[256]), int(image.tag_v2[257])
-        return Header(format, stored, value if value in range(1, 9) else 1)
-    return Header(format, image.size, orientation_of(image.info.get("exif")))
+        return _tiff(image.tag_v2)
+    width, height = image.size
+    return Header(format, image.size, orientation_of(image.info.get("exif")), least=width * height // MOST.get(format, 2**62))
+
+
+def _tiff(tags):
+    width, height, orientation = int(tags[256]), int(tags[257]), tags.get(ORIENTATION)
+    bits = tags.get(258, 1)
+    bits = sum(bits) if isinstance(bits, tuple) else bits
+    least = width * height * bits // 8 // TIFF_MOST.get(tags.get(259, 1), 2**62)
+    return Header("TIFF", (width, height), orientation if orientation in range(1, 9) else 1, least=least)
 
 
 def format_of(start: bytes) -> str:
@@ -142,25 +157,28 @@ def orientation_of(exif: bytes | None) -> int:
 
 
 def _png(file):
+    end = file.seek(0, 2)
     file.seek(8)
-    size, exif, animated = None, None, False
+    start, content = file.read(8), file.read(13)
+    if start != b"\0\0\0\rIHDR" or len(content) != 13:
+        raise NotRead("the PNG does not begin with its size: the file is truncated or damaged")
+    width, height = int.from_bytes(content[:4], "big"), int.from_bytes(content[4:8], "big")
+    bits = content[8] * PNG_CHANNELS.get(content[9], 1)
+    exif, animated, place = None, False, 33
     for _ in range(CHUNKS):
+        file.seek(place)
         start = file.read(8)
         length, kind = int.from_bytes(start[:4], "big"), start[4:]
-        if size is None:
-            content = file.read(length) if length == 13 else b""
-            if kind != b"IHDR" or len(content) != 13:
-                raise NotRead("the PNG does not begin with its size: the file is damaged")
-            size = int.from_bytes(content[:4], "big"), int.from_bytes(content[4:8], "big")
-            file.seek(4, 1)
-            continue
-        if len(start) < 8 or kind == b"IEND" or exif is not None:
-            break
-        animated |= kind == b"acTL"
-        if kind == b"eXIf":
+        place += length + 12
+        # Decoders take memory for a chunk by the length that it announces.
+        if len(start) < 8 or place > end:
+            raise NotRead("the image is truncated or damaged")
+        if kind == b"IEND":
+            return Header("PNG", (width, height), orientation_of(exif), animated, height * (width * bits // 8 + 1) // DEFLATED)
+        if kind == b"eXIf" and exif is None:
             exif = file.read(length)
-        file.seek(4 if kind == b"eXIf" else length + 4, 1)
-    return Header("PNG", size, orientation_of(exif), animated)
+        animated |= kind == b"acTL"
+    raise NotRead(f"the PNG has more than {CHUNKS:,} chunks")
 
 
 def _webp(file):

@@ -1,4 +1,4 @@
-"""Every photograph of a dataset opened once: which cannot be read, which are turned by their EXIF orientation, which are there twice."""
+"""Every photograph of a dataset opened once: what cannot be read, what EXIF turns, what is there twice."""
 
 import concurrent.futures
 import dataclasses
