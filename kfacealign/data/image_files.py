@@ -71,8 +71,8 @@ def require_size(width: int, height: int) -> None:
         raise NotRead(f"a picture of {width} x {height} pixels: the file is damaged")
     if width * height > pixel_limit():
         raise NotRead(
-            f"{width:,} x {height:,} pixels are more than the limit of {pixel_limit():,}; {VARIABLE} in the environment raises "
-            "it, in Python kfacealign.data.image_files.limit_pixels"
+            f"{width:,} x {height:,} pixels are more than the limit of {pixel_limit():,}, which --max-pixels, {VARIABLE} in "
+            "the environment or, in Python, kfacealign.data.image_files.limit_pixels raises"
         )
 
 
