@@ -223,8 +223,11 @@ def _checked_matrix(matrix):
     if values.shape != (2, 3):
         raise ValueError(f"an affine map is a (2, 3) matrix, got shape {values.shape}")
     with np.errstate(all="ignore"):
-        parts = (values, invert_affine(values)) if np.isfinite(values).all() else ()
-    if not parts or not (np.abs(parts) < _HUGE).all():
+        try:
+            usable = np.isfinite(values).all() and (np.abs([values, invert_affine(values)]) < _HUGE).all()
+        except np.linalg.LinAlgError:
+            usable = False
+    if not usable:
         raise ValueError(f"the affine map {values.tolist()} has no inverse, or numbers that are not finite or beyond {_HUGE:g}")
     return values
 

@@ -14,9 +14,10 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from kfacealign import photo
-from kfacealign.data import image_files, images
-from kfacealign.face_landmarks import as_image
+from kfacealign import geometry, photo, schemes
+from kfacealign.data import Crops, image_files, images, pts
+from kfacealign.data.readers.pts import write_points
+from kfacealign.face_landmarks import FaceLandmarks, as_image
 
 # Rows of the upright picture, and what a camera stores of it: orientation -> stored, worked out from the standard's words
 # ("the 0th row is at the visual top, the 0th column at the visual left", and so on).
@@ -104,6 +105,41 @@ def test_a_damaged_exif_block_turns_nothing():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow tells of it
             np.testing.assert_array_equal(image_files.decode(encoded(NOISE, "PNG", exif=block)), NOISE)
+
+
+class Dot:
+    """A model that answers with the place of a white dot: all of the points lie around it, as the mean shape does."""
+
+    scheme, input_size, enlarge = schemes.get("ibug68"), 64, 1.25
+
+    def align(self, crops, verbose=0):
+        rows, columns = np.unravel_index(crops[..., 0].reshape(len(crops), -1).argmax(1), crops.shape[1:3])
+        centres = (np.stack([columns, rows], axis=-1)[:, None] + 0.5) / self.input_size
+        return (centres + 0.3 * (self.scheme.mean_shape - 0.5)).astype("float32"), np.ones((len(crops), 68), "float32")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("orientation", STORED)
+def test_points_written_beside_a_turned_photograph_fit_it(tmp_path, orientation, suffix):
+    """What is found in a photograph, written as .pts and read as a dataset, is where it was found."""
+    upright = np.zeros((128, 96, 3), np.uint8)
+    upright[48:56, 32:40] = 255  # a dot whose middle is (36, 52)
+    whole = PIL.Image.fromarray(upright)
+    back = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # Pillow's ways to turn: those that store the upright picture
+    if orientation > 1:
+        whole = whole.transpose(PIL.Image.Transpose(back[orientation]))
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    whole.save(tmp_path / f"a{suffix}", exif=exif, **({"quality": 100} if suffix == ".jpg" else {}))
+    found = FaceLandmarks(Dot(), detector=Dot())(tmp_path / f"a{suffix}", boxes=[[0, 16, 80, 96]])
+    write_points(tmp_path / "a.pts", found[0].landmarks)
+    faces = pts(tmp_path, test_fraction=0.0).train
+    np.testing.assert_allclose(faces.landmarks[0], found[0].landmarks, atol=0.01)
+    crops = Crops(faces, 64)
+    image, points, _ = crops[0]
+    dot = geometry.apply_affine(crops.matrices[0], np.array([[36.0, 52.0]]))[0].astype(int)
+    assert image[dot[1], dot[0]].min() > 200 and (image > 128).mean() < 0.1
+    assert np.abs(geometry.landmark_box(found[0].landmarks)[:2] - [36, 52]).max() < 20 and points.min() > 0
 
 
 # === Kinds of pixels ===
