@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 from kfacealign import data, schemes
+from kfacealign.data import image_files
 from kfacealign.data.readers.wflw import LISTS, SUBSET_LISTS, SUBSETS
 from kfacealign.data.rendered.synthetic import SyntheticFaces
 
@@ -106,7 +107,7 @@ def photographs(folder, count, side):
     for i in range(count):
         face = drawn[i % len(drawn)]
         path = folder / f"{i}.jpg"
-        cv2.imwrite(str(path), cv2.cvtColor(face.image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])
+        image_files.write(path, face.image, quality=92)
         paths.append(path)
         landmarks.append(face.landmarks["wflw98"])
     return data.Faces(schemes.get("wflw98"), paths, np.stack(landmarks))

@@ -19,6 +19,7 @@ from scheme_figures import coordinates, mirror, numbered_schemes
 import kfacealign as kfa
 from kfacealign import drawing
 from kfacealign.codecs import decoders
+from kfacealign.data import image_files
 
 OUT = Path(__file__).parent / "figures"
 LOTR = Path("runs/lotr/adam_smooth_wing_0/model.keras")  # as docs/results.md trains it
@@ -252,7 +253,7 @@ def views(arguments):
     images, landmarks, _ = (np.asarray(value) for value in view(batch, draws=draws))
     drawn = [drawing.draw_landmarks(i.round().astype("uint8"), p * 128, "wflw98") for i, p in zip(images, landmarks, strict=True)]
     path = arguments.out / "views.jpg"
-    cv2.imwrite(str(path), cv2.cvtColor(drawing.mosaic(drawn, 6), cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, 88))
+    image_files.write(path, drawing.mosaic(drawn, 6), quality=88)
     return [path]
 
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from kfacealign import detect, geometry, photo, schemes
+from kfacealign.data import image_files
 from kfacealign.deploy.runtime import loading
 from kfacealign.detect.searching import turned_back
 from kfacealign.drawing import draw_landmarks
@@ -225,9 +226,7 @@ def as_image(source: Any) -> np.ndarray:
         except ValueError as error:
             raise ValueError(f"{Path(source)}: {error}") from None
     if hasattr(source, "getexif"):
-        from PIL import ImageOps
-
-        return np.asarray(ImageOps.exif_transpose(source).convert("RGB"))
+        return image_files.from_pillow(source)
     image = np.asarray(source)
     if image.ndim == 2:
         image = np.repeat(image[..., None], 3, axis=2)

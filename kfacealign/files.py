@@ -21,6 +21,18 @@ def require_regular(path: str | os.PathLike) -> None:
         raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
 
 
+def require_utf8(path: str | os.PathLike) -> None:
+    """Refuses a name that is no UTF-8 before OpenCV gets it: the process would end there.
+
+    Raises:
+        OSError: the name cannot be encoded; the error carries the path.
+    """
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        raise OSError(errno.EILSEQ, "OpenCV opens no file whose path is not UTF-8: rename it", os.fspath(path)) from None
+
+
 def read_bytes(path: str | os.PathLike, *, limit: int = 2**30) -> bytes:
     """The content of a regular file.
 

@@ -12,6 +12,10 @@ import numpy as np
 # The source is reduced to no less than this many pixels per crop pixel before it is warped, so that the reduction
 # costs no sharpness while the warp of a large photograph stays cheap.
 _OVERSAMPLING = 2.0
+_FINEST = 16  # samples of a crop pixel along a side at most
+_LARGEST = 16_384  # side of the grid of samples at most
+_HUGE = 1e100  # no number of an affine map is as large
+_LONGEST = 32_766  # pixels along a side of what OpenCV warps
 
 
 def landmark_box(landmarks: np.ndarray, *, weights: np.ndarray | None = None) -> np.ndarray:
@@ -67,7 +71,8 @@ def square_box(box: np.ndarray, enlarge: float) -> np.ndarray:
     if not enlarge > 0:
         raise ValueError(f"enlarge must be a positive factor, got {enlarge}")
     values = np.asarray(box, np.float64)
-    extent = values[2:] - values[:2] if np.isfinite(values).all() else np.zeros(2)
+    with np.errstate(over="ignore"):
+        extent = values[2:] - values[:2] if np.isfinite(values).all() else np.zeros(2)
     if extent.min() < 0 or extent.max() <= 0:
         raise ValueError(f"box {values.tolist()} (x0, y0, x1, y1) has no size or is not finite")
     centre, half = (values[:2] + values[2:]) / 2, extent.max() * enlarge / 2
@@ -158,47 +163,45 @@ def length_scale(matrix: np.ndarray) -> np.ndarray:
     return np.sqrt(np.abs(np.linalg.det(np.asarray(matrix, np.float64)[..., :2])))
 
 
-def _reduce(image, matrix, size, reduction):
-    """Area-averages the part of the source that the crop covers, and returns it with the map that belongs to it."""
-    corners = apply_affine(invert_affine(matrix), np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float64))
-    limit = np.array(image.shape[1::-1])
-    # Two reduced pixels around the crop keep its edge free of the border that lies outside the cut.
-    low = np.clip(np.floor(corners.min(0) - 2 * reduction), 0, limit).astype(int)
-    high = np.clip(np.ceil(corners.max(0) + 2 * reduction), 0, limit).astype(int)
-    extent = high - low
-    if (extent <= 0).any():
-        return image[:1, :1], matrix
-    reduced = np.maximum(np.round(extent / reduction).astype(int), 1)
-    image = cv2.resize(image[low[1] : high[1], low[0] : high[0]], reduced.tolist(), interpolation=cv2.INTER_AREA)
-    scale = extent / reduced
-    to_source = np.array([[scale[0], 0.0, low[0]], [0.0, scale[1], low[1]]])
-    linear = matrix[:, :2] @ to_source[:, :2]
-    return image, np.column_stack([linear, matrix[:, :2] @ to_source[:, 2] + matrix[:, 2]])
-
-
 def warp(image: np.ndarray, matrix: np.ndarray, size: int, *, border: float = 0) -> np.ndarray:
     """Resample an image through an affine map: bilinear when enlarging, area-averaged when shrinking.
 
     To shrink f times, the image is sampled on a grid ceil(f) times finer than the crop and the samples of each crop
-    pixel are averaged, so that detail finer than a crop pixel turns to its mean instead of aliasing.
+    pixel are averaged, so that detail finer than a crop pixel turns to its mean instead of aliasing. Time and memory are
+    bounded by the crop's size and the part of the image in it, whatever the matrix: an image that is a speck in the crop
+    becomes a speck of its mean colour, placed to a quarter of a crop pixel.
 
     Args:
-        image: (H, W, C) or (H, W), uint8 or float32.
+        image: (H, W, C) or (H, W), uint8 or float32, of any extent.
         matrix: (2, 3) image coordinates -> crop pixels, invertible.
         size: side of the result in pixels.
         border: value outside the image.
 
     Returns:
         (size, size, C) in the dtype of the image (C = 1 for a two-dimensional image).
+
+    Raises:
+        ValueError: the matrix is not finite or has no inverse, or the size is no side of a crop.
     """
-    image, matrix = np.asarray(image), np.asarray(matrix, np.float64)
+    image, matrix = np.asarray(image), _checked_matrix(matrix)
+    if not 1 <= size <= _LONGEST:
+        raise ValueError(f"a crop has a side of 1 to {_LONGEST:,} pixels, got {size}")
     channels = 1 if image.ndim == 2 else image.shape[2]
-    steps = np.linalg.svd(invert_affine(matrix)[:, :2], compute_uv=False)  # source pixels per crop pixel, largest first
+    steps = _steps(matrix)
     reduction = np.floor(steps[1] / _OVERSAMPLING)
     if reduction >= 2:
-        image, matrix = _reduce(image, matrix, size, reduction)
-        steps = np.linalg.svd(invert_affine(matrix)[:, :2], compute_uv=False)
-    fine = max(1, int(np.ceil(steps[0] - 1e-6)))
+        image, matrix = _reduce(image, matrix, size, np.full(2, reduction), border)
+        steps = _steps(matrix)
+    if steps[0] > _FINEST:
+        # The crop is stretched: one direction of the image is shrunk far more than the other.
+        axes = np.maximum(np.floor(1 / (np.linalg.norm(matrix[:, :2], axis=0) * _OVERSAMPLING)), 1)
+        image, matrix = _reduce(image, matrix, size, axes, border)
+        steps = _steps(matrix)
+    if max(image.shape[:2]) > _LONGEST:
+        image, matrix = _reduce(image, matrix, size, np.ones(2), border)
+    if not image.size:
+        return np.full((size, size, channels), border, image.dtype)
+    fine = int(np.clip(np.ceil(steps[0] - 1e-6), 1, max(1, min(_FINEST, _LARGEST // size))))
     matrix = matrix * fine
     # OpenCV has pixel centres at whole numbers, this package has them at the halves.
     centred = np.column_stack([matrix[:, :2], matrix[:, :2] @ [0.5, 0.5] + matrix[:, 2] - 0.5])
@@ -213,6 +216,62 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: int, *, border: float = 0)
     if fine > 1:
         pixels = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA)
     return pixels.reshape(size, size, channels)
+
+
+def _checked_matrix(matrix):
+    values = np.asarray(matrix, np.float64)
+    if values.shape != (2, 3):
+        raise ValueError(f"an affine map is a (2, 3) matrix, got shape {values.shape}")
+    with np.errstate(all="ignore"):
+        try:
+            usable = np.isfinite(values).all() and (np.abs([values, invert_affine(values)]) < _HUGE).all()
+        except np.linalg.LinAlgError:
+            usable = False
+    if not usable:
+        raise ValueError(f"the affine map {values.tolist()} has no inverse, or numbers that are not finite or beyond {_HUGE:g}")
+    return values
+
+
+def _steps(matrix):
+    """Source pixels per crop pixel, in the direction of the most and of the least."""
+    return np.linalg.svd(invert_affine(matrix)[:, :2], compute_uv=False)
+
+
+def _reduce(image, matrix, size, reduction, border):
+    """The part of the source that the crop covers, area-averaged, and the map that belongs to it.
+
+    Args:
+        image: (H, W, C) or (H, W).
+        matrix: (2, 3) image coordinates -> crop pixels.
+        size: side of the crop.
+        reduction: (2,) source pixels that become one, across and down; 1 leaves an axis as it is unless OpenCV cannot warp so
+            many pixels.
+        border: value outside the image.
+
+    Returns:
+        An image without pixels if the crop shows nothing of the source.
+    """
+    corners = apply_affine(invert_affine(matrix), np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float64))
+    limit = np.array(image.shape[1::-1])
+    # Two reduced pixels around the crop keep its edge free of the border that lies outside the cut.
+    low = np.clip(np.floor(corners.min(0) - 2 * reduction), 0, limit).astype(int)
+    high = np.clip(np.ceil(corners.max(0) + 2 * reduction), 0, limit).astype(int)
+    extent = high - low
+    if (extent <= 0).any():
+        return image[:0], matrix
+    part = image[low[1] : high[1], low[0] : high[0]]
+    reduced = np.clip(np.round(extent / reduction), 1, _LONGEST).astype(int)
+    if (reduced != extent).any():
+        part = cv2.resize(part, reduced.tolist(), interpolation=cv2.INTER_AREA)
+    # A source far smaller than the reduction is a share of one reduced pixel: nothing is finer than half of it.
+    scale = np.maximum(extent / reduced, reduction / 2)
+    share = np.prod(extent / reduced / scale)
+    if share < 1:
+        part = (border + (np.asarray(part, np.float64) - border) * share + 0.5 * (image.dtype.kind == "u")).astype(image.dtype)
+    corner = low + (extent - scale * reduced) / 2
+    to_source = np.array([[scale[0], 0.0, corner[0]], [0.0, scale[1], corner[1]]])
+    linear = matrix[:, :2] @ to_source[:, :2]
+    return part, np.column_stack([linear, matrix[:, :2] @ to_source[:, 2] + matrix[:, 2]])
 
 
 def crop(image: np.ndarray, box: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

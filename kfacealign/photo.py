@@ -13,13 +13,12 @@ faces.landmarks, faces.scores                                  # (N, K, 2) in im
 import dataclasses
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from kfacealign import geometry
+from kfacealign.data import image_files
 from kfacealign.data.five_points import crop_matrices, usable
 
 SMALLEST = 2  # pixels of a box's longer side
@@ -47,18 +46,14 @@ class AlignedFaces:
 def read_photo(path: str | os.PathLike) -> np.ndarray:
     """The image in a file, (H, W, 3) uint8 RGB, turned upright by its EXIF orientation.
 
+    `kfacealign.data.image_files.read` says which formats are read, and what becomes of pixels that are not RGB.
+
     Raises:
-        OSError: the file cannot be opened.
-        ValueError: it is not a complete image.
+        OSError: the file cannot be opened, or is not a regular file.
+        ValueError: it is not a complete image, or has more pixels than `kfacealign.data.image_files.limit_pixels` allows; the
+            message does not name the file.
     """
-    content = np.frombuffer(Path(path).read_bytes(), np.uint8)
-    try:
-        image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
-    except cv2.error:
-        image = None
-    if image is None:
-        raise ValueError("not an image, or a damaged one")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return image_files.read(path)
 
 
 def align_photo(

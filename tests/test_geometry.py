@@ -172,3 +172,99 @@ def test_stretched_box_keeps_to_its_matrix():
     np.testing.assert_allclose(geometry.apply_affine(matrix, np.array([300, 185])), [32, 32])
     pixels = geometry.crop(wide, [100, 150, 500, 220], 64)[0]
     np.testing.assert_allclose(centroid(pixels), geometry.apply_affine(matrix, np.array([250.3, 180.4])), atol=0.05)
+
+
+# === Images and maps of any extent ===
+
+
+@pytest.mark.parametrize("tall", [False, True])
+def test_a_pixel_of_a_very_wide_image_lands_where_the_matrix_says(tall):
+    """OpenCV warps no more than 32,766 pixels a side; the image is 40,000 wide and the pixel at (35000.5, 7.5)."""
+    image = np.zeros((20, 40_000, 3), np.uint8)
+    image[7, 35_000] = 255
+    box, place = np.array([34_990.0, -2, 35_006, 14]), np.array([10, 9])  # pixel 10 from the left of the crop, 9 from its top
+    if tall:
+        image, box, place = np.ascontiguousarray(image.transpose(1, 0, 2)), box[[1, 0, 3, 2]], place[::-1]
+    pixels, _ = geometry.crop(image, box, 16)
+    expected = np.zeros((16, 16, 3), np.uint8)
+    expected[place[1], place[0]] = 255
+    np.testing.assert_array_equal(pixels, expected)
+    # Enlarged four times the pixel's centre is at 4 * (10.5, 9.5) crop pixels.
+    np.testing.assert_allclose(centroid(geometry.crop(image, box, 64)[0]), 4 * (place + 0.5), atol=0.01)
+
+
+@pytest.mark.parametrize("tall", [False, True])
+@pytest.mark.parametrize("x", [1_200, 13_337, 38_800])
+def test_a_blob_of_a_very_wide_image_lands_where_the_matrix_says(x, tall):
+    """A square around the whole image, as face detectors look at it, and a box that stretches it: no half pixel is lost."""
+    image, point = np.zeros((400, 40_000), np.uint8), np.array([x, 190.0])
+    image[40:340, x - 1_000 : x + 1_000] = 255
+    boxes = np.array([[0.0, -19_800, 40_000, 20_200], [-10.0, -20, 40_010, 420]])
+    if tall:
+        image, point, boxes = np.ascontiguousarray(image.T), point[::-1], boxes[:, [1, 0, 3, 2]]
+    for box in boxes:
+        pixels, matrix = geometry.crop(image, box, 512)
+        np.testing.assert_allclose(centroid(pixels), geometry.apply_affine(matrix, point), atol=0.05)
+
+
+def test_a_turned_crop_of_a_very_wide_image_follows_its_matrix():
+    image = np.zeros((300, 40_000, 3), np.uint8)
+    image[:, 36_000:36_300] = dot(300, 300, 140.2, 171.9, sigma=8).astype(np.uint8)
+    angle, scale = np.deg2rad(33.0), 0.31
+    linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = np.column_stack([linear, [48, 48] - linear @ [36_150, 150]])
+    pixels = geometry.warp(image, matrix, 96)
+    np.testing.assert_allclose(centroid(pixels), geometry.apply_affine(matrix, np.array([36_140.2, 171.9])), atol=0.1)
+
+
+@pytest.mark.parametrize("side", [1e4, 1e5, 1e7, 1e9, 1e30])
+def test_a_photograph_in_a_far_larger_box_is_a_speck_of_its_mean(side):
+    """By hand: 100 x 100 pixels of 200 in the middle of a box of 10,000 are one 6.5536th of a crop pixel of 256 a side."""
+    image = np.full((100, 100, 3), 200, np.float32)
+    pixels, _ = geometry.crop(image, [50 - side / 2, 50 - side / 2, 50 + side / 2, 50 + side / 2], 256)
+    mass = 200 * (100 * 256 / side) ** 2
+    np.testing.assert_allclose(pixels[..., 0].sum(), mass, rtol=0.1, atol=1e-30)
+    if side < 1e7:
+        np.testing.assert_allclose(centroid(pixels), [128, 128], atol=0.01)
+        assert pixels[124:132, 124:132].sum() > 0.999 * pixels.sum()
+    assert not geometry.crop(image.astype(np.uint8), [200, 200, 200 + side, 200 + side], 256)[0].any()
+
+
+def test_a_speck_keeps_the_border():
+    image = np.zeros((10, 10, 3), np.uint8)
+    matrix = geometry.crop_matrix([-1e6, -1e6, 1e6, 1e6], 64)
+    assert (geometry.warp(image, matrix, 64, border=128) == 128).all()
+
+
+@pytest.mark.parametrize("shape", [(90, 120, 3), (20, 40_000, 3), (33_000, 3, 3)])
+def test_any_affine_map_gives_a_crop_or_a_reason(shape):
+    rng, image = np.random.default_rng(4), np.full(shape, 9, np.uint8)
+    made = 0
+    for _ in range(40):
+        matrix = rng.normal(size=(2, 3)) * 10.0 ** rng.uniform(-9, 9, (2, 3))
+        pixels = geometry.warp(image, matrix, 32)
+        assert pixels.shape == (32, 32, 3) and pixels.max() <= 9
+        made += 1
+    assert made == 40
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        np.zeros((2, 3)),
+        [[1, 2, 0], [2, 4, 0]],
+        [[np.nan, 0, 0], [0, 1, 0]],
+        [[1, 0, np.inf], [0, 1, 0]],
+        np.full((2, 3), 1e308),
+        [[1e-200, 0, 0], [0, 1e-200, 0]],
+        np.eye(3),
+    ],
+)
+def test_maps_without_use_are_refused(matrix):
+    with pytest.raises(ValueError, match="affine map"):
+        geometry.warp(np.zeros((10, 10, 3), np.uint8), matrix, 8)
+
+
+def test_crops_larger_than_opencv_makes_are_refused():
+    with pytest.raises(ValueError, match="a side of 1 to 32,766 pixels, got 40000"):
+        geometry.warp(np.zeros((10, 10, 3), np.uint8), np.eye(2, 3), 40_000)

@@ -4,17 +4,17 @@ import argparse
 import warnings
 from pathlib import Path
 
-import cv2
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from kfacealign import data, drawing, geometry
 from kfacealign.cli.arguments import SCHEMES, add_part, count
-from kfacealign.data import catalogue, images
+from kfacealign.data import catalogue, survey
+from kfacealign.data.image_files import limit_pixels
+from kfacealign.data.image_files import write as write_image
 from kfacealign.data.readers import checks
 from kfacealign.data.readers.entry import Entry
-from kfacealign.files import replacing
 
 CROP = 160  # pixels of a crop in the mosaic
 SHAPE = 640  # pixels of the picture of the mean shape
@@ -29,9 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parts,
         "check",
         "verify a copy of a dataset",
-        "Reads a dataset, prints how many faces were found and how many were published, names what is missing, there twice or "
-        "out of place, and writes mosaic.png (crops with their landmarks) and mean_shape.png (that of the faces, and the "
-        "scheme's). The exit status is 1 where something is wrong.",
+        "Reads a dataset, prints how many faces were found and how many were published, names what is missing, unreadable, there "
+        "twice or out of place, and photographs that EXIF turns. Writes mosaic.png (crops with their landmarks) "
+        "and mean_shape.png (that of the faces, and the scheme's). The exit status is 1 where something is wrong; a note is no "
+        "fault.",
     )
     pack = add_part(
         parts,
@@ -46,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         part.add_argument("--scheme", choices=SCHEMES, help="landmark scheme of csv and pts (default ibug68), and of celeba")
     check.add_argument("--faces", type=count, default=48, metavar="N", help="of the mosaic (default %(default)s)")
     check.add_argument("--out", metavar="DIR", help="directory of the pictures (default check_NAME)")
+    check.add_argument("--max-pixels", type=count, metavar="N", help="of a photograph that is decoded (default 200,000,000)")
     pack.add_argument("out", metavar="OUT", help="the file, NAME.h5")
     pack.add_argument("--size", type=count, default=256, help="side of the crops in pixels (default %(default)s)")
     pack.add_argument("--enlarge", type=float, default=1.25, help="side of the crop over that of the box (default %(default)s)")
@@ -59,6 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         return list_all(console)
     entry = catalogue.get(arguments.name)
     if arguments.part == "check":
+        limit_pixels(arguments.max_pixels)
         return check(console, entry, arguments)
     return pack_one(console, entry, arguments)
 
@@ -94,8 +97,12 @@ def check(console: Console, entry: Entry, arguments: argparse.Namespace) -> int:
     table, wrong = counted(entry, dataset)
     console.print(dataset.summary(), soft_wrap=True)
     console.print(table)
-    found = list(dict.fromkeys([*(without_title(text) for text in told if "published number" not in text), *inspect(dataset)]))
-    for text in found:
+    seen = survey.survey((dataset.train, dataset.test), console=console)
+    wrong_faces = [*inspect(dataset, seen), *unreadable(seen)]
+    again, notes = repeated(dataset, seen)
+    found = [without_title(text) for text in told if "published number" not in text]
+    found = list(dict.fromkeys([*found, *wrong_faces, *again]))
+    for text in (*found, *(f"note: {text}" for text in (*notes, *turned(seen)))):
         console.print(f"- {text}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     written = draw(dataset, entry, Path(arguments.out or f"check_{entry.name}"), arguments.faces)
     if not found and not wrong:
@@ -144,11 +151,11 @@ def without_title(text: str) -> str:
     return rest if colon and "/" not in title else text
 
 
-def inspect(dataset: data.Dataset) -> list[str]:
+def inspect(dataset: data.Dataset, seen: dict[str, survey.Photograph]) -> list[str]:
     """What is wrong with the faces, in sentences."""
     found = []
     for part in (dataset.train, dataset.test):
-        found += checks.problems(part, sizes=image_sizes(part))
+        found += checks.problems(part, sizes=survey.sizes(part, seen))
         zero = checks.no_inter_ocular(part)
         if len(zero):
             which = checks.shown(part.origins[place] for place in zero)
@@ -156,13 +163,28 @@ def inspect(dataset: data.Dataset) -> list[str]:
     return found
 
 
-def image_sizes(faces: data.Faces) -> np.ndarray:
-    """(N, 2) width and height of each face's image; 0 where they are unknown, or known only by decoding a video."""
-    known = {}
-    for image in faces.images:
-        if image not in known:
-            known[image] = images.size(image)
-    return np.array([known[image] for image in faces.images]).reshape(-1, 2)
+def unreadable(seen: dict[str, survey.Photograph]) -> list[str]:
+    """A sentence on the photographs that cannot be read, if there are any."""
+    which = [f"{reference} ({photograph.fault})" for reference, photograph in seen.items() if photograph.fault]
+    return [f"{len(which):,} photographs cannot be read: {checks.shown(which)}"] if which else []
+
+
+def repeated(dataset: data.Dataset, seen: dict[str, survey.Photograph]) -> tuple[list[str], list[str]]:
+    """Sentences on photographs that are there twice: those with the same face again, and those with other faces."""
+    same, other = survey.repeats((dataset.train, dataset.test), seen)
+    again = f"{len(same):,} photographs are there twice with the same face: {checks.shown(same)}"
+    apart = f"{len(other):,} photographs are there again with other faces: {checks.shown(other)}"
+    return [again] * bool(same), [apart] * bool(other)
+
+
+def turned(seen: dict[str, survey.Photograph]) -> list[str]:
+    """A sentence on the photographs that their EXIF orientation turns, if there are any."""
+    which = [f"{reference} ({photograph.orientation})" for reference, photograph in seen.items() if photograph.orientation != 1]
+    advice = (
+        "their landmarks must belong to the upright picture, as those of kfacealign align do. If they belong to the stored "
+        "pixels, as the mosaic would show, take the orientation out of copies: exiftool -overwrite_original -Orientation= FILE"
+    )
+    return [f"{len(which):,} photographs are turned by their EXIF orientation: {checks.shown(which)}; {advice}"] if which else []
 
 
 def draw(dataset: data.Dataset, entry: Entry, folder: Path, count: int) -> list[Path]:
@@ -208,9 +230,7 @@ def mean_shape(dataset: data.Dataset) -> np.ndarray:
 
 def write(path: Path, picture: np.ndarray) -> Path:
     """Writes a picture, (H, W, 3) uint8 RGB; returns its path."""
-    with replacing(path) as temporary:
-        if not cv2.imwrite(str(temporary), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
-            raise OSError(f"{path} cannot be written")
+    write_image(path, picture)
     return path
 
 

@@ -1,6 +1,9 @@
 """`kfacealign export`: a trained model as TFLite, ONNX or SavedModel, and what int8 costs it."""
 
 import argparse
+import contextlib
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,17 +95,34 @@ def run(arguments: argparse.Namespace) -> int:
     if not (arguments.out or arguments.report):
         raise ValueError("give --out, the file or folder to write")
     model, console = load_keras(path), Console()
-    calibration = read_calibration(Path(arguments.calibration), model) if integers else None
-    if arguments.report:
-        with console.status("measuring what int8 adds in each layer"):
-            records = deploy.quantization_report(model, calibration, flip=arguments.flip)
-        console.print(deploy.report_table(records))
-    if arguments.out:
-        with console.status(f"writing {arguments.out}"):
-            written = write(arguments, model, calibration)
-        facts = f"{size(written) / 1e6:.2f} MB, {arguments.precision}, {model.scheme.name}, {model.input_size} px"
-        console.print(f"written: {written} ({facts})")
+    with warnings_in_one_line(console):
+        calibration = read_calibration(Path(arguments.calibration), model) if integers else None
+        if arguments.report:
+            with console.status("measuring what int8 adds in each layer"):
+                records = deploy.quantization_report(model, calibration, flip=arguments.flip)
+            console.print(deploy.report_table(records))
+        if arguments.out:
+            with console.status(f"writing {arguments.out}"):
+                written = write(arguments, model, calibration)
+            facts = f"{size(written) / 1e6:.2f} MB, {arguments.precision}, {model.scheme.name}, {model.input_size} px"
+            console.print(f"written: {written} ({facts})")
     return 0
+
+
+@contextlib.contextmanager
+def warnings_in_one_line(console: Console) -> Iterator[None]:
+    """Warnings are printed as sentences, without the line of code that they come from, and each once."""
+    told = set()
+
+    def show(message, *_, **__):
+        text = " ".join(str(message).split())
+        if text not in told:
+            told.add(text)
+            console.print(f"warning: {text}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
 
 
 def write(arguments: argparse.Namespace, model: "FaceAligner", calibration: "np.ndarray | Faces | None") -> Path:

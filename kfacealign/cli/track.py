@@ -18,7 +18,7 @@ from kfacealign.cli.arguments import MODEL_HELP, add_model, add_trust, not_negat
 from kfacealign.data.frames import Frame, open_source
 from kfacealign.detect import HaarDetector
 from kfacealign.drawing import draw_landmarks
-from kfacealign.files import replacing
+from kfacealign.files import replacing, require_utf8
 from kfacealign.metrics.stability import jitter
 from kfacealign.schemes import Scheme
 from kfacealign.tracking import FaceTracker, OneEuro, Track
@@ -86,6 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(f"{out}: the overlay is written as {' or '.join(CODECS)}, give --out such a name")
     if out.exists() and Path(arguments.video).exists() and out.samefile(arguments.video):
         raise ValueError(f"{out} is the video itself, give another --out")
+    require_utf8(out)
     arguments.model = presets.chosen(arguments.model, console=console)
     model = deploy.load(arguments.model, threads=arguments.threads, trust=arguments.trust)
     source = open_source(arguments.video, every=arguments.every, fps=arguments.fps)

@@ -1,6 +1,6 @@
 """Square face crops from the photographs, made once and cached.
 
-Annotations are on the stored pixels, so an EXIF orientation is ignored when a photograph is decoded. To come to crop
+Annotations are on the upright picture: the EXIF orientation is applied when a photograph is decoded. To come to crop
 coordinates, image coordinates go through the crop's affine map and are divided by its size: they are in [0, 1] inside the
 crop and beyond that range for a landmark that lies outside.
 """
@@ -13,6 +13,7 @@ import warnings
 import zlib
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
 from kfacealign import geometry
@@ -168,13 +169,13 @@ class Crops:
         path = self.faces.images[index]
         try:
             image = read_image(path)
-        except (OSError, ValueError) as error:
+            out[:] = self._cut(image, index)
+        except (OSError, ValueError, MemoryError, cv2.error) as error:
             out[:] = GREY
-            self._fail(index, path, error.strerror if isinstance(error, OSError) and error.strerror else str(error))
+            self._fail(index, path, reason(error))
             return
         points = self.faces.landmarks[index][self.faces.weights[index] > 0]
         self._outside[index] = bool(((points < 0) | (points > image.shape[1::-1])).any())
-        out[:] = self._cut(image, index)
         if self._store is not None:
             self._store.write(index, out)
 
@@ -193,7 +194,7 @@ class Crops:
 
     def _key(self):
         """A hash of all that the pixels depend on; the photographs enter it by size and modification time."""
-        digest = hashlib.sha256(f"{self.size} {self.enlarge} {self.box} {self.align}".encode())
+        digest = hashlib.sha256(f"upright {self.size} {self.enlarge} {self.box} {self.align}".encode())
         digest.update(self.matrices.tobytes())
         for path in self.faces.images:
             try:
@@ -202,6 +203,13 @@ class Crops:
             except OSError:
                 digest.update(f"{os.path.abspath(path)} missing\n".encode())
         return digest.hexdigest()[:16]
+
+
+def reason(error: BaseException) -> str:
+    """Why a photograph gives no crop, in a few words for people."""
+    if isinstance(error, MemoryError):
+        return "it does not fit into memory"
+    return " ".join(str(getattr(error, "strerror", None) or error).split())
 
 
 def _store(cache, shape, key):

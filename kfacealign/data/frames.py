@@ -6,7 +6,6 @@ on the time stamps in the file, and a frame that is off by one would get the lan
 """
 
 import collections
-import contextlib
 import dataclasses
 import os
 import re
@@ -17,7 +16,8 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from kfacealign.files import IMAGE_SUFFIXES
+from kfacealign.data.image_files import read, require_size
+from kfacealign.files import IMAGE_SUFFIXES, require_utf8
 
 KEPT = 8  # decoded frames that a reader remembers, because threads may ask for so many in another order
 OPEN = 4  # videos kept open at a time
@@ -68,7 +68,8 @@ class VideoReader:
         fps: frames a second; 25 if it does not say.
 
     Raises:
-        OSError: there is no such file, or it is no video that OpenCV reads.
+        OSError: there is no such file, its name is not UTF-8, or it is no video that OpenCV reads.
+        ValueError: its frames have more pixels than `kfacealign.data.image_files.limit_pixels` allows.
     """
 
     def __init__(self, path: str | os.PathLike, *, keep: int = KEPT):
@@ -101,10 +102,13 @@ class VideoReader:
     def _open(self):
         if not os.path.isfile(self.path):
             raise FileNotFoundError(2, "no such video file", self.path)
+        require_utf8(self.path)
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # an exception tells of damage, once
         self._capture = cv2.VideoCapture(self.path)
         if not self._capture.isOpened():
             raise OSError(5, "not a video, damaged at its start, or of a format that OpenCV does not read", self.path)
+        sides = (self._capture.get(side) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        require_size(*map(int, sides))
         self.position, self._corrupt = 0, set()
         self._recent.clear()
 
@@ -220,15 +224,12 @@ class FrameFolder:
 
     def __iter__(self) -> Iterator[Frame]:
         for place in range(0, len(self.files), self.every):
-            path = os.path.join(self.path, self.files[place])
-            content = np.fromfile(path, np.uint8)
-            image = None
-            with contextlib.suppress(cv2.error):
-                image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
-            if image is None:
-                self.problems.append(f"{path}: frame {place + 1} is corrupt: not an image, or a damaged one")
-            else:
-                image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+            path, image = os.path.join(self.path, self.files[place]), None
+            try:
+                image = read(path)
+            except (OSError, ValueError) as error:
+                reason = getattr(error, "strerror", None) or error
+                self.problems.append(f"{path}: frame {place + 1} is corrupt: {reason}")
             yield Frame(place + 1, place / self.frame_rate, image)
 
 

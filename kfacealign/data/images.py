@@ -9,12 +9,10 @@ A reference is the path of an image file, or `FILE#PLACE` for one image of a fil
 
 import os
 
-import cv2
 import numpy as np
-import PIL.Image
 
-# With this flag decoders write the channels in RGB order. OpenCV before 4.11 has no such flag: it needs a second pass.
-RGB = getattr(cv2, "IMREAD_COLOR_RGB", None)
+from kfacealign.data import image_files
+
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 
 
@@ -27,17 +25,17 @@ def split(reference: str | os.PathLike) -> tuple[str, int | None]:
 
 
 def read_image(reference: str | os.PathLike) -> np.ndarray:
-    """The pixels that a reference names, as they are stored: an EXIF rotation is ignored.
+    """The pixels that a reference names; an image file is turned upright by its EXIF orientation.
 
     Args:
-        reference: the path of an image in any format that OpenCV reads, or `FILE#PLACE`.
+        reference: the path of an image that `kfacealign.data.image_files.read` reads, or `FILE#PLACE`.
 
     Returns:
         (H, W, 3) uint8, RGB.
 
     Raises:
-        OSError: the file cannot be opened.
-        ValueError: it is no complete image, or has no such place; the message does not name the file.
+        OSError: the file cannot be opened, or is not a regular file.
+        ValueError: it is no complete image, too large, or has no such place; the message does not name the file.
     """
     file, place = split(reference)
     suffix = os.path.splitext(file)[1].lower()
@@ -53,33 +51,15 @@ def read_image(reference: str | os.PathLike) -> np.ndarray:
         from kfacealign.data import frames
 
         return frames.read_frame(file, place)
-    return decode(os.fspath(reference))
+    return image_files.read(reference)
 
 
 def size(reference: str | os.PathLike) -> tuple[int, int]:
-    """`(width, height)` of an image, read from its header alone; (0, 0) for a frame of a video and for what is no image."""
+    """`(width, height)` of an upright image, by its header alone; (0, 0) for a frame of a video and for what is no image."""
     file, place = split(reference)
-    suffix = os.path.splitext(file)[1].lower()
-    if place is not None and suffix not in VIDEO_SUFFIXES:
+    try:
+        if place is None or os.path.splitext(file)[1].lower() in VIDEO_SUFFIXES:
+            return image_files.read_size(reference)
         return read_image(reference).shape[1::-1]
-    try:
-        with PIL.Image.open(file) as image:
-            return image.size
-    except (OSError, PIL.Image.DecompressionBombError):
+    except (OSError, ValueError):
         return 0, 0
-
-
-def decode(path: str | os.PathLike) -> np.ndarray:
-    """The pixels of an image file; otherwise it is `read_image`."""
-    with open(path, "rb") as file:
-        data = np.frombuffer(file.read(), np.uint8)
-    if not data.size:
-        raise ValueError("the file is empty")
-    try:
-        # This decodes from memory because cv2.imread gives a truncated JPEG a plain grey rest without a word.
-        image = cv2.imdecode(data, (cv2.IMREAD_COLOR if RGB is None else RGB) | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise ValueError("the file is truncated, damaged or not an image")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if RGB is None else image

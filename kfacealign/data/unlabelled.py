@@ -33,8 +33,8 @@ def image_folder(
 ) -> Faces:
     """The largest face of each image in a folder.
 
-    An image that shows no face or cannot be read is left out with a warning. Pixels are taken as they are stored, as everywhere
-    in training, so a photograph that only its EXIF orientation turns upright shows no face.
+    An image that shows no face or cannot be read is left out with a warning. Photographs are turned upright by their EXIF
+    orientation, as everywhere.
 
     Args:
         root: the folder; its subfolders are read too. Faces are in the order of the paths and named by them.

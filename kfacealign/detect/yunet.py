@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from kfacealign.detect.detections import BoxRule, Detections, none, without_twins
+from kfacealign.files import require_utf8
 
 LONGEST_SIDE = 960  # larger images are reduced to it
 # YuNet's box is that of the face's landmarks, forehead to chin; no file of it was at hand to measure the rule on.
@@ -37,6 +38,7 @@ class YuNetDetector:
             raise ImportError(f"OpenCV {cv2.__version__} has no FaceDetectorYN: install opencv-python-headless>=4.8")
         if not Path(path).is_file():
             raise FileNotFoundError(f"{path}: no such detector")
+        require_utf8(path)
         try:
             self._network = cv2.FaceDetectorYN.create(str(path), "", (320, 320), min_score)
         except cv2.error as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from kfacealign.cli import arguments
 from kfacealign.cli.main import main
@@ -131,6 +132,47 @@ def test_check_names_what_is_wrong(faces, tmp_path, capsys):
     assert re.search(r"1 duplicate faces.*twin\.pts repeats .*same\.pts", shown)
     assert re.search(r"1 faces have an inter-ocular distance of 0.*zero\.pts", shown)
     assert re.search(r"1 boxes lie outside of their image: .*far\.pts: box .* in an image of 96 x 96", shown)
+
+
+def copied(faces, root, names):
+    """Photographs of `faces` and their points under other names: a name below `root` -> the face's place, or None for words."""
+    dataset = pts(faces)
+    for name, place in names.items():
+        path = root / f"{name}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"words" if place is None else Path(dataset.train.images[place]).read_bytes())
+        write_points(path.with_suffix(".pts"), dataset.train.landmarks[place or 0] + (place is None))
+
+
+def test_check_opens_every_photograph(faces, tmp_path, capsys):
+    copied(faces, tmp_path / "copy", {"train/a": 0, "train/b": 1, "train/words": None, "test/again": 1, "test/c": 2})
+    status, shown = check(capsys, "pts", tmp_path / "copy", "--out", tmp_path / "out")
+    assert status == 1
+    assert re.search(r"1 photographs cannot be read: \S*train/words\.jpg \(not an image", shown)
+    assert re.search(r"1 photographs are there twice with the same face: \S*test/again\.jpg repeats \S*train/b\.jpg", shown)
+    assert "turned" not in shown and shown.count("photographs") == 2
+
+
+def test_check_notes_photographs_that_are_turned_or_shared(faces, tmp_path, capsys):
+    """Neither is a fault: points may belong to the upright picture, and a photograph may be there once for each face in it."""
+    root = tmp_path / "copy"
+    copied(faces, root, {"train/a": 0, "train/b": 1, "train/c": 1, "test/d": 3})
+    points = pts(faces).train.landmarks[1] * 0.3
+    write_points(root / "train" / "c.pts", points)
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    upright = Image.open(root / "train" / "a.jpg")
+    upright.transpose(Image.Transpose.ROTATE_270).save(root / "train" / "a.jpg", exif=exif)
+    status, shown = check(capsys, "pts", root, "--out", tmp_path / "out")
+    assert status == 0
+    assert re.search(r"note: 1 photographs are turned by their EXIF orientation: \S*train/a\.jpg \(8\); .*exiftool", shown)
+    assert re.search(r"note: 1 photographs are there again with other faces: \S*train/c\.jpg repeats \S*train/b\.jpg", shown)
+
+
+def test_check_holds_photographs_to_a_limit(faces, tmp_path, capsys):
+    status, shown = check(capsys, "pts", faces, "--out", tmp_path / "out", "--max-pixels", "9215")
+    assert status == 1 and "6 photographs cannot be read" in shown and "96 x 96 pixels are more than the limit of 9,215" in shown
+    assert check(capsys, "pts", faces, "--out", tmp_path / "out")[0] == 0
 
 
 def test_check_of_what_is_not_there(tmp_path, capsys):

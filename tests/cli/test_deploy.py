@@ -98,12 +98,21 @@ def test_files_that_are_no_models_of_ours(folder, foreign_onnx, capsys, name, me
     assert str(file) in refused(capsys, "parity", file, folder / "m.keras")
 
 
+def test_warnings_of_an_export_are_one_line_each(folder, tmp_path, capsys):
+    export = ["export", "--model", folder / "m.keras", "--out", tmp_path / "m.tflite", "--precision", "int8"]
+    assert main([str(word) for word in [*export, "--calibration", folder / "good.npy"]]) == 0
+    shown = capsys.readouterr()
+    lines = [line for line in shown.out.splitlines() if line.startswith("warning")]
+    assert len(lines) == 1 and lines[0].startswith("warning: int8 is calibrated on 2 crops, 128 were asked for")
+    assert "UserWarning" not in shown.err
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("nothing", "holds no image"),
         ("texts", "holds no image"),
-        ("broken", "broken/a.jpg: the file is truncated, damaged or not an image"),
+        ("broken", "broken/a.jpg: not an image, or of a format that is not read"),
         ("large.npy", r"crops are numbers of shape (N, 8, 8, 3), these are uint8 (2, 9, 9, 3)"),
         ("flat.npy", "these are float64 (5,)"),
         ("words.npy", "these are <U1 (2, 8, 8, 3)"),

@@ -1,8 +1,10 @@
 import os
+import re
 import warnings
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 
 from kfacealign import geometry
@@ -85,15 +87,42 @@ def test_truncated_images_are_seen(tmp_path, suffix):
         read_image(tmp_path / f"a{suffix}")
 
 
-def test_orientation_is_ignored(tmp_path):
-    encoded = cv2.imencode(".jpg", photograph(0))[1].tobytes()
-    # An EXIF segment with orientation 6 (rotate by 90 degrees), right after the start-of-image marker.
-    tiff = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
-    segment = b"Exif\0\0" + tiff
-    data = encoded[:2] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment + encoded[2:]
-    (tmp_path / "a.jpg").write_bytes(data)
-    assert cv2.imread(str(tmp_path / "a.jpg")).shape == (200, 150, 3)
-    assert read_image(tmp_path / "a.jpg").shape == (150, 200, 3)
+def test_crops_are_cut_from_the_upright_photograph(tmp_path):
+    """A camera held on its side: the file has the photograph turned by a quarter, and EXIF says so."""
+    upright = np.kron(np.random.default_rng(2).integers(0, 256, (8, 12, 3)), np.ones((16, 16, 1))).astype("uint8")
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter, clockwise
+    PIL.Image.fromarray(np.ascontiguousarray(np.rot90(upright))).save(tmp_path / "a.png", exif=exif)
+    points = np.array([[[40, 20], [104, 84]]], "float32")  # a box of 64 x 64 with its corner at (40, 20)
+    points = np.concatenate([points, np.repeat(points[:, :1], 27, 1)], axis=1)
+    crops = Crops(Faces("cofw29", [tmp_path / "a.png"], points), 64, enlarge=1.0)
+    np.testing.assert_array_equal(crops[0][0], upright[20:84, 40:104])
+
+
+def test_a_coordinate_far_out_costs_one_face_little(tmp_path):
+    faces = make_faces(tmp_path, 3)
+    faces.landmarks[0, 0, 0], faces.landmarks[1, 0, 0] = 1e6, 3e38
+    crops = Crops(faces, 64)
+    assert all(not image.any() or image.std() < 20 for image in crops.batch([0, 1])[0])  # a speck, or grey
+    assert crops[2][0].std() > 20
+
+
+@pytest.mark.parametrize("error", [cv2.error("no memory"), MemoryError(), OSError(5, "Input/output error"), ValueError("bad")])
+def test_whatever_happens_to_one_face_is_told_by_its_name(tmp_path, monkeypatch, error):
+    faces, warp = make_faces(tmp_path, 3), geometry.warp
+    failing = Crops(faces, 32).matrices[1]
+
+    def fail(image, matrix, size):
+        if (matrix == failing).all():
+            raise error
+        return warp(image, matrix, size)
+
+    monkeypatch.setattr(geometry, "warp", fail)
+    crops = Crops(faces, 32)
+    with pytest.warns(UserWarning, match=re.escape(faces.images[1])):
+        images, _, weights = crops.batch([0, 1, 2])
+    assert (images[1] == GREY).all() and not weights[1].any() and weights[[0, 2]].all()
+    assert [path for path, _ in crops.failures] == [faces.images[1]] and all(reason for _, reason in crops.failures)
 
 
 def test_unreadable_is_reported_once_and_counts_nothing(tmp_path):

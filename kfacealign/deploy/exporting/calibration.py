@@ -1,5 +1,6 @@
 """The face crops by which int8 is calibrated: of an array, of annotated faces, or of a folder."""
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,12 @@ from kfacealign.files import IMAGE_SUFFIXES
 if TYPE_CHECKING:
     from kfacealign.models.aligner import FaceAligner
 
+FEW = 32  # so many crops are needed to see what the network will see
+NAMED = 3  # images that a warning names; it counts the rest
+
 
 def calibration_crops(aligner: "FaceAligner", calibration: np.ndarray | Faces, count: int) -> np.ndarray:
-    """At most `count` evenly spaced crops, float32 `(N, S, S, 3)`.
+    """At most `count` evenly spaced crops, float32 `(N, S, S, 3)`. Fewer than `FEW` are warned of.
 
     Args:
         aligner: the model, with `input_size` and `enlarge`.
@@ -37,6 +41,7 @@ def calibration_crops(aligner: "FaceAligner", calibration: np.ndarray | Faces, c
         samples = [image for image, _, weights in map(views.__getitem__, range(len(views))) if weights.any()]
         if not samples:
             raise ValueError("none of the calibration faces can be read")
+        warn_of_few(len(samples), count)
         return np.stack(samples).astype("float32")
     crops = np.asarray(calibration)
     if crops.shape[1:] != (size, size, 3):
@@ -44,7 +49,19 @@ def calibration_crops(aligner: "FaceAligner", calibration: np.ndarray | Faces, c
     crops = crops[chosen].astype("float32")
     if not np.isfinite(crops).all():
         raise ValueError("there are calibration crops with values that are not finite")
+    warn_of_few(len(crops), count)
     return crops
+
+
+def warn_of_few(found: int, wanted: int) -> None:
+    """Warns where a model is calibrated on fewer than `FEW` crops."""
+    if found < FEW:
+        crops = "1 crop" if found == 1 else f"{found} crops"
+        warnings.warn(
+            f"int8 is calibrated on {crops}, {wanted} were asked for: a model of so few can be far less exact; give {FEW} faces "
+            "at least, about a hundred are enough",
+            stacklevel=3,
+        )
 
 
 def read_calibration(path: Path, model: "FaceAligner") -> np.ndarray | Faces:
@@ -96,6 +113,8 @@ def read_array(path: Path, side: int) -> np.ndarray:
 def read_crops(folder: Path, side: int) -> np.ndarray:
     """Every image below a folder, taken as a face crop and resampled: `(N, side, side, 3)`.
 
+    Images that are not square are warned of: they are photographs rather than crops.
+
     Raises:
         FileNotFoundError: there is no image.
         ValueError: one of them cannot be read.
@@ -103,12 +122,22 @@ def read_crops(folder: Path, side: int) -> np.ndarray:
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
     if not paths:
         raise FileNotFoundError(f"{folder} holds no image; suffixes: {' '.join(IMAGE_SUFFIXES)}")
-    crops = []
+    crops, stretched = [], []
     for path in paths:
         try:
             image = read_image(path)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
         height, width = image.shape[:2]
+        if height != width:
+            stretched.append(f"{path.name} ({width} x {height})")
         crops.append(geometry.crop(image, (0, 0, width, height), side)[0])
+    if stretched:
+        more = f" and {len(stretched) - NAMED} more" if len(stretched) > NAMED else ""
+        warnings.warn(
+            f"{folder}: without .pts files each image is taken to be a face crop, but {len(stretched)} of {len(paths)} are not "
+            f"square and were stretched: {', '.join(stretched[:NAMED])}{more}; put .pts files beside photographs, kfacealign "
+            "align writes them",
+            stacklevel=2,
+        )
     return np.stack(crops)

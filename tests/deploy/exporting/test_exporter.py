@@ -1,6 +1,7 @@
 """Exports of small networks: parity with Keras, operators, metadata, errors."""
 
 import json
+import warnings
 from types import SimpleNamespace
 
 import cv2
@@ -14,7 +15,7 @@ from kfacealign.codecs import Heatmap, HeatmapInHeatmap
 from kfacealign.codecs.codec import Codec
 from kfacealign.data import Faces
 from kfacealign.deploy import flatbuffer, metadata
-from kfacealign.deploy.exporting.calibration import calibration_crops
+from kfacealign.deploy.exporting.calibration import calibration_crops, read_crops
 from kfacealign.deploy.exporting.graphs import in_float32
 from kfacealign.deploy.exporting.litert import to_tflite
 from kfacealign.interpreter import interpreter_class
@@ -299,8 +300,26 @@ def test_faces_are_cropped_for_calibration_as_in_training(tmp_path):
 
 def test_calibration_crops_are_evenly_spaced():
     crops = np.arange(10, dtype="uint8")[:, None, None, None] * np.ones((1, SIZE, SIZE, 3), "uint8")
-    chosen = calibration_crops(small_hourglass(), crops, 4)
+    with pytest.warns(UserWarning, match="calibrated on 4 crops, 4 were asked for"):
+        chosen = calibration_crops(small_hourglass(), crops, 4)
     assert chosen[:, 0, 0, 0].tolist() == [0, 3, 6, 9] and chosen.dtype == np.float32
+
+
+def test_few_calibration_crops_are_warned_of():
+    crops = np.zeros((32, SIZE, SIZE, 3), "uint8")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(calibration_crops(small_hourglass(), crops, 128)) == 32
+    for count, told in ((31, "31 crops"), (1, "1 crop")):
+        with pytest.warns(UserWarning, match=f"int8 is calibrated on {told}, 128 were asked for"):
+            calibration_crops(small_hourglass(), crops[:count], 128)
+
+
+def test_photographs_in_place_of_crops_are_warned_of(tmp_path):
+    for name, shape in (("a.png", (20, 30, 3)), ("b.png", (20, 20, 3)), ("c.jpg", (40, 30, 3))):
+        cv2.imwrite(str(tmp_path / name), np.full(shape, 9, "uint8"))
+    with pytest.warns(UserWarning, match=r"2 of 3 are not square and were stretched: a\.png \(30 x 20\), c\.jpg \(30 x 40\)"):
+        assert read_crops(tmp_path, SIZE).shape == (3, SIZE, SIZE, 3)
 
 
 # === Errors ===
