@@ -11,6 +11,7 @@ import numpy as np
 
 from kfacealign.data import images
 from kfacealign.data.faces import Faces
+from kfacealign.data.readers import folders
 
 NAMED = 5  # how many things a message names; it counts the rest
 
@@ -26,34 +27,6 @@ def shown(items: Iterable, *, named: int = NAMED) -> str:
     """The first items, and how many more there are."""
     items = list(items)
     return ", ".join(map(str, items[:named])) + (f" and {len(items) - named:,} more" if len(items) > named else "")
-
-
-def numbers(where: str, words: Sequence[str], columns: Sequence[str]) -> np.ndarray:
-    """The words of a line as finite float64.
-
-    Args:
-        where: the place of the line, for the message.
-        words: N words.
-        columns: the names of their N columns, for the message.
-
-    Raises:
-        ValueError: a word is no finite number; the message says where and in which column.
-    """
-    try:
-        values = np.array(words, "float64")
-    except ValueError:
-        values = np.array([_number(word) for word in words])
-    if not np.isfinite(values).all():
-        first = int(np.flatnonzero(~np.isfinite(values))[0])
-        raise ValueError(f"{where}: {columns[first]} is {words[first]!r}, expected a finite number")
-    return values
-
-
-def _number(word):
-    try:
-        return float(word)
-    except ValueError:
-        return np.nan
 
 
 def require(name: str, root: str | os.PathLike, paths: Sequence[str], *, source: str) -> None:
@@ -75,7 +48,7 @@ def require(name: str, root: str | os.PathLike, paths: Sequence[str], *, source:
         return
     found = f"{root} is no directory"
     if os.path.isdir(root):
-        found = f"{root} holds {shown(sorted(os.listdir(root)), named=8) or 'nothing'}"
+        found = f"{root} holds {shown(folders.names(root), named=8) or 'nothing'}"
     hint = level_hint(root, paths)
     raise FileNotFoundError(
         f"{name}: {shown(os.path.join(root, path) for path in missing)} is missing ({found}).{hint} "
@@ -98,7 +71,7 @@ def level_hint(root: str | os.PathLike, paths: Sequence[str]) -> str:
 
 def _entries(folder):
     """The first entries of a folder, which may hold 200,000 photographs."""
-    return [os.path.join(folder, entry) for entry in sorted(os.listdir(folder))[:50]] if os.path.isdir(folder) else []
+    return [os.path.join(folder, entry) for entry in folders.names(folder)[:50]] if os.path.isdir(folder) else []
 
 
 def counts(name: str, root: str, found: Mapping[str, int], expected: Mapping[str, int], *, strict: bool) -> None:
