@@ -146,6 +146,7 @@ def _rows(path, scheme):
         )
     if header[0] != "image_name":
         raise ValueError(f"{path}:1: expected image_name as the first column, found {texts.shown(header[0])}")
+    texts.require_fields(path, header, rows)
     if not rows:
         raise ValueError(f"{path}: no face in it, expected a header and one line per face")
     columns = [f"column {name}" for name in header[1:]]

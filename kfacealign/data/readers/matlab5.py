@@ -49,9 +49,7 @@ def load(path: str | os.PathLike, names: Sequence[str]) -> tuple[dict[str, np.nd
     try:
         return _variables(content, set(names))
     except ValueError as error:
-        raise ValueError(
-            f"{path}: the MATLAB file is truncated or damaged, or is not of the kind that is read: {error}"
-        ) from None
+        raise ValueError(f"{path}: the MATLAB file is truncated or damaged, or of a kind that is not read: {error}") from None
 
 
 @dataclasses.dataclass

@@ -140,7 +140,7 @@ def write_points(path: str | os.PathLike, landmarks: np.ndarray) -> None:
 
 
 def _declared(where, line, before):
-    word, colon, number = line.partition(":")
+    word, _, number = line.partition(":")
     declared = texts.whole(number)
     if word.strip() != "n_points" or declared is None:
         raise ValueError(f"{where}: {texts.shown(line)}, expected 'n_points: K'")

@@ -5,7 +5,6 @@ ASCII, such as `-12.5` or `1e2`. A coordinate that is not annotated is `nan` or,
 """
 
 import csv
-import io
 import os
 import re
 from collections.abc import Sequence
@@ -68,30 +67,33 @@ def read_table(path: str | os.PathLike) -> tuple[list[str], list[tuple[int, list
 
     Raises:
         OSError: see `read_text`.
-        ValueError: see `read_text`, or it is a web page, a column is there twice, or a row has another number of fields than
-            the header; the message names file and line.
+        ValueError: see `read_text`, or it is a web page, no CSV, or a column is there twice; the message names file and line.
     """
     text = read_text(path)
     if text.lstrip().startswith("<"):
         raise ValueError(f"{path}:1: this is a web page (HTML), no list: download the raw file")
-    reader = csv.reader(io.StringIO(text, newline=""))
-    header, rows = None, []
+    reader = csv.reader(f"{line}\n" for line in text.split("\n"))
     try:
-        for row in reader:
-            if header is None and row:
-                header = [name.strip() for name in row]
-            elif row and len(row) != len(header):
-                raise ValueError(f"{path}:{reader.line_num}: expected {len(header)} fields, found {len(row)}")
-            elif row:
-                rows.append((reader.line_num, row))
+        rows = [(reader.line_num, row) for row in reader if row]
     except csv.Error as error:
         raise ValueError(f"{path}:{reader.line_num}: {error}") from None
-    seen = set()
-    for name in header or ():
+    header, seen = [name.strip() for name in rows[0][1]] if rows else [], set()
+    for name in header:
         if name and name in seen:
             raise ValueError(f"{path}:1: column {shown(name)} is there twice")
         seen.add(name)
-    return header or [], rows
+    return header, rows[1:]
+
+
+def require_fields(path: str | os.PathLike, header: Sequence[str], rows: Sequence[tuple[int, list[str]]]) -> None:
+    """Refuses a row of a table that has another number of fields than the header.
+
+    Raises:
+        ValueError: there is such a row; the message names file and line.
+    """
+    for line, row in rows:
+        if len(row) != len(header):
+            raise ValueError(f"{path}:{line}: expected {len(header)} fields, found {len(row)}")
 
 
 def shown(text: str) -> str:
@@ -130,11 +132,10 @@ def numbers(where: str, words: Sequence[str], columns: Sequence[str], *, points:
         absent[points] = [word in ("", "nan") for word in words_of_points]
         _refuse(where, words, columns, np.isnan(values) & ~absent, "expected a finite number")
         pairs = absent[points].reshape(-1, 2)
-        absent[points] = np.repeat(pairs.any(1) & ~pairs.all(1), 2)
-        _refuse(where, words, columns, absent, "expected both coordinates of the point or neither")
-    _refuse(
-        where, words, columns, np.abs(values) > FURTHEST, f"expected a number within {FURTHEST:,.0f}: a decimal point is lost?"
-    )
+        absent[points] = (pairs & ~pairs.all(1, keepdims=True)).ravel()
+        _refuse(where, words, columns, absent, "expected a finite number, or none for the point's other coordinate either")
+    far = np.abs(values) > FURTHEST
+    _refuse(where, words, columns, far, f"expected none beyond {FURTHEST:,.0f}: a decimal point is lost?")
     return values
 
 
@@ -151,7 +152,7 @@ def point(where: str, line: str) -> np.ndarray:
         return numbers(where, words, ("x", "y"), points=slice(2))
     except ValueError as error:
         reason = str(error).rpartition("expected ")[2]
-        wanted = "two finite numbers x y" if reason in ("a finite number", "both coordinates of the point or neither") else reason
+        wanted = "two finite numbers x y" if reason.startswith("a finite number") else reason
         raise ValueError(f"{where}: {shown(line.strip())}, expected {wanted}") from None
 
 
