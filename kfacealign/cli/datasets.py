@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kfacealign import data, drawing, geometry
-from kfacealign.cli.arguments import SCHEMES, add_part, count
+from kfacealign.cli.arguments import SCHEMES, add_missing, add_part, count
 from kfacealign.data import catalogue, images
 from kfacealign.data.readers import checks
 from kfacealign.data.readers.entry import Entry
@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         part.add_argument("name", choices=names, metavar="NAME", help=f"of the dataset: {', '.join(names)}")
         part.add_argument("root", metavar="DIR", help="the dataset's directory")
         part.add_argument("--scheme", choices=SCHEMES, help="landmark scheme of csv and pts (default ibug68), and of celeba")
+        add_missing(part)
     check.add_argument("--faces", type=count, default=48, metavar="N", help="of the mosaic (default %(default)s)")
     check.add_argument("--out", metavar="DIR", help="directory of the pictures (default check_NAME)")
     pack.add_argument("out", metavar="OUT", help="the file, NAME.h5")
@@ -89,7 +90,7 @@ def check(console: Console, entry: Entry, arguments: argparse.Namespace) -> int:
     """Checks a copy of a dataset; returns the exit status."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        dataset = as_dataset(entry, entry.read(arguments.root, scheme=arguments.scheme))
+        dataset = as_dataset(entry, entry.read(arguments.root, scheme=arguments.scheme, missing=arguments.missing))
     told = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
     table, wrong = counted(entry, dataset)
     console.print(dataset.summary(), soft_wrap=True)
@@ -219,7 +220,7 @@ def write(path: Path, picture: np.ndarray) -> Path:
 
 def pack_one(console: Console, entry: Entry, arguments: argparse.Namespace) -> int:
     """Packs a dataset; returns the exit status."""
-    dataset = as_dataset(entry, entry.read(arguments.root, scheme=arguments.scheme))
+    dataset = as_dataset(entry, entry.read(arguments.root, scheme=arguments.scheme, missing=arguments.missing))
     box = arguments.box or entry.box
     console.print(dataset.summary())
     cut = f"by the {'landmarks' if box == 'landmarks' else 'given'} box, enlarged {arguments.enlarge:g} times"

@@ -10,7 +10,26 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from kfacealign.data.readers.texts import plain
+
+HELP = (
+    "where files put points that are not annotated: -1 for (-1, -1), or --missing=X,Y; may be given several times. NaN is "
+    "never annotated"
+)
 USUAL = ((-1.0, -1.0), (0.0, 0.0))
+
+
+def mark(text: str) -> tuple[float, float]:
+    """The mark that a text names: "-1" is (-1, -1), and "0,0" is (0, 0).
+
+    Raises:
+        ValueError: the text is neither a number nor two with a comma between.
+    """
+    words = text.split(",")
+    if len(words) > 2 or not all(words) or not all(map(plain, words)):
+        raise ValueError(f"{text!r} is neither a number nor two with a comma between")
+    x, y = (words * 2)[:2]
+    return float(x), float(y)
 
 
 def known(

@@ -111,7 +111,7 @@ def whole(word: str) -> int | None:
     return int(word) if re.fullmatch(r"[0-9]{1,9}", word.strip()) else None
 
 
-def numbers(where: str, words: Sequence[str], columns: Sequence[str], *, points: slice = slice(0)) -> np.ndarray:
+def numbers(where: str, words: Sequence[str], columns: Sequence[str], *, points: slice = slice(0), axes: int = 2) -> np.ndarray:
     """The words of a line as float64.
 
     Args:
@@ -120,6 +120,7 @@ def numbers(where: str, words: Sequence[str], columns: Sequence[str], *, points:
         columns: the names of their N columns, for messages.
         points: which of the columns are the coordinates of points, x before y; only they may be NaN, for a point that is not
             annotated.
+        axes: how many coordinates of a point are in these columns; where it is 1, the other is elsewhere.
 
     Raises:
         ValueError: a word is no plain decimal number, is beyond `FURTHEST`, or only one coordinate of a point is NaN; the
@@ -131,7 +132,7 @@ def numbers(where: str, words: Sequence[str], columns: Sequence[str], *, points:
         words_of_points, absent = [word.strip().lower() for word in words[points]], np.zeros(len(words), bool)
         absent[points] = [word in ("", "nan") for word in words_of_points]
         _refuse(where, words, columns, np.isnan(values) & ~absent, "expected a finite number")
-        pairs = absent[points].reshape(-1, 2)
+        pairs = absent[points].reshape(-1, max(axes, 1))
         absent[points] = (pairs & ~pairs.all(1, keepdims=True)).ravel()
         _refuse(where, words, columns, absent, "expected a finite number, or none for the point's other coordinate either")
     far = np.abs(values) > FURTHEST
