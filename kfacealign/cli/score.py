@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,8 +70,12 @@ def run(arguments: argparse.Namespace) -> int:
     protocol = protocols.get(arguments.protocol, scheme=scheme.name) if arguments.protocol else None
     normalizers = _normalizers(arguments, scheme, protocol)
     options = {"missing": arguments.missing}
-    truth = evaluation.landmark_files.read(arguments.truth, scheme, **options)
-    predicted = evaluation.landmark_files.read(arguments.predictions, scheme, first_pixel=arguments.first_pixel, **options)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        truth = evaluation.landmark_files.read(arguments.truth, scheme, **options)
+        predicted = evaluation.landmark_files.read(arguments.predictions, scheme, first_pixel=arguments.first_pixel, **options)
+    for warning in caught:
+        console.print(str(warning.message), style="yellow", markup=False, highlight=False, soft_wrap=True)
     evaluation.landmark_files.check_truth(truth, scheme, normalizers)
     order = evaluation.landmark_files.match(truth, predicted, missing_faces=arguments.missing_faces)
     for message in left_out(truth, predicted, order):

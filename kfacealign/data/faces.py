@@ -250,7 +250,7 @@ def _check_range(coordinates, origins, what):
     if far.any():
         place = tuple(int(places[0]) for places in np.nonzero(far))
         face, found = place[0], f"has the coordinate {coordinates[place]:,.0f}"
-        raise ValueError(f"{origins[face]}: {what} {found}, expected none beyond {FURTHEST:,.0f}: a decimal point is lost?")
+        raise ValueError(f"{origins[face]}: {what} {found}, expected none beyond {FURTHEST:,.0f}: is a decimal point lost?")
 
 
 def _landmark_boxes(landmarks, weights):

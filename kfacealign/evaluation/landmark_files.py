@@ -382,7 +382,7 @@ def _with_weights(path, landmarks, origins, names, occlusion, weights):
     kept = np.where((weights > 0)[..., None], landmarks, np.float32(0))
     made = PointFile(path=path, landmarks=kept, origins=origins, names=names, weights=weights, occlusion=occlusion)
     _refuse(made, ~np.isfinite(kept).all((1, 2)), NOT_FINITE)
-    _refuse(made, (np.abs(kept) > FURTHEST).any((1, 2)), f"a coordinate is beyond {FURTHEST:,.0f}: a decimal point is lost?")
+    _refuse(made, (np.abs(kept) > FURTHEST).any((1, 2)), f"a coordinate is beyond {FURTHEST:,.0f}: is a decimal point lost?")
     return made
 
 

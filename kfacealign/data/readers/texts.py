@@ -136,7 +136,7 @@ def numbers(where: str, words: Sequence[str], columns: Sequence[str], *, points:
         absent[points] = (pairs & ~pairs.all(1, keepdims=True)).ravel()
         _refuse(where, words, columns, absent, "expected a finite number, or none for the point's other coordinate either")
     far = np.abs(values) > FURTHEST
-    _refuse(where, words, columns, far, f"expected none beyond {FURTHEST:,.0f}: a decimal point is lost?")
+    _refuse(where, words, columns, far, f"expected no number beyond {FURTHEST:,.0f}: is a decimal point lost?")
     return values
 
 

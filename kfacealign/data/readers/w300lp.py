@@ -80,7 +80,7 @@ def _folder(root, folder, scheme, strict, missing):
     paths = [os.path.join(points, f"{name}_pts.mat") for name in names]
     landmarks = np.array([_points(path) for path in paths]).reshape(-1, 68, 2) - 0.5
     landmarks, weights = known(landmarks, missing=missing, offset=-0.5, origins=paths, strict=strict)
-    return Faces(
+    faces = Faces(
         scheme,
         images=[os.path.join(root, folder, f"{name}.jpg") for name in names],
         landmarks=landmarks,
@@ -88,6 +88,8 @@ def _folder(root, folder, scheme, strict, missing):
         names=[f"{folder}/{name}" for name in names],
         origins=paths,
     )
+    checks.annotated("300W-LP", faces, strict=strict, sizes=np.full((len(faces), 2), SIDE))
+    return faces
 
 
 def _points(path):
