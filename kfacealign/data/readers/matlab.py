@@ -4,8 +4,8 @@ Arrays are returned as MATLAB shows them, (rows, columns), though HDF5 holds the
 are elements of a cell array, which HDF5 holds as references to objects; an image is read when it is asked for.
 """
 
-import functools
 import os
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,6 +17,7 @@ from kfacealign.files import require_regular
 HEADER = 512  # bytes that MATLAB puts before HDF5
 # The cell arrays that hold images: COFW's training and test faces.
 IMAGES = ("IsTr", "IsT")
+FILES = 8  # files whose images are remembered
 
 
 def load(path: str | os.PathLike, names: Sequence[str]) -> list[np.ndarray]:
@@ -38,7 +39,7 @@ def load(path: str | os.PathLike, names: Sequence[str]) -> list[np.ndarray]:
         found, there = matlab5.load(path, names)
         _require(path, names, found, there)
         return [found[name] for name in names]
-    content = hdf5.read(path, arrays=names)
+    content, _ = _read(path, names)
     _require(path, names, content.arrays, content.names)
     texts = [name for name in names if not isinstance(content.arrays[name], np.ndarray)]
     if texts:
@@ -124,14 +125,26 @@ def _images(path):
     if version(path) != "7.3":
         raise ValueError(f"{path}: a MATLAB file older than 7.3, the images are in files of version 7.3")
     status = os.stat(path)
-    return _cells(path, status.st_mtime_ns, status.st_size)
+    stamp, cells = _cells.get(path, (None, []))
+    if stamp != (status.st_mtime_ns, status.st_size):
+        _, cells = _read(path, ())
+    return cells
 
 
-@functools.lru_cache(maxsize=8)
-def _cells(path, *_changed):
-    """The cells of the images; a file that is written anew is read anew."""
-    cells = hdf5.read(path, cells=IMAGES).cells
-    return next((cells[name] for name in IMAGES if name in cells), [])
+_lock, _cells = threading.Lock(), {}  # of the last files: path -> their time and size, and where their images lie
+
+
+def _read(path, names):
+    """Variables of a version 7.3 file; where its images lie is remembered, as every image asks for it."""
+    status = os.stat(path)
+    content = hdf5.read(path, arrays=names, cells=IMAGES)
+    cells = next((content.cells[name] for name in IMAGES if name in content.cells), [])
+    with _lock:
+        _cells.pop(path, None)
+        while len(_cells) >= FILES:
+            del _cells[next(iter(_cells))]
+        _cells[path] = ((status.st_mtime_ns, status.st_size), cells)
+    return content, cells
 
 
 def _is_image(layout):
