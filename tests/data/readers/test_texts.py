@@ -64,12 +64,16 @@ def test_numbers_are_plain_decimal_ones(word):
 
 
 def test_numbers_that_are_read():
-    np.testing.assert_array_equal(texts.numbers("", ["-1.5", "+2", ".5", "3.", "1e2", " 4 "], "abcdef"), [-1.5, 2, 0.5, 3, 100, 4])
+    np.testing.assert_array_equal(
+        texts.numbers("", ["-1.5", "+2", ".5", "3.", "1e2", " 4 "], "abcdef"), [-1.5, 2, 0.5, 3, 100, 4]
+    )
 
 
 def test_a_lost_decimal_point_is_noticed():
     assert texts.numbers("", ["-1000000"], ["x"]) == -1e6
-    with pytest.raises(ValueError, match=r"list:7: x is '55500000', expected no number beyond 1,000,000: is a decimal point lost"):
+    with pytest.raises(
+        ValueError, match=r"list:7: x is '55500000', expected no number beyond 1,000,000: is a decimal point lost"
+    ):
         texts.numbers("list:7", ["55500000"], ["x"])
 
 
