@@ -18,7 +18,7 @@ import numpy as np
 
 from kfacealign.files import require_regular
 
-SECONDS = 3  # of a processor, for a file of up to 64 MiB; in proportion more for larger ones
+SECONDS = 1  # of a processor, for a file of up to 64 MiB; in proportion more for larger ones
 WAIT = 120  # seconds by the clock
 LIMIT = 2**30  # bytes of all arrays together
 MEMORY = 2**32  # bytes of address space of the process, of which libraries take the most
