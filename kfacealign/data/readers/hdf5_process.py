@@ -5,6 +5,7 @@ with one line of JSON, then the bytes of the arrays one after the other. It open
 other files, and datasets whose numbers lie in other files, are refused.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -41,9 +42,11 @@ def set_limits(memory: int, seconds: int) -> None:
         import resource
     except ImportError:
         return
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    with contextlib.suppress(ValueError, OSError):  # macOS has no such limit
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     end = math.ceil(sum(resource.getrusage(resource.RUSAGE_SELF)[:2])) + seconds
-    resource.setrlimit(resource.RLIMIT_CPU, (end, end + 1))
+    with contextlib.suppress(ValueError, OSError):  # a lower limit is set already
+        resource.setrlimit(resource.RLIMIT_CPU, (end, end + 1))
 
 
 def read(file: h5py.File, task: Mapping[str, Any], arrays: list[np.ndarray]) -> dict[str, Any]:
