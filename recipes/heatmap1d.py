@@ -46,7 +46,7 @@ VIEWS = {"paper": {}, "quick": {"rotation": 10.0, "occlusion": 0.0, "blur": 0.0,
 
 def recipe():
     settings = kfa.training.parse_settings(__doc__, PAPER, QUICK, variants=VARIANTS, datasets=DATASETS)
-    faces = kfa.data.load_dataset(settings.dataset, settings.data_dir, scheme=settings.scheme)
+    faces = kfa.data.load_dataset(settings.dataset, settings.data_dir, scheme=settings.scheme, missing=settings.missing)
     network = {name: getattr(settings, name) for name in ("stacks", "width", "input_size")}
 
     def build():

@@ -43,7 +43,7 @@ VIEWS = {"paper": {}, "quick": GENTLE}
 
 def recipe():
     settings = kfa.training.parse_settings(__doc__, PAPER, QUICK, datasets=DATASETS)
-    faces = kfa.data.load_dataset(settings.dataset, settings.data_dir, scheme=settings.scheme)
+    faces = kfa.data.load_dataset(settings.dataset, settings.data_dir, scheme=settings.scheme, missing=settings.missing)
 
     def build():
         return kfa.models.PIPNet(

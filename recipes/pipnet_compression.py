@@ -27,7 +27,7 @@ VIEWS = {"paper": {}, "quick": {"translation": 8 / 256, "rotation": 10.0, "occlu
 
 def recipe():
     settings = tuning.parse_settings(__doc__, SCALES)
-    faces = kfa.data.load_dataset(settings.dataset, settings.data_dir, scheme=settings.scheme)
+    faces = kfa.data.load_dataset(settings.dataset, settings.data_dir, scheme=settings.scheme, missing=settings.missing)
     views = kfa.data.RandomView.paper(faces.scheme, **VIEWS[settings.scale])
     tuning.tune(settings, faces, views)
 

@@ -45,7 +45,7 @@ QUICK = {
 
 def recipe():
     settings = kfa.training.parse_settings(__doc__, PAPER, QUICK)
-    faces = kfa.data.load_dataset(settings.dataset, settings.data_dir, scheme=settings.scheme)
+    faces = kfa.data.load_dataset(settings.dataset, settings.data_dir, scheme=settings.scheme, missing=settings.missing)
     network = kfa.models.DomainAdversarialPIPNet if settings.method == "dann" else kfa.models.PIPNet
 
     def build():

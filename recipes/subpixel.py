@@ -53,7 +53,7 @@ NOT_IN_THE_PAPER = {"translation": 0.0, "blur": 0.0, "occlusion": 0.0}
 
 def recipe():
     settings = kfa.training.parse_settings(__doc__, PAPER, QUICK, variants=VARIANTS)
-    faces = kfa.data.load_dataset(settings.dataset, settings.data_dir, scheme=settings.scheme)
+    faces = kfa.data.load_dataset(settings.dataset, settings.data_dir, scheme=settings.scheme, missing=settings.missing)
     views = kfa.data.RandomView.subpixel(faces.scheme, **NOT_IN_THE_PAPER, **VIEWS[settings.scale])
 
     def build():

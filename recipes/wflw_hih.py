@@ -45,7 +45,7 @@ VIEWS = {"paper": kfa.data.RandomView, "quick": GENTLE}
 
 def recipe():
     settings = kfa.training.parse_settings(__doc__, PAPER, QUICK, variants=VARIANTS)
-    faces = kfa.data.load_dataset(settings.dataset, settings.data_dir, scheme=settings.scheme)
+    faces = kfa.data.load_dataset(settings.dataset, settings.data_dir, scheme=settings.scheme, missing=settings.missing)
 
     def build():
         return kfa.models.HIH(faces.scheme, input_size=settings.input_size, **VARIANTS[settings.variant])

@@ -72,6 +72,14 @@ def add_dataset(parser: argparse.ArgumentParser, **options: Any) -> None:
 
     parser.add_argument("--dataset", choices=catalogue.DATASETS, **options)
     parser.add_argument("--data-dir", metavar="DIR", help="the dataset's directory; synthetic faces are written to it if need be")
+    add_missing(parser)
+
+
+def add_missing(parser: argparse.ArgumentParser) -> None:
+    """Adds `--missing`, the marks of points that are not annotated."""
+    from kfacealign.data.readers import missing
+
+    parser.add_argument("--missing", type=missing.mark, action="append", default=[], metavar="MARK", help=missing.HELP)
 
 
 def add_detector(parser: argparse.ArgumentParser) -> None:

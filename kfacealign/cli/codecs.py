@@ -26,7 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from kfacealign.codecs.quantization import quantization_table
 
-    landmarks = np.concatenate([read_list(path, scheme=arguments.scheme).landmarks for path in arguments.annotations])
+    lists = [read_list(path, scheme=arguments.scheme) for path in arguments.annotations]
+    whole = [(faces.weights > 0).all(1) for faces in lists]  # a face with points that are not annotated tells nothing
+    landmarks = np.concatenate([faces.landmarks[kept] for faces, kept in zip(lists, whole, strict=True)])
+    if not len(landmarks):
+        raise ValueError(f"{', '.join(arguments.annotations)}: there is no face whose points are all annotated")
     rows = quantization_table(landmarks, arguments.scheme)
     table = Table(title=f"encoded and decoded again: {len(landmarks):,} faces, {arguments.scheme}", title_justify="left")
     table.add_column("representation")

@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Column, Table
 
-from kfacealign import evaluation
+from kfacealign import evaluation, schemes
 from kfacealign.cli.arguments import count, positive
 from kfacealign.files import replacing
 from kfacealign.metrics.distribution import auc, ced
@@ -194,8 +194,12 @@ def draw_changed(
         file = run_.path.parent / "predictions.npz"
         if not file.is_file():
             return f"{file} is missing"
-        stored.append(evaluation.run_files.read_predictions(file))
-        if len(stored[-1]["landmarks"]) != len(run_.names) or "images" not in stored[-1]:
+        try:
+            stored.append(evaluation.run_files.read_predictions(file))
+        except (OSError, ValueError) as error:
+            return str(error)
+        points = schemes.get(run_.scheme).num_points if run_.scheme in schemes.SCHEMES else None
+        if stored[-1]["landmarks"].shape[:2] != (len(run_.names), points):
             return f"{file} is not of the same run as the report"
     figure = evaluation.plots.Figure(figsize=(1.9 * max(2, *map(len, groups.values())), 8.2), layout="constrained")
     grid = figure.subplots(4, max(map(len, groups.values())), squeeze=False)

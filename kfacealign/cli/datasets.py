@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kfacealign import data, drawing, geometry
-from kfacealign.cli.arguments import SCHEMES, add_part, count
+from kfacealign.cli.arguments import SCHEMES, add_missing, add_part, count
 from kfacealign.data import catalogue, survey
 from kfacealign.data.image_files import limit_pixels
 from kfacealign.data.image_files import write as write_image
@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         part.add_argument("name", choices=names, metavar="NAME", help=f"of the dataset: {', '.join(names)}")
         part.add_argument("root", metavar="DIR", help="the dataset's directory")
         part.add_argument("--scheme", choices=SCHEMES, help="landmark scheme of csv and pts (default ibug68), and of celeba")
+        add_missing(part)
     check.add_argument("--faces", type=count, default=48, metavar="N", help="of the mosaic (default %(default)s)")
     check.add_argument("--out", metavar="DIR", help="directory of the pictures (default check_NAME)")
     check.add_argument("--max-pixels", type=count, metavar="N", help="of a photograph that is decoded (default 200,000,000)")
@@ -92,7 +93,7 @@ def check(console: Console, entry: Entry, arguments: argparse.Namespace) -> int:
     """Checks a copy of a dataset; returns the exit status."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        dataset = as_dataset(entry, entry.read(arguments.root, scheme=arguments.scheme))
+        dataset = as_dataset(entry, entry.read(arguments.root, scheme=arguments.scheme, missing=arguments.missing))
     told = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
     table, wrong = counted(entry, dataset)
     console.print(dataset.summary(), soft_wrap=True)
@@ -239,7 +240,7 @@ def write(path: Path, picture: np.ndarray) -> Path:
 
 def pack_one(console: Console, entry: Entry, arguments: argparse.Namespace) -> int:
     """Packs a dataset; returns the exit status."""
-    dataset = as_dataset(entry, entry.read(arguments.root, scheme=arguments.scheme))
+    dataset = as_dataset(entry, entry.read(arguments.root, scheme=arguments.scheme, missing=arguments.missing))
     box = arguments.box or entry.box
     console.print(dataset.summary())
     cut = f"by the {'landmarks' if box == 'landmarks' else 'given'} box, enlarged {arguments.enlarge:g} times"

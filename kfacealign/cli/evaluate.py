@@ -55,7 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
         model.codec = with_decoder(model.codec, arguments.decoder)
     arguments.scheme = arguments.scheme or model.scheme.name
     protocol = protocols.get(arguments.protocol, scheme=model.scheme.name) if arguments.protocol else None
-    faces = data.load_dataset(arguments.dataset, arguments.data_dir, scheme=arguments.scheme, needed=("test",))
+    faces = data.load_dataset(
+        arguments.dataset, arguments.data_dir, scheme=arguments.scheme, needed=("test",), missing=arguments.missing
+    )
     if faces.scheme.name != model.scheme.name:
         raise ValueError(f"{arguments.model} predicts {model.scheme.name}, the dataset is annotated with {faces.scheme.name}")
     console.print(faces.summary())

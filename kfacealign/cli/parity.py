@@ -99,7 +99,10 @@ def faces(
     if arguments.images and arguments.dataset:
         raise ValueError("--images and --dataset exclude each other")
     if arguments.dataset:
-        found = data.load_dataset(arguments.dataset, arguments.data_dir, scheme=model.scheme.name, needed=("test",)).test
+        found = data.load_dataset(
+            arguments.dataset, arguments.data_dir, scheme=model.scheme.name, needed=("test",), missing=arguments.missing
+        )
+        found = found.test
         if found.scheme.name != model.scheme.name:
             raise ValueError(
                 f"{arguments.reference} predicts {model.scheme.name}, the dataset is annotated with {found.scheme.name}"

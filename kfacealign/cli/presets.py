@@ -78,7 +78,9 @@ def make(console: Console, arguments: argparse.Namespace) -> int:
     facts = bundling.read_facts(arguments.card_from or path.with_name(FACTS))
     model = deploy.load(path)
     arguments.scheme = arguments.scheme or model.scheme.name
-    faces = data.load_dataset(arguments.dataset, arguments.data_dir, scheme=arguments.scheme, needed=("test",))
+    faces = data.load_dataset(
+        arguments.dataset, arguments.data_dir, scheme=arguments.scheme, needed=("test",), missing=arguments.missing
+    )
     clips = None
     if arguments.clips:
         if not hasattr(model, "step_parts"):

@@ -2,26 +2,31 @@
 
 import argparse
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Column, Table
 
 from kfacealign import evaluation, schemes
-from kfacealign.cli.arguments import SCHEMES, positive
+from kfacealign.cli.arguments import SCHEMES, add_missing, positive
+from kfacealign.data.readers.checks import shown
 from kfacealign.evaluation import protocols
 from kfacealign.files import replacing
 
 if TYPE_CHECKING:
+    from kfacealign.evaluation.landmark_files import PointFile
     from kfacealign.evaluation.published_tables import Placed
     from kfacealign.evaluation.reports import Report
 
 NORMALIZERS = ("inter_ocular", "inter_pupil", "box", "diagonal", "image")
 FORMATS = (
     "an .npz with landmarks (N, K, 2) and, where there are such, names and occlusion; a .csv with the header name,x0,y0,...; "
-    "the text format of the COFW-68 benchmark (.txt); a folder of .pts files; or COFW-68's folder test_annotations"
+    "the text format of the COFW-68 benchmark (.txt); a folder of .pts files; the folder of kfacealign align; or COFW-68's "
+    "folder test_annotations"
 )
 DESCRIPTION = (
     "Prints the errors of predicted landmarks under every normaliser that the scheme has, and how well hidden points were "
@@ -48,6 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--occlusion-threshold", type=float, default=0.5, metavar="T", help="scores from it on say hidden (default %(default)s)"
     )
+    add_missing(parser)
+    parser.add_argument(
+        "--missing-faces",
+        choices=("fail", "skip"),
+        default="fail",
+        help="what to do about faces that have no prediction: stop, or leave them out and count them (default %(default)s)",
+    )
     parser.add_argument("--protocol", choices=protocols.PROTOCOLS, help="show the figures among those that papers published")
     parser.add_argument("--out", metavar="DIR", help="write score.json, report.json, pictures and the protocol's tables there")
 
@@ -57,14 +69,19 @@ def run(arguments: argparse.Namespace) -> int:
     scheme = schemes.get(arguments.scheme)
     protocol = protocols.get(arguments.protocol, scheme=scheme.name) if arguments.protocol else None
     normalizers = _normalizers(arguments, scheme, protocol)
-    truth = evaluation.landmark_files.read(arguments.truth, scheme)
-    predicted = evaluation.landmark_files.read(arguments.predictions, scheme, first_pixel=arguments.first_pixel)
+    options = {"missing": arguments.missing}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        truth = evaluation.landmark_files.read(arguments.truth, scheme, **options)
+        predicted = evaluation.landmark_files.read(arguments.predictions, scheme, first_pixel=arguments.first_pixel, **options)
+    for warning in caught:
+        console.print(str(warning.message), style="yellow", markup=False, highlight=False, soft_wrap=True)
     evaluation.landmark_files.check_truth(truth, scheme, normalizers)
-    order = evaluation.landmark_files.match(truth, predicted)
-    left = len(predicted) - len(truth)
-    if left:
-        message = f"{arguments.predictions}: {left} predictions are of faces that {arguments.truth} does not have"
-        console.print(message, style="yellow", soft_wrap=True)
+    order = evaluation.landmark_files.match(truth, predicted, missing_faces=arguments.missing_faces)
+    for message in left_out(truth, predicted, order):
+        console.print(message, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    found = np.flatnonzero(order >= 0)
+    order, truth = order[found], truth.part(found)
     thresholds = arguments.thresholds or (protocol.thresholds if protocol else (8.0, 10.0))
     names = truth.names or [str(face) for face in range(len(truth))]
     reports = {
@@ -72,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
             truth.landmarks,
             predicted.landmarks[order],
             scheme,
-            weights=truth.weights,
+            weights=truth.weights * (predicted.weights[order] > 0),
             normalizer=name,
             thresholds=thresholds,
             names=names,
@@ -98,6 +115,34 @@ def run(arguments: argparse.Namespace) -> int:
         for path in write(Path(arguments.out), reports, main, hidden, placed):
             console.print(f"written: {path}", soft_wrap=True)
     return 0
+
+
+def left_out(truth: "PointFile", predicted: "PointFile", order: np.ndarray) -> list[str]:
+    """What of the truth and of the predictions does not count, in sentences.
+
+    Args:
+        truth: N true faces.
+        predicted: the predicted ones.
+        order: (N,) position of each face's prediction; -1 where it has none.
+    """
+    told = []
+    lacking = np.flatnonzero(order < 0)
+    if len(lacking):
+        which = shown(truth.names[face] for face in lacking)
+        told.append(f"{len(lacking):,} of {len(truth):,} faces have no prediction and are left out: {which}")
+    unused = len(predicted) - len(np.unique(order[order >= 0]))
+    if unused:
+        told.append(f"{predicted.path}: {unused:,} predictions are of faces that {truth.path} does not have")
+    found = order >= 0
+    annotated, predicted_points = truth.weights[found] > 0, predicted.weights[order[found]] > 0
+    if not annotated.all():
+        which = f"{int((~annotated).sum()):,} points of {int((~annotated).any(1).sum()):,} faces"
+        told.append(f"{truth.path}: {which} are not annotated and are left out")
+    absent = annotated & ~predicted_points
+    if absent.any():
+        which = f"{int(absent.sum()):,} points of {int(absent.any(1).sum()):,} faces"
+        told.append(f"{predicted.path}: {which} have no prediction and are left out")
+    return told
 
 
 def figures(reports: "Mapping[str, Report]", title: str) -> Table:

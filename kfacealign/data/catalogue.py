@@ -81,6 +81,7 @@ def load_dataset(
     *,
     scheme: str | schemes.Scheme | None = None,
     needed: Sequence[str] = ("train", "test"),
+    missing: Sequence = (),
 ) -> Dataset:
     """The dataset that `--dataset` and `--data-dir` name.
 
@@ -90,6 +91,7 @@ def load_dataset(
             is data/NAME.
         scheme: landmark scheme of the datasets that have none of their own, `pts` and `csv`.
         needed: the parts that must have faces, "train" or "test" or both.
+        missing: marks of points that are not annotated, in the coordinates of the files, such as `[(-1, -1)]`.
 
     Returns:
         A `Dataset`.
@@ -108,7 +110,7 @@ def load_dataset(
             f"--dataset {name} needs --data-dir, the directory that holds it; --dataset synthetic --scale quick trains on faces "
             "rendered here"
         )
-    dataset = get(name).read(root, scheme=scheme)
+    dataset = get(name).read(root, scheme=scheme, missing=missing)
     for part in needed:
         if not len(getattr(dataset, part)):
             words = {"train": "training", "test": "test"}[part]

@@ -13,6 +13,8 @@ import numpy as np
 
 from kfacealign import geometry, schemes
 
+FURTHEST = 1e6  # pixels; no coordinate of an annotation lies beyond
+
 
 @dataclasses.dataclass(kw_only=True)
 class Face:
@@ -47,7 +49,7 @@ class Faces:
     Args:
         scheme: a `kfacealign.schemes.Scheme` or its name; K is its number of points.
         images: N image paths.
-        landmarks: (N, K, 2), image coordinates.
+        landmarks: (N, K, 2), image coordinates. A landmark of weight 0 may be NaN; it is kept as (0, 0).
         weights: (N, K), 0 = not annotated. None makes them all 1.
         boxes: (N, 4), x0, y0, x1, y1. None takes the boxes of the annotated landmarks.
         attributes: name -> (N,) flags.
@@ -58,8 +60,8 @@ class Faces:
             annotated all the same, so its weight is not 0.
 
     Raises:
-        ValueError: an array has a wrong shape, a coordinate is not finite, or a face has no size; the message names the
-            origin of the face.
+        ValueError: an array has a wrong shape, a coordinate of an annotated landmark is not finite, a coordinate is beyond
+            `FURTHEST`, or a face has no size; the message names the origin of the face.
     """
 
     def __init__(
@@ -84,8 +86,10 @@ class Faces:
         self.landmarks = _array(landmarks, (count, points, 2), "landmarks")
         weights = np.ones((count, points), "float32") if weights is None else weights
         self.weights = _array(weights, (count, points), "weights")
-        if len(self.names) != count:
-            raise ValueError(f"{count} images but {len(self.names)} names")
+        for what, texts in (("names", self.names), ("origins", origins)):
+            if len(texts) != count:
+                raise ValueError(f"{count} images but {len(texts)} {what}")
+        self.landmarks = _without_unknown(self.landmarks, self.weights)
         _check_faces(self.landmarks, self.weights, origins)
         if boxes is None:
             boxes = _landmark_boxes(self.landmarks, self.weights)
@@ -183,8 +187,15 @@ def joined(parts: Iterable[Faces]) -> Faces:
     )
 
 
+def _without_unknown(landmarks, weights):
+    """Landmarks that have (0, 0) where a coordinate is not finite and nothing is annotated."""
+    unknown = (weights == 0) & ~np.isfinite(landmarks).all(-1)
+    return np.where(unknown[..., None], np.float32(0), landmarks) if unknown.any() else landmarks
+
+
 def _array(values, shape, what):
-    array = np.asarray(values, "float32")
+    with np.errstate(over="ignore"):  # a number that is too large becomes infinite, which is refused by its face
+        array = np.asarray(values, "float32")
     if array.shape != shape and not (array.size == 0 and 0 in shape):
         raise ValueError(f"{what} have shape {array.shape}, expected {shape}")
     return np.ascontiguousarray(array.reshape(shape))
@@ -206,7 +217,9 @@ def _check_faces(landmarks, weights, origins):
         face = int(np.flatnonzero(bad)[0])
         point = int(np.flatnonzero(~np.isfinite(landmarks[face]).all(-1))[0])
         found = landmarks[face, point].tolist()
-        raise ValueError(f"{origins[face]}: landmark {point} is {found}, expected finite coordinates")
+        advice = "if it is not annotated, give it the weight 0"
+        raise ValueError(f"{origins[face]}: landmark {point} is {found}, expected finite coordinates: {advice}")
+    _check_range(landmarks, origins, "a landmark")
     bad = ~(np.isfinite(weights) & (weights >= 0)).all(1)
     if bad.any():
         raise ValueError(f"{origins[np.flatnonzero(bad)[0]]}: landmark weights must be finite and not negative")
@@ -228,6 +241,16 @@ def _check_boxes(boxes, origins):
             f"{origins[face]}: the face has no size: its box is {boxes[face].tolist()}, "
             "expected x0, y0, x1, y1 with x0 < x1 and y0 < y1"
         )
+    _check_range(boxes, origins, "its box")
+
+
+def _check_range(coordinates, origins, what):
+    """Refuses coordinates (N, ...) that are beyond `FURTHEST`."""
+    far = np.abs(coordinates) > FURTHEST
+    if far.any():
+        place = tuple(int(places[0]) for places in np.nonzero(far))
+        face, found = place[0], f"has the coordinate {coordinates[place]:,.0f}"
+        raise ValueError(f"{origins[face]}: {what} {found}, expected none beyond {FURTHEST:,.0f}: is a decimal point lost?")
 
 
 def _landmark_boxes(landmarks, weights):

@@ -118,7 +118,9 @@ def _write_labels(file, parts, kept):
     if all(part.occluded is not None for part in told):
         file["occluded"] = np.concatenate([part.occluded for part in told]).astype("uint8")
     for name in ("names", "origins"):
-        file.create_dataset(name, data=[text for part in faces for text in getattr(part, name)], dtype=h5py.string_dtype())
+        # A path need not be UTF-8; the bytes that are not stay what they are.
+        texts = [text.encode("utf-8", "surrogateescape") for part in faces for text in getattr(part, name)]
+        file.create_dataset(name, data=texts, dtype=h5py.string_dtype())
     attributes = file.create_group("attributes")
     for name in told[0].attributes if told else ():
         if all(name in part.attributes for part in told):

@@ -18,6 +18,7 @@ from rich.progress import track
 from kfacealign import geometry, schemes
 from kfacealign.data.faces import Faces
 from kfacealign.data.images import read_image
+from kfacealign.data.readers import folders
 from kfacealign.detect import HaarDetector, find_faces
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -53,7 +54,8 @@ def image_folder(
     root, scheme = Path(root), schemes.get(scheme)
     if not root.is_dir():
         raise FileNotFoundError(f"{root} is no folder; expected one with images of unlabelled faces")
-    paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    found = (Path(folder, name) for folder, names in folders.walk(root) for name in names)
+    paths = sorted(path for path in found if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise ValueError(f"{root} holds no image; expected files ending in {' '.join(SUFFIXES)}")
     images = {path.relative_to(root).as_posix(): path for path in paths}

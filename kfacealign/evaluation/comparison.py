@@ -14,6 +14,9 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import binomtest
 
+from kfacealign.files import read_bytes
+
+LIMIT = 2**28  # bytes of a report
 RESAMPLES = 10_000
 BLOCK = 4_000_000  # the most faces that are drawn at a time, to bound the memory
 
@@ -87,15 +90,16 @@ def read_run(path: str | os.PathLike) -> Run:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: expected the report.json of a run")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        faces = content["faces"]
-        names = [str(face["name"]) for face in faces]
-        errors = np.array([np.nan if face["nme"] is None else face["nme"] for face in faces], "float64")
+        content = json.loads(read_bytes(path, limit=LIMIT))
+        names = [str(face["name"]) for face in content["faces"]]
+        errors = np.array([np.nan if face["nme"] is None else _number(face["nme"]) for face in content["faces"]], "float64")
         scheme, normalizer = content["scheme"], content["normalizer"]
-        thresholds = [float(name[3:]) for name in content["subsets"]["full"] if name.startswith("fr@")]
+        if not isinstance(scheme, str) or not isinstance(normalizer, str):
+            raise ValueError("scheme and normalizer are not texts")
+        thresholds = [_number(float(name[3:])) for name in content["subsets"]["full"] if name.startswith("fr@")]
         # Reports of earlier versions have no positions.
-        subsets = {name: np.array(where, int) for name, where in content.get("subset_positions", {}).items()}
-    except (ValueError, KeyError, TypeError) as error:
+        subsets = {name: _positions(name, where) for name, where in content.get("subset_positions", {}).items()}
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path}: not the report of a run ({type(error).__name__}: {error})") from None
     return Run(
         path=path,
@@ -109,6 +113,20 @@ def read_run(path: str | os.PathLike) -> Run:
     )
 
 
+def _number(value):
+    """A number of 0 or more that a report may hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e12:
+        raise ValueError(f"{str(value)[:40]} is no error in percent")
+    return float(value)
+
+
+def _positions(name, where):
+    """The positions of a subset's faces."""
+    if not all(isinstance(place, int) and 0 <= place < 2**31 for place in where):
+        raise ValueError(f"the subset {name!r} holds something else than positions")
+    return np.array(where, int)
+
+
 def pair(first: Run, second: Run) -> np.ndarray:
     """Where the faces of one run are in another.
 
@@ -116,13 +134,22 @@ def pair(first: Run, second: Run) -> np.ndarray:
         (N,) int: for each face of the first run, its position in the second.
 
     Raises:
-        ValueError: the runs differ in scheme, normaliser or faces.
+        ValueError: the runs differ in scheme, normaliser or faces, or a subset has positions beyond the faces.
     """
     for what in ("scheme", "normalizer"):
         one, other = getattr(first, what), getattr(second, what)
         if one != other:
             word = "normaliser" if what == "normalizer" else what
             raise ValueError(f"{first.path} and {second.path} differ in their {word}: {one} and {other}")
+    order = _order(first, second)
+    for run in (first, second):
+        for name, where in run.subsets.items():
+            if where.size and where.max() >= len(run.names):
+                raise ValueError(f"{run.path}: the subset {name!r} has a face {where.max()}, there are {len(run.names)}")
+    return order
+
+
+def _order(first, second):
     if first.names == second.names:
         return np.arange(len(first.names))
     for run in (first, second):

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from kfacealign.data.faces import Faces
+from kfacealign.data.faces import FURTHEST, Faces
+from kfacealign.data.readers import npz
 from kfacealign.evaluation import html_report, plots
 from kfacealign.evaluation.published_tables import Placed
 from kfacealign.evaluation.reports import Report
 from kfacealign.files import replacing
+
+PREDICTIONS = ("names", "images", "landmarks", "truth", "weights")
 
 
 def write_run(
@@ -54,6 +57,25 @@ def write_predictions(report: Report, faces: Faces, path: Path) -> Path:
 
 
 def read_predictions(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """The arrays that `write_predictions` wrote, by name."""
-    with np.load(path) as file:
-        return dict(file)
+    """The arrays that `write_predictions` wrote, by name.
+
+    Raises:
+        OSError: there is no such file, or it cannot be read.
+        ValueError: it is damaged, lacks an array, or has one of another shape; the message names it.
+    """
+    made = npz.read(path, PREDICTIONS)
+    lacking = [name for name in PREDICTIONS if name not in made]
+    if lacking:
+        raise ValueError(f"{path}: not the predictions of a run: {', '.join(lacking)} is missing in it")
+    shape = made["landmarks"].shape
+    if len(shape) != 3 or shape[2] != 2:
+        raise ValueError(f"{path}: not the predictions of a run: landmarks have shape {shape}, expected (N, K, 2)")
+    expected = {"names": shape[:1], "images": shape[:1], "landmarks": shape, "truth": shape, "weights": shape[:2]}
+    for name, values in made.items():
+        kinds = "U" if name in ("names", "images") else "fiu"
+        if values.shape != expected[name] or (values.dtype.kind not in kinds and values.size):
+            raise ValueError(f"{path}: {name} have shape {values.shape} ({values.dtype}), expected {expected[name]}")
+    for name in ("landmarks", "truth"):
+        if not (np.abs(made[name][made["weights"] > 0]) <= FURTHEST).all():
+            raise ValueError(f"{path}: {name} hold a number that is not finite or beyond {FURTHEST:,.0f}")
+    return made

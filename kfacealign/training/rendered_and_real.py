@@ -53,7 +53,7 @@ def rendered_and_real(settings: argparse.Namespace) -> tuple[data.Dataset, list[
     Raises:
         FileNotFoundError, ValueError: the dataset cannot be loaded, see `kfacealign.data.load_dataset`.
     """
-    faces = load_dataset(settings.dataset, settings.data_dir, scheme=settings.scheme)
+    faces = load_dataset(settings.dataset, settings.data_dir, scheme=settings.scheme, missing=getattr(settings, "missing", ()))
     if settings.dataset in RENDERED:
         return faces, [source(RENDERING, len(faces.train))]
     scheme = faces.scheme.name

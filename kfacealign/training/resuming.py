@@ -15,7 +15,7 @@ from kfacealign.models.aligner import FaceAligner
 
 # These settings do not change what an epoch does: they say where files are (the faces themselves are compared), and how many
 # epochs there shall be.
-NOT_COMPARED = ("out", "resume", "data_dir", "unlabelled", "cache", "epochs")
+NOT_COMPARED = ("out", "resume", "data_dir", "missing", "unlabelled", "cache", "epochs")
 # Keys of serialised Keras objects that are not compared: names, which Keras numbers anew, and what follows from other keys.
 NAMES = (
     "name",

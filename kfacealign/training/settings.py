@@ -9,6 +9,7 @@ from typing import Any
 from kfacealign import losses, schemes
 from kfacealign.backend import keras
 from kfacealign.data import catalogue
+from kfacealign.data.readers import missing
 from kfacealign.models.backbones import BACKBONES
 from kfacealign.quiet import quiet
 from kfacealign.training.loop import OPTIMIZERS
@@ -97,7 +98,7 @@ def parse_settings(
         argv: arguments; by default those of the process.
 
     Returns:
-        A namespace with these settings and `data_dir`, `seed`, `out`, `resume`, `mixed_precision`, `strict`, `cache`,
+        A namespace with these settings and `data_dir`, `missing`, `seed`, `out`, `resume`, `mixed_precision`, `strict`, `cache`,
         `scale`.
 
     Raises:
@@ -146,6 +147,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     """The flags that are no settings of the method."""
     add = parser.add_argument
     add("--data-dir", help="the dataset's directory (synthetic faces are written to it; default data/DATASET)")
+    add("--missing", type=missing.mark, action="append", default=[], metavar="MARK", help=missing.HELP)
     add("--scale", choices=SCALES, default="paper", help="'quick' is for minutes on a CPU")
     add("--seed", type=int, default=0)
     add("--out", help="directory of the results (default runs/DATASET_VARIANT...)")

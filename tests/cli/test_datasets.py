@@ -1,6 +1,7 @@
 """`kfacealign datasets`: the list, the check of a copy, packing, and the table that these share with `--dataset`."""
 
 import re
+import shutil
 from pathlib import Path
 
 import cv2
@@ -102,6 +103,30 @@ def test_check_of_a_whole_copy(faces, tmp_path, capsys):
     mosaic, shape = (cv2.imread(str(tmp_path / "out" / name)) for name in ("mosaic.png", "mean_shape.png"))
     assert mosaic.shape == (160, 8 * 160, 3) and mosaic[:, : 6 * 160].std() > 20 and not mosaic[:, 6 * 160 :].any()
     assert shape.shape == (640, 1280, 3) and (shape < 250).any()
+
+
+def test_check_names_marks_of_missing_points(faces, tmp_path, capsys):
+    root = tmp_path / "copy"
+    shutil.copytree(faces, root)
+    for path, place in zip(sorted(root.glob("train/*.pts")), ("-1 -1", "0 0", "400 20"), strict=False):
+        lines = path.read_text().splitlines()
+        path.write_text("\n".join([*lines[:3], place, *lines[4:]]))
+    (root / "train" / "._a.pts").write_bytes(b"\0\5\x16\7")
+    status, shown = check(capsys, "pts", root, "--out", tmp_path / "out")
+    assert status == 1
+    assert (
+        "train_00000.pts: 1 points of 1 faces are at (-1,-1)" in shown
+        and "train_00001.pts: 1 points of 1 faces are at (0,0)" in shown
+    )
+    assert (
+        "1 points of 1 faces lie far outside of their image" in shown
+        and "point 0 at (399.5, 19.5) in an image of 96 x 96" in shown
+    )
+    status, shown = check(capsys, "pts", root, "--missing", "-1", "--missing=0,0", "--out", tmp_path / "out")
+    assert status == 1 and "faces are at" not in shown
+    with pytest.raises(SystemExit):
+        check(capsys, "pts", root, "--missing", "none")
+    assert "invalid mark value: 'none'" in capsys.readouterr().err
 
 
 def test_check_of_another_number_of_faces(wflw_root, tmp_path, capsys):

@@ -162,3 +162,42 @@ def test_the_published_annotation_of_cofw68(tmp_path, capsys):
     np.testing.assert_allclose(content["normalizers"]["inter_ocular"]["nme"], (100 / length).mean(), rtol=1e-4)
     assert content["occlusion"]["precision"] == content["occlusion"]["recall"] == 100
     assert "measured, the published" not in capsys.readouterr().out
+
+
+def test_missing_points_and_faces_are_counted(folder, tmp_path, capsys):
+    arrays = dict(np.load(folder / "truth.npz"))
+    arrays["landmarks"][3, 4], arrays["landmarks"][5, :2] = -1, np.nan
+    np.savez(tmp_path / "truth.npz", **arrays)
+    found = dict(np.load(folder / "found.npz"))
+    kept = ~np.isin(found["names"], ["7.jpg", "9.jpg"])
+    found = {name: array[kept] for name, array in found.items()}
+    found["landmarks"][found["names"].tolist().index("8.jpg"), 0] = np.nan
+    np.savez(tmp_path / "found.npz", **found)
+    options = {"truth": tmp_path / "truth.npz", "found": tmp_path / "found.npz"}
+    assert score(folder, "--normalizer", "box", **options) == 2
+    assert "no prediction for 2 of 40 faces: 7.jpg, 9.jpg" in capsys.readouterr().err
+    more = ["--normalizer", "box", "--first-pixel", 0, "--missing", "-1", "--missing-faces", "skip", "--out", tmp_path / "out"]
+    assert score(folder, *more, **options) == 0
+    printed = capsys.readouterr().out
+    assert "2 of 40 faces have no prediction and are left out: 7.jpg, 9.jpg" in printed
+    assert "truth.npz: 3 points of 2 faces are not annotated and are left out" in printed
+    assert "found.npz: 1 points of 1 faces have no prediction and are left out" in printed
+    # By hand: the mean over the faces of the mean over the points that count.
+    whole = np.load(folder / "arrays.npz")
+    counted = np.ones((40, 29), bool)
+    counted[3, 4], counted[5, :2], counted[8, 0] = False, False, False
+    distances = np.linalg.norm(whole["found"] - whole["truth"], axis=2)
+    errors = []
+    for face in sorted(set(range(40)) - {7, 9}):
+        width, height = np.ptp(whole["truth"][face][counted[face]], axis=0)
+        errors.append(100 * distances[face][counted[face]].mean() / np.sqrt(width * height))
+    figures = json.loads((tmp_path / "out" / "score.json").read_text())["normalizers"]["box"]
+    assert figures["faces"] == 38 and figures["nme"] == pytest.approx(np.mean(errors), rel=1e-4)
+
+
+def test_a_mark_that_was_not_named_is_warned_of(folder, tmp_path, capsys):
+    arrays = dict(np.load(folder / "truth.npz"))
+    arrays["landmarks"][3, 4] = 0
+    np.savez(tmp_path / "truth.npz", **arrays)
+    assert score(folder, "--normalizer", "box", truth=tmp_path / "truth.npz") == 0
+    assert "truth.npz, face 3: 1 points of 1 faces are at (0,0)" in capsys.readouterr().out

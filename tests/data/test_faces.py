@@ -99,3 +99,35 @@ def test_summary():
         normalizer="inter_ocular",
     )
     assert dataset.summary() == "mine (ibug68): 3 training and 2 test faces (blur 1)"
+
+
+def test_points_that_are_not_annotated_may_be_anything(tmp_path):
+    sound = faces()
+    landmarks, weights = sound.landmarks.copy(), sound.weights.copy()
+    landmarks[1, :5], weights[1, :5] = np.nan, 0
+    landmarks[2, 7], weights[2, 7] = np.inf, 0
+    some = faces(landmarks=landmarks, weights=weights)
+    assert (some.landmarks[1, :5] == 0).all() and (some.landmarks[2, 7] == 0).all()
+    np.testing.assert_array_equal(some.boxes[1], [*landmarks[1, 5:].min(0), *landmarks[1, 5:].max(0)])
+    assert np.isnan(landmarks[1, 0]).all()  # what was given is as it was
+    with pytest.raises(ValueError, match=r"list\.txt:2: landmark 4 is \[nan, nan\].*give it the weight 0"):
+        faces(landmarks=landmarks, weights=np.where(np.arange(68) == 4, 1, weights))
+    with pytest.raises(ValueError, match=r"list\.txt:2: landmark 0"):
+        faces(landmarks=landmarks)
+
+
+def test_coordinates_beyond_any_photograph():
+    for far in (1_000_001, -5.55e7, 1e300):
+        landmarks = faces().landmarks.astype("float64")
+        landmarks[3, 9, 1] = far
+        with pytest.raises(ValueError, match=r"list\.txt:4: .*(expected none beyond 1,000,000|expected finite)"):
+            faces(landmarks=landmarks)
+    landmarks[3, 9, 1] = 1e6
+    assert len(faces(landmarks=landmarks)) == 5
+    with pytest.raises(ValueError, match=r"list\.txt:1: its box has the coordinate 2,000,000"):
+        faces(boxes=np.array([[0, 0, 2e6, 9]] * 5))
+
+
+def test_counts_of_origins():
+    with pytest.raises(ValueError, match="5 images but 4 origins"):
+        faces(origins=list("abcd"))

@@ -155,3 +155,49 @@ def test_one_or_no_report(folder, tmp_path, capsys):
     assert "one report is not enough" in capsys.readouterr().err
     assert main(["compare", str(folder / "a"), str(tmp_path)]) == 2
     assert "report.json is missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000, "{", '{"faces": 3}', '{"faces": [{"name": "a", "nme": 1e999}]}', '{"faces": [{"name": "a", "nme": "1"}]}'],
+)
+def test_a_damaged_report_is_named(tmp_path, text):
+    (tmp_path / "report.json").write_text(text)
+    with pytest.raises(ValueError, match=r"report\.json: not the report of a run"):
+        comparison.read_run(tmp_path)
+
+
+def test_positions_beyond_the_faces(folder, tmp_path):
+    run = comparison.read_run(folder / "a")
+    other = comparison.read_run(edited(folder, tmp_path, subset_positions={"hard": [len(run.names)]}))
+    with pytest.raises(ValueError, match=r"report\.json: the subset 'hard' has a face 12, there are 12"):
+        comparison.pair(run, other)
+
+
+def test_damaged_predictions(tmp_path):
+    path, arrays = (
+        tmp_path / "predictions.npz",
+        {
+            "names": np.array(["a", "b"]),
+            "images": np.array(["a.jpg", "b.jpg"]),
+            "landmarks": np.zeros((2, 19, 2), "float32"),
+            "truth": np.zeros((2, 19, 2), "float32"),
+            "weights": np.ones((2, 19), "float32"),
+        },
+    )
+    np.savez(path, **arrays)
+    assert run_files.read_predictions(path)["images"].tolist() == ["a.jpg", "b.jpg"]
+    for change, reason in (
+        ({"truth": np.zeros((2, 18, 2))}, r"truth have shape \(2, 18, 2\)"),
+        ({"names": np.zeros(2)}, "names have shape"),
+        ({"landmarks": np.zeros((2, 19))}, r"landmarks have shape \(2, 19\)"),
+        ({"truth": np.full((2, 19, 2), np.inf)}, "truth hold a number that is not finite"),
+        ({"images": np.array([None, None])}, "images holds neither numbers nor texts"),
+    ):
+        np.savez(path, **{**arrays, **change})
+        with pytest.raises(ValueError, match=rf"predictions\.npz: .*{reason}"):
+            run_files.read_predictions(path)
+    del arrays["truth"]
+    np.savez(path, **arrays)
+    with pytest.raises(ValueError, match=r"predictions\.npz: .*truth is missing"):
+        run_files.read_predictions(path)

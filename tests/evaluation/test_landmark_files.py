@@ -1,3 +1,4 @@
+import json
 import os
 from pathlib import Path
 
@@ -244,3 +245,117 @@ def test_occlusion_by_hand():
     }
     nothing = landmark_files.occlusion_scores(truth * 0, scores * 0)
     assert nothing["precision"] is None and nothing["recall"] is None
+
+
+# === Points and faces that are missing ===
+
+
+def test_points_that_are_not_annotated(tmp_path):
+    points = shapes()
+    points[0, 3], points[2, 4] = np.nan, -1
+    np.savez(tmp_path / "p.npz", landmarks=points)
+    csv_of(tmp_path / "p.csv", points)
+    (tmp_path / "e.csv").write_text((tmp_path / "p.csv").read_text().replace("nan", ""))
+    cofw_of(tmp_path / "p.txt", points, [1, 2, 3], np.zeros((3, 19), int))
+    for file, mark in (("p.npz", -1), ("p.csv", -1), ("e.csv", -1), ("p.txt", -0.5)):
+        made = landmark_files.read(tmp_path / file, "aflw19", missing=[mark])
+        assert np.argwhere(made.weights == 0).tolist() == [[0, 3], [2, 4]], file
+        assert np.isfinite(made.landmarks).all()
+    with pytest.warns(UserWarning, match=r"p\.npz, face 2: 1 points of 1 faces are at \(-1,-1\)"):
+        assert (landmark_files.read(tmp_path / "p.npz", "aflw19").weights == 0).sum() == 1
+
+
+def test_weights_of_an_npz_decide_what_may_be_nan(tmp_path):
+    points, weights = shapes(), np.ones((3, 19))
+    points[0, 3], points[1, 2], weights[0, 3], weights[1, 5] = np.nan, np.nan, 0, 0
+    np.savez(tmp_path / "p.npz", landmarks=points, weights=weights)
+    with pytest.raises(ValueError, match=r"p\.npz, face 1: a landmark is not finite$"):
+        landmark_files.read(tmp_path / "p.npz", "aflw19")
+    weights[1, 2] = 0
+    np.savez(tmp_path / "p.npz", landmarks=points, weights=weights)
+    np.testing.assert_array_equal(landmark_files.read(tmp_path / "p.npz", "aflw19").weights, weights)
+    for wrong in (-weights, np.where(weights > 0, np.nan, 0)):
+        np.savez(tmp_path / "p.npz", landmarks=points, weights=wrong)
+        with pytest.raises(ValueError, match="weights are numbers of 0 or more"):
+            landmark_files.read(tmp_path / "p.npz", "aflw19")
+
+
+def test_one_coordinate_of_a_point(tmp_path):
+    path = cofw_of(tmp_path / "p.txt", shapes(), [1, 2, 3], np.zeros((3, 19), int))
+    lines = path.read_text().splitlines()
+    lines[5] = " ".join(["nan", *lines[5].split()[1:]])
+    path.write_text("\n".join(lines))
+    with pytest.raises(ValueError, match=r"p\.txt:5: point 0 has one coordinate"):
+        landmark_files.read(path, "aflw19")
+
+
+def aligned(folder, **photographs):
+    """What `kfacealign align` leaves of each photograph's faces."""
+    folder.mkdir()
+    for name, points in photographs.items():
+        files = [f"{name}.pts"] if len(points) == 1 else [f"{name}_{number}.pts" for number in range(1, len(points) + 1)]
+        said = [{"landmarks": shape.tolist(), "pts": file} for shape, file in zip(points, files, strict=True)]
+        (folder / f"{name}.json").write_text(json.dumps({"photo": f"{name}.jpg", "scheme": "aflw19", "faces": said}))
+        for shape, file in zip(points, files, strict=True):
+            write_points(folder / file, shape)
+    return folder
+
+
+def test_the_folder_of_align_gives_the_face_that_overlaps_most(tmp_path):
+    points = shapes()
+    folder = aligned(tmp_path / "out", a=points[:1] + 1, b=np.stack([points[1] + 70, points[1] + 2, points[1] * 0.2]))
+    made = landmark_files.read(folder, "aflw19")
+    assert made.names == ["a", "b", "b", "b"] and made.several
+    truth = landmark_files.read(csv_of(tmp_path / "t.csv", points[:2], ["x/a.jpg", "y/b.png"]), "aflw19")
+    order = landmark_files.match(truth, made)
+    assert order.tolist() == [0, 2]
+    np.testing.assert_allclose(made.landmarks[order], points[:2] + [[[1]], [[2]]], atol=1e-4)
+    twice = landmark_files.read(csv_of(tmp_path / "t.csv", points[:2], ["x/a.jpg", "y/a.jpg"]), "aflw19")
+    with pytest.raises(ValueError, match="several photographs are called a"):
+        landmark_files.match(twice, made)
+    with pytest.raises(ValueError, match="predictions of kfacealign align"):
+        landmark_files.check_truth(made, "aflw19", ["box"])
+    with pytest.raises(ValueError, match=r"a\.json: the landmarks are of 'aflw19', expected ibug68"):
+        landmark_files.read(folder, "ibug68")
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[" * 100_000, '{"photo": 1, "scheme": "aflw19", "faces": [{"landmarks": [[1e999, 2]]}]}', "\xff"]
+)
+def test_a_damaged_file_of_align_is_named(tmp_path, text):
+    folder = aligned(tmp_path / "out", a=shapes(1))
+    (folder / "a.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match=r"a\.json"):
+        landmark_files.read(folder, "aflw19")
+
+
+def test_faces_without_prediction(tmp_path):
+    points = shapes()
+    truth = landmark_files.read(csv_of(tmp_path / "t.csv", points, ["a", "b", "c"]), "aflw19")
+    found = landmark_files.read(csv_of(tmp_path / "p.csv", points[:1], ["c"]), "aflw19")
+    assert landmark_files.match(truth, found, missing_faces="skip").tolist() == [-1, -1, 0]
+    with pytest.raises(ValueError, match=r"no prediction for 2 of 3 faces: a, b \("):
+        landmark_files.match(truth, found)
+    other = landmark_files.read(csv_of(tmp_path / "p.csv", points[:1], ["d"]), "aflw19")
+    with pytest.raises(ValueError, match="no prediction for 3 of 3 faces"):
+        landmark_files.match(truth, other, missing_faces="skip")
+    part = truth.part(np.array([2]))
+    assert part.names == ["c"] and part.landmarks.shape == (1, 19, 2) and part.origins == [f"{tmp_path / 't.csv'}:4"]
+
+
+def test_files_that_hide_are_no_faces(tmp_path):
+    write_points(tmp_path / "a.pts", shapes(1)[0])
+    (tmp_path / "._a.pts").write_bytes(b"\0\5\x16\7")
+    assert landmark_files.read(tmp_path, "aflw19").names == ["a"]
+
+
+def test_bad_coordinates_and_texts(tmp_path):
+    points = shapes()
+    points[1, 2, 0] = 5.55e7
+    np.savez(tmp_path / "p.npz", landmarks=points)
+    with pytest.raises(ValueError, match=r"p\.npz, face 1: a coordinate is beyond 1,000,000"):
+        landmark_files.read(tmp_path / "p.npz", "aflw19")
+    path = csv_of(tmp_path / "p.csv", shapes(), ["a", "b", "c"])
+    path.write_bytes(path.read_bytes().replace(b"\nb,", b"\n\xe9,"))
+    with pytest.raises(ValueError, match=r"p\.csv:3: not UTF-8"):
+        landmark_files.read(path, "aflw19")

@@ -14,6 +14,7 @@ enlargement 1, and measure by "image".
 """
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from kfacealign import schemes
 from kfacealign.data.faces import Dataset, Faces
 from kfacealign.data.readers import checks, matlab
 from kfacealign.data.readers.entry import Entry
+from kfacealign.data.readers.missing import known
 
 INFO = "AFLWinfo_release.mat"
 PHOTOGRAPHS = (os.path.join("data", "flickr"), "flickr")
@@ -35,13 +37,14 @@ SOURCE = (
 )
 
 
-def aflw(root: str | os.PathLike, *, strict: bool = False) -> Dataset:
+def aflw(root: str | os.PathLike, *, strict: bool = False, missing: Sequence = ()) -> Dataset:
     """Reads AFLW-19 below `root`; no image is opened.
 
     Args:
         root: the folder that holds `AFLWinfo_release.mat` and `data/flickr`.
         strict: whether other counts than the published ones, duplicates and missing photographs raise; if not, they are
             warned of.
+        missing: marks of points that are not annotated, in the coordinates of the files, such as `[(-1, -1)]`.
 
     Returns:
         A `Dataset` with the published boxes and the subset "frontal"; `occluded` marks the points that are not visible.
@@ -53,7 +56,7 @@ def aflw(root: str | os.PathLike, *, strict: bool = False) -> Dataset:
     root = os.fspath(root)
     here = next((folder for folder in PHOTOGRAPHS if os.path.isdir(os.path.join(root, folder))), PHOTOGRAPHS[0])
     checks.require("AFLW-19", root, [INFO, here], source=SOURCE)
-    faces, order = read_info(os.path.join(root, INFO), images=os.path.join(root, here))
+    faces, order = read_info(os.path.join(root, INFO), images=os.path.join(root, here), missing=missing)
     train, test = faces[order[:TRAIN]], faces[order[TRAIN:]]
     frontal = np.flatnonzero(~test.occluded.any(1))
     found = {"train": len(train), "test": len(test), "frontal": len(frontal)}
@@ -71,12 +74,13 @@ def aflw(root: str | os.PathLike, *, strict: bool = False) -> Dataset:
     )
 
 
-def read_info(path: str | os.PathLike, *, images: str = "flickr") -> tuple[Faces, np.ndarray]:
+def read_info(path: str | os.PathLike, *, images: str = "flickr", missing: Sequence = ()) -> tuple[Faces, np.ndarray]:
     """All faces of `AFLWinfo_release.mat`, and the permutation that splits them.
 
     Args:
         path: the file.
         images: the folder that image names start from.
+        missing: see `aflw`.
 
     Returns:
         `Faces`, and (N,) positions from 0, of which the first 20,000 are for training.
@@ -84,33 +88,40 @@ def read_info(path: str | os.PathLike, *, images: str = "flickr") -> tuple[Faces
     Raises:
         ValueError: an array has another shape, or `ra` is no permutation.
     """
-    box, points, visible, names, order = matlab.load(path, VARIABLES)
+    box, points, visible, order = matlab.load_numbers(path, [name for name in VARIABLES if name != "nameList"])
+    (names,) = matlab.load(path, ["nameList"])
     count = len(points)
     for name, array, columns in (("bbox", box, 4), ("data", points, 2 * POINTS), ("mask_new", visible, POINTS)):
         if array.shape != (count, columns):
             raise ValueError(f"{path}: {name} is {array.shape}, expected ({count}, {columns})")
-    names = [_name(cell) for cell in names.ravel()]
-    order = np.asarray(order).ravel().astype(int) - 1
+    names = [_name(path, row, cell) for row, cell in enumerate(names.ravel(), start=1)]
+    order = order.ravel() - 1
     if len(names) != count or not np.array_equal(np.sort(order), np.arange(count)):
         raise ValueError(
             f"{path}: nameList has {len(names)} names and ra {len(order)} positions; expected {count} of each, ra a permutation"
         )
+    origins = [f"{path}: row {row}" for row in range(1, count + 1)]
+    landmarks = np.stack([points[:, :POINTS], points[:, POINTS:]], axis=-1) - 0.5
+    landmarks, weights = known(landmarks, missing=missing, offset=-0.5, origins=origins)
     faces = Faces(
         "aflw19",
         images=[os.path.join(images, *name.split("/")) for name in names],
-        landmarks=np.stack([points[:, :POINTS], points[:, POINTS:]], axis=-1).astype("float64") - 0.5,
-        boxes=box[:, [0, 2, 1, 3]].astype("float64") - 0.5,
+        landmarks=landmarks,
+        weights=weights,
+        boxes=box[:, [0, 2, 1, 3]] - 0.5,
         names=names,
-        origins=[f"{path}: row {row}" for row in range(1, count + 1)],
+        origins=origins,
         occluded=visible == 0,
     )
-    return faces, order
+    return faces, order.astype(int)
 
 
-def _name(cell):
+def _name(path, row, cell):
     """A name, taken out of as many cells as MATLAB put it in."""
-    while isinstance(cell, np.ndarray):
+    while isinstance(cell, np.ndarray) and cell.size == 1:
         cell = cell.ravel()[0]
+    if not isinstance(cell, str) or not cell.strip() or "\0" in cell:
+        raise ValueError(f"{path}: row {row}: nameList holds no name of a photograph there")
     return str(cell).replace("\\", "/")
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from kfacealign import schemes
 from kfacealign.data.faces import Faces
-from kfacealign.data.readers import checks
+from kfacealign.data.readers import checks, folders, texts
 from kfacealign.data.readers.entry import Entry
 from kfacealign.data.unlabelled import unlabelled_faces
 
@@ -50,7 +50,7 @@ def celeba(root: str | os.PathLike, *, scheme: str | schemes.Scheme = "ibug68", 
     path = os.path.join(root, BOXES)
     names, values = read_table(path, 4)
     checks.counts("CelebA", root, {"faces": len(names)}, {"faces": COUNT}, strict=strict)
-    here = set(os.listdir(os.path.join(root, PHOTOGRAPHS)))
+    here = set(folders.names(os.path.join(root, PHOTOGRAPHS)))
     present = np.array([name in here for name in names], bool)
     sized = (values[:, 2:] > 0).all(1)
     for kept, what in ((present, "photographs are missing"), (sized, "boxes have no size")):
@@ -82,30 +82,24 @@ def read_table(path: str | os.PathLike, columns: int) -> tuple[list[str], np.nda
     Raises:
         ValueError: a line is malformed; the message names it with its file.
     """
-    with open(path, encoding="utf-8", errors="replace") as file:
-        lines = file.read().splitlines()
-    if len(lines) < 2 or not lines[0].strip().isdecimal():
-        raise ValueError(f"{path}:1: expected the number of photographs, found {lines[0].strip()[:40] if lines else 'nothing'!r}")
-    rows = [(number, line.split()) for number, line in enumerate(lines[2:], start=3) if line.strip()]
-    if len(rows) != int(lines[0]):
-        raise ValueError(f"{path}:{len(lines)}: {len(rows):,} lines of photographs, the first line says {int(lines[0]):,}")
+    lines = texts.read_lines(path)
+    first, count = lines[0] if lines else (1, "nothing")
+    if texts.whole(count) is None:
+        raise ValueError(f"{path}:{first}: expected the number of photographs, found {texts.shown(count)}")
+    rows = [(number, line.split()) for number, line in lines[2:]]
+    if len(rows) != int(count):
+        raise ValueError(f"{path}:{lines[-1][0]}: {len(rows):,} lines of photographs, the first line says {int(count):,}")
     for number, row in rows:
         if len(row) != columns + 1:
             raise ValueError(f"{path}:{number}: expected a name and {columns} numbers, found {len(row)} fields")
-    try:
-        values = np.array([row[1:] for _, row in rows], "float64")
-    except ValueError:
-        number = next(number for number, row in rows if not all(_is_number(word) for word in row[1:]))
-        raise ValueError(f"{path}:{number}: expected a name and {columns} numbers") from None
-    return [row[0] for _, row in rows], values.reshape(-1, columns)
-
-
-def _is_number(word):
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
+    titles = [f"number {place}" for place in range(1, columns + 1)]
+    values = [texts.numbers(f"{path}:{number}: expected a name and {columns} numbers", row[1:], titles) for number, row in rows]
+    seen = {}
+    for number, row in rows:
+        if row[0] in seen:
+            raise ValueError(f"{path}:{number}: {texts.shown(row[0])} is there twice, before in line {seen[row[0]]}")
+        seen[row[0]] = number
+    return [row[0] for _, row in rows], np.reshape(values, (-1, columns)).astype("float64")
 
 
 ENTRIES = (
@@ -121,5 +115,6 @@ ENTRIES = (
         layout="Img/img_celeba/*.jpg Anno/list_bbox_celeba.txt",
         source=SOURCE,
         box="file",
+        marks=False,
     ),
 )

@@ -9,9 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from kfacealign import geometry
 from kfacealign.data import images
 from kfacealign.data.faces import Faces
+from kfacealign.data.readers import folders
 
+HUGE = 100  # a face is at most so many times as large as its image
+FAR = 0.5  # sides of an image that a point may lie outside of it
 NAMED = 5  # how many things a message names; it counts the rest
 
 
@@ -26,34 +30,6 @@ def shown(items: Iterable, *, named: int = NAMED) -> str:
     """The first items, and how many more there are."""
     items = list(items)
     return ", ".join(map(str, items[:named])) + (f" and {len(items) - named:,} more" if len(items) > named else "")
-
-
-def numbers(where: str, words: Sequence[str], columns: Sequence[str]) -> np.ndarray:
-    """The words of a line as finite float64.
-
-    Args:
-        where: the place of the line, for the message.
-        words: N words.
-        columns: the names of their N columns, for the message.
-
-    Raises:
-        ValueError: a word is no finite number; the message says where and in which column.
-    """
-    try:
-        values = np.array(words, "float64")
-    except ValueError:
-        values = np.array([_number(word) for word in words])
-    if not np.isfinite(values).all():
-        first = int(np.flatnonzero(~np.isfinite(values))[0])
-        raise ValueError(f"{where}: {columns[first]} is {words[first]!r}, expected a finite number")
-    return values
-
-
-def _number(word):
-    try:
-        return float(word)
-    except ValueError:
-        return np.nan
 
 
 def require(name: str, root: str | os.PathLike, paths: Sequence[str], *, source: str) -> None:
@@ -75,7 +51,7 @@ def require(name: str, root: str | os.PathLike, paths: Sequence[str], *, source:
         return
     found = f"{root} is no directory"
     if os.path.isdir(root):
-        found = f"{root} holds {shown(sorted(os.listdir(root)), named=8) or 'nothing'}"
+        found = f"{root} holds {shown(folders.names(root), named=8) or 'nothing'}"
     hint = level_hint(root, paths)
     raise FileNotFoundError(
         f"{name}: {shown(os.path.join(root, path) for path in missing)} is missing ({found}).{hint} "
@@ -98,7 +74,7 @@ def level_hint(root: str | os.PathLike, paths: Sequence[str]) -> str:
 
 def _entries(folder):
     """The first entries of a folder, which may hold 200,000 photographs."""
-    return [os.path.join(folder, entry) for entry in sorted(os.listdir(folder))[:50]] if os.path.isdir(folder) else []
+    return [os.path.join(folder, entry) for entry in folders.names(folder)[:50]] if os.path.isdir(folder) else []
 
 
 def counts(name: str, root: str, found: Mapping[str, int], expected: Mapping[str, int], *, strict: bool) -> None:
@@ -117,13 +93,20 @@ def counts(name: str, root: str, found: Mapping[str, int], expected: Mapping[str
 
 
 def annotated(name: str, faces: Faces, *, strict: bool, sizes: np.ndarray | None = None) -> None:
-    """Warns of what `problems` finds, or raises it if strict."""
+    """Warns of what `problems` finds, or raises it if strict.
+
+    Raises:
+        ValueError: a face is more than `HUGE` times as large as its image; the message names it. With `strict`, see above.
+    """
+    if sizes is not None:
+        for place in np.flatnonzero(huge(faces, sizes)):
+            raise ValueError(f"{faces.origins[place]}: {_too_large(faces, sizes, place)}: is a decimal point lost?")
     for problem in problems(faces, sizes=sizes):
         report(f"{name}: {problem}", strict=strict)
 
 
 def problems(faces: Faces, *, sizes: np.ndarray | None = None) -> list[str]:
-    """Finds duplicates, missing photographs, and boxes outside of their images where the sizes of the images are known.
+    """Finds duplicates, missing photographs, and boxes and points outside of their images where the sizes of these are known.
 
     Args:
         faces: `Faces`.
@@ -146,7 +129,47 @@ def problems(faces: Faces, *, sizes: np.ndarray | None = None) -> list[str]:
         which = [f"{faces.origins[i]}: {text}" for i, text in zip(outside, where, strict=True)]
         if which:
             found.append(f"{len(which):,} boxes lie outside of their image: {shown(which)}")
+        which = [f"{faces.origins[i]}: {_too_large(faces, sizes, i)}" for i in np.flatnonzero(huge(faces, sizes))]
+        if which:
+            found.append(f"{len(which):,} faces are more than {HUGE} times as large as their image: {shown(which)}")
+        far = far_outside(faces, sizes)
+        if far.any():
+            which = [_first_far(faces, sizes, far, place) for place in np.flatnonzero(far.any(1))]
+            found.append(f"{int(far.sum()):,} points of {len(which):,} faces lie far outside of their image: {shown(which)}")
     return found
+
+
+def huge(faces: Faces, sizes: np.ndarray) -> np.ndarray:
+    """(N,) bool: the landmarks or the box span more than `HUGE` times the longer side of the image, (N, 2) `sizes`."""
+    if not len(faces):
+        return np.zeros(0, bool)
+    side = np.asarray(sizes, "float64").reshape(-1, 2).max(1)
+    spans = [(boxes[:, 2:] - boxes[:, :2]).max(1) for boxes in (faces.boxes, _landmark_boxes(faces))]
+    return (np.maximum(*spans) > HUGE * side) & (side > 0)
+
+
+def far_outside(faces: Faces, sizes: np.ndarray) -> np.ndarray:
+    """(N, K) bool: an annotated point lies outside of its image by more than `FAR` times the longer side; (N, 2) `sizes`."""
+    sizes = np.asarray(sizes, "float64").reshape(-1, 1, 2)
+    margin = FAR * sizes.max(-1, keepdims=True)
+    outside = ((faces.landmarks < -margin) | (faces.landmarks > sizes + margin)).any(-1)
+    return outside & (faces.weights > 0) & (sizes > 0).all(-1)
+
+
+def _landmark_boxes(faces):
+    return geometry.landmark_box(faces.landmarks, weights=faces.weights)
+
+
+def _too_large(faces, sizes, place):
+    width, height = np.asarray(sizes).reshape(-1, 2)[place]
+    low, high = np.split(_landmark_boxes(faces[[place]])[0], 2)
+    return f"a face of {' x '.join(f'{side:,.0f}' for side in high - low)} pixels in an image of {width} x {height}"
+
+
+def _first_far(faces, sizes, far, place):
+    point, (width, height) = int(np.argmax(far[place])), np.asarray(sizes).reshape(-1, 2)[place]
+    x, y = faces.landmarks[place, point]
+    return f"{faces.origins[place]}: point {point} at ({x:,.1f}, {y:,.1f}) in an image of {width} x {height}"
 
 
 def outside_images(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
@@ -173,7 +196,7 @@ def missing_images(faces: Faces) -> list[str]:
     for path in dict.fromkeys(images.split(image)[0] for image in faces.images):
         folder, name = os.path.split(path)
         if folder not in listed:
-            listed[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+            listed[folder] = set(os.listdir(folder or ".")) if os.path.isdir(folder or ".") else set()
         if name not in listed[folder]:
             missing.append(path)
     return missing

@@ -9,6 +9,7 @@ single faces.
 
 import os
 import warnings
+from collections.abc import Sequence
 
 from kfacealign import schemes
 from kfacealign.data import frames as video_frames
@@ -17,7 +18,9 @@ from kfacealign.data.readers.pts import NAMED, read_folder
 from kfacealign.data.readers.video_files import check_every, clips_dataset, number
 
 
-def frame_folders(root: str | os.PathLike, *, scheme: str | schemes.Scheme = "ibug68", every: int = 1) -> Clips:
+def frame_folders(
+    root: str | os.PathLike, *, scheme: str | schemes.Scheme = "ibug68", every: int = 1, missing: Sequence = ()
+) -> Clips:
     """Reads folders of frames: each folder below `root` that holds images with `.pts` files beside them is a video.
 
     `kfacealign.data.write_clips` writes such folders.
@@ -26,6 +29,7 @@ def frame_folders(root: str | os.PathLike, *, scheme: str | schemes.Scheme = "ib
         root: the folder that holds the folders of the videos.
         scheme: scheme of the points, a name or a `Scheme`.
         every: 2 takes every second frame, and so on.
+        missing: marks of points that are not annotated, in the coordinates of the files, such as `[(-1, -1)]`.
 
     Returns:
         `Clips` named by their folders. Frames are in the order of their names; the last number in a name is the number of the
@@ -36,7 +40,7 @@ def frame_folders(root: str | os.PathLike, *, scheme: str | schemes.Scheme = "ib
         ValueError: a `.pts` is malformed.
     """
     check_every(every)
-    faces = read_folder(os.fspath(root), schemes.get(scheme))
+    faces = read_folder(os.fspath(root), schemes.get(scheme), missing=missing)
     videos = {}
     for position, name in enumerate(faces.names):
         videos.setdefault(os.path.dirname(name) or ".", []).append(position)

@@ -14,6 +14,7 @@ the file's - 0.5. The given boxes come from a detector; PIPNet crops by them wit
 
 import functools
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from kfacealign import schemes
 from kfacealign.data.faces import Dataset, Faces
 from kfacealign.data.readers import checks, matlab
 from kfacealign.data.readers.entry import Entry
+from kfacealign.data.readers.missing import known
 
 POINTS = 29
 EXPECTED = {"train": 1345, "test": 507}
@@ -31,7 +33,7 @@ SOURCE = (
 )
 
 
-def cofw(root: str | os.PathLike, *, color: bool = True, strict: bool = False) -> Dataset:
+def cofw(root: str | os.PathLike, *, color: bool = True, strict: bool = False, missing: Sequence = ()) -> Dataset:
     """Reads COFW below `root`; no image is decoded.
 
     Args:
@@ -39,6 +41,7 @@ def cofw(root: str | os.PathLike, *, color: bool = True, strict: bool = False) -
         color: whether the colour images are read; if not, the grey ones are.
         strict: whether other counts than the published ones, duplicates and boxes outside of the image raise; if not, they
             are warned of.
+        missing: marks of points that are not annotated, in the coordinates of the files, such as `[(-1, -1)]`.
 
     Returns:
         A `Dataset` with the published boxes, whose faces have `occluded`.
@@ -50,7 +53,7 @@ def cofw(root: str | os.PathLike, *, color: bool = True, strict: bool = False) -
     root = os.fspath(root)
     files = file_names(color=color)
     checks.require("COFW", root, list(files.values()), source=SOURCE)
-    parts = {part: read_part(os.path.join(root, name), part, strict=strict) for part, name in files.items()}
+    parts = {part: read_part(os.path.join(root, name), part, strict=strict, missing=missing) for part, name in files.items()}
     checks.counts("COFW", root, {part: len(faces) for part, faces in parts.items()}, EXPECTED, strict=strict)
     return Dataset(
         name="cofw",
@@ -68,13 +71,14 @@ def file_names(*, color: bool = True) -> dict[str, str]:
     return {part: f"COFW_{part}{'_color' if color else ''}.mat" for part in EXPECTED}
 
 
-def read_part(path: str | os.PathLike, part: str, *, strict: bool = False) -> Faces:
+def read_part(path: str | os.PathLike, part: str, *, strict: bool = False, missing: Sequence = ()) -> Faces:
     """The faces of one file.
 
     Args:
         path: the `.mat` file.
         part: "train" or "test".
         strict: see `cofw`.
+        missing: see `cofw`.
 
     Returns:
         `Faces`, which are named "cofw_test_0012" and so on, counted from 0.
@@ -86,19 +90,23 @@ def read_part(path: str | os.PathLike, part: str, *, strict: bool = False) -> Fa
     if matlab.version(path) != "7.3":
         raise ValueError(f"{path}: a MATLAB file older than 7.3, COFW's are version 7.3: it is not the published file")
     suffix = SUFFIX[part]
-    phis, boxes = matlab.load(path, [f"phis{suffix}", f"bboxes{suffix}"])
+    phis, boxes = matlab.load_numbers(path, [f"phis{suffix}", f"bboxes{suffix}"])
     sizes = matlab.image_sizes(path)
     count = len(sizes)
     for name, array, columns in (("phis", phis, 3 * POINTS), ("bboxes", boxes, 4)):
         if array.shape != (count, columns):
             raise ValueError(f"{path}: {name}{suffix} is {array.shape}, expected ({count}, {columns}) for the {count} images")
+    origins = [f"{path}#{place}" for place in range(count)]
+    landmarks = np.stack([phis[:, :POINTS], phis[:, POINTS : 2 * POINTS]], axis=-1) - 0.5
+    landmarks, weights = known(landmarks, missing=missing, offset=-0.5, origins=origins, strict=strict)
     faces = Faces(
         "cofw29",
-        images=[f"{path}#{place}" for place in range(count)],
-        landmarks=np.stack([phis[:, :POINTS], phis[:, POINTS : 2 * POINTS]], axis=-1) - 0.5,
+        images=origins,
+        landmarks=landmarks,
+        weights=weights,
         boxes=corners(boxes),
         names=[f"cofw_{part}_{place:04d}" for place in range(count)],
-        origins=[f"{path}#{place}" for place in range(count)],
+        origins=origins,
         occluded=phis[:, 2 * POINTS :],
     )
     checks.annotated("COFW", faces, strict=strict, sizes=sizes)

@@ -11,6 +11,7 @@ boxes by 30 % in its cross-domain setting (Sec. 4.1.2).
 """
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from kfacealign.data.faces import Dataset, Faces
 from kfacealign.data.readers import checks, matlab
 from kfacealign.data.readers.cofw import corners, file_names
 from kfacealign.data.readers.entry import Entry
+from kfacealign.data.readers.missing import known
 
 COUNT = 507
 ANNOTATIONS = "test_annotations"
@@ -29,13 +31,16 @@ SOURCE = (
 )
 
 
-def cofw68(root: str | os.PathLike, *, images: str | os.PathLike | None = None, strict: bool = False) -> Dataset:
+def cofw68(
+    root: str | os.PathLike, *, images: str | os.PathLike | None = None, strict: bool = False, missing: Sequence = ()
+) -> Dataset:
     """Reads COFW-68 below `root`; no image is decoded.
 
     Args:
         root: the folder of the annotations.
         images: COFW's test file, or the folder that holds it. None looks for it in root.
         strict: whether duplicates, boxes outside of the image and other counts than 507 raise; if not, they are warned of.
+        missing: marks of points that are not annotated, in the coordinates of the files, such as `[(-1, -1)]`.
 
     Returns:
         A `Dataset` without training faces; the test faces have `occluded` and the published boxes.
@@ -51,7 +56,7 @@ def cofw68(root: str | os.PathLike, *, images: str | os.PathLike | None = None, 
         checks.require("COFW-68 (its images)", images, (here or names)[:1], source=SOURCE)
         images = os.path.join(images, here[0])
     sizes = matlab.image_sizes(images)
-    faces = read_annotations(root, images=images, strict=strict)
+    faces = read_annotations(root, images=images, strict=strict, missing=missing)
     if len(sizes) != len(faces):
         raise ValueError(f"{images} holds {len(sizes)} images, {root} annotates {len(faces)}: they must be COFW's test images")
     checks.annotated("COFW-68", faces, strict=strict, sizes=sizes)
@@ -67,7 +72,11 @@ def cofw68(root: str | os.PathLike, *, images: str | os.PathLike | None = None, 
 
 
 def read_annotations(
-    root: str | os.PathLike, *, images: str | os.PathLike = "COFW_test_color.mat", strict: bool = False
+    root: str | os.PathLike,
+    *,
+    images: str | os.PathLike = "COFW_test_color.mat",
+    strict: bool = False,
+    missing: Sequence = (),
 ) -> Faces:
     """The annotations and boxes alone, for predictions that were made elsewhere; COFW's images need not be there.
 
@@ -75,6 +84,7 @@ def read_annotations(
         root: the folder of the annotations.
         images: the path that the faces' images are named after.
         strict: whether another count than 507 raises; if not, it is warned of.
+        missing: see `cofw68`.
 
     Returns:
         `Faces` with `occluded`, named by the numbers of the annotations, from 1.
@@ -85,8 +95,8 @@ def read_annotations(
     """
     root = os.fspath(root)
     checks.require("COFW-68", root, [ANNOTATIONS, BOXES], source=SOURCE)
-    (boxes,) = matlab.load(os.path.join(root, BOXES), ["bboxes"])
-    if boxes.ndim != 2 or boxes.shape[1] != 4:
+    (boxes,) = matlab.load_numbers(os.path.join(root, BOXES), ["bboxes"])
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or not len(boxes):
         raise ValueError(f"{os.path.join(root, BOXES)}: bboxes is {boxes.shape}, expected (507, 4)")
     paths = [os.path.join(root, ANNOTATIONS, f"{number}_points.mat") for number in range(1, len(boxes) + 1)]
     missing = [path for path in paths if not os.path.exists(path)]
@@ -95,10 +105,12 @@ def read_annotations(
         which = f"{len(missing)} of the {len(boxes)} annotations are missing: {checks.shown(missing)}"
         raise FileNotFoundError(f"COFW-68: {which}. {SOURCE}")
     points, occluded = zip(*(_read(path) for path in paths), strict=True)
+    landmarks, weights = known(np.stack(points) - 0.5, missing=missing, offset=-0.5, origins=paths, strict=strict)
     return Faces(
         "ibug68",
         images=[f"{images}#{place}" for place in range(len(paths))],
-        landmarks=np.stack(points) - 0.5,
+        landmarks=landmarks,
+        weights=weights,
         boxes=corners(boxes),
         names=[str(number) for number in range(1, len(paths) + 1)],
         origins=paths,
@@ -107,10 +119,10 @@ def read_annotations(
 
 
 def _read(path):
-    points, occluded = matlab.load(path, ["Points", "Occ"])
+    points, occluded = matlab.load_numbers(path, ["Points", "Occ"])
     if points.shape != (68, 2) or occluded.size != 68:
         raise ValueError(f"{path}: Points is {points.shape} and Occ {occluded.shape}, expected (68, 2) and (1, 68)")
-    return points.astype("float64"), occluded.ravel()
+    return points, occluded.ravel()
 
 
 ENTRIES = (

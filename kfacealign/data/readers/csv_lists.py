@@ -10,17 +10,17 @@ Convention of the files: a list follows its dataset. The lists of 300W, COFW and
 is (1, 1)), so our coordinates are the file's - 0.5. WFLW's are 0-based, so our coordinates are the file's + 0.5.
 """
 
-import csv
-import glob
 import os
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
 from kfacealign import schemes
 from kfacealign.data.faces import Dataset, Faces
-from kfacealign.data.readers import checks
+from kfacealign.data.readers import checks, folders, texts
 from kfacealign.data.readers.entry import Entry
+from kfacealign.data.readers.missing import known
 
 BOX = ("scale", "center_w", "center_h")
 REFERENCE = 200.0  # pixels of a box of scale 1
@@ -34,7 +34,12 @@ SOURCE = (
 
 
 def csv_lists(
-    root: str | os.PathLike, *, scheme: str | schemes.Scheme = "ibug68", images: str = "images", strict: bool = False
+    root: str | os.PathLike,
+    *,
+    scheme: str | schemes.Scheme = "ibug68",
+    images: str = "images",
+    strict: bool = False,
+    missing: Sequence = (),
 ) -> Dataset:
     """Reads the lists below `root`: `*_train.csv`, and `*_valid.csv` or `*_test.csv` with their subsets.
 
@@ -47,6 +52,7 @@ def csv_lists(
         scheme: scheme of the landmarks, a name or a `Scheme`.
         images: the folder that the image names start from, relative to root.
         strict: whether duplicates and missing photographs raise; if not, they are warned of.
+        missing: marks of points that are not annotated, in the coordinates of the files, such as `[(-1, -1)]`.
 
     Returns:
         A `Dataset` with the boxes of the lists.
@@ -57,12 +63,13 @@ def csv_lists(
             With `strict`, see above.
     """
     root, scheme = os.fspath(root), schemes.get(scheme)
-    paths = sorted(glob.glob(f"{glob.escape(root)}/*.csv"))
+    found = folders.names(root) if os.path.isdir(root) else []
+    paths = [os.path.join(root, name) for name in found if name.endswith(".csv")]
     lists = {re.sub(r".*?_(train|valid|test)", r"\1", os.path.basename(path)[:-4]): path for path in paths}
     part = "valid" if "valid" in lists else "test"
     if part not in lists and "train" not in lists:
         checks.require("CSV lists", root, ["face_landmarks_DATASET_train.csv", "face_landmarks_DATASET_test.csv"], source=SOURCE)
-    options = {"scheme": scheme, "images": os.path.join(root, images)}
+    options = {"scheme": scheme, "images": os.path.join(root, images), "missing": missing}
     read = {name: read_list(lists[name], **options) if name in lists else Faces(scheme, [], []) for name in ("train", part)}
     for faces in read.values():
         checks.annotated("CSV lists", faces, strict=strict)
@@ -82,16 +89,19 @@ def csv_lists(
     )
 
 
-def read_list(path: str | os.PathLike, *, scheme: str | schemes.Scheme = "ibug68", images: str = "") -> Faces:
+def read_list(
+    path: str | os.PathLike, *, scheme: str | schemes.Scheme = "ibug68", images: str = "", missing: Sequence = ()
+) -> Faces:
     """Reads one list.
 
     Args:
         path: the CSV file.
         scheme: scheme of the landmarks, a name or a `Scheme`.
         images: the folder that image names start from.
+        missing: marks of points that are not annotated, in the coordinates of the files, such as `[(-1, -1)]`.
 
     Returns:
-        `Faces` with the boxes and the names of the list.
+        `Faces` with the boxes and the names of the list. A point whose fields are empty or `nan` is not annotated.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -103,30 +113,30 @@ def read_list(path: str | os.PathLike, *, scheme: str | schemes.Scheme = "ibug68
     offset = OFFSETS.get(scheme.name, -0.5)
     points = values[:, columns[-1] + 1 :].reshape(-1, scheme.num_points, 2) + offset
     scale, centre = values[:, columns[0]], values[:, columns[1:]] + offset
+    origins = [f"{path}:{line}" for line in lines]
+    points, weights = known(points, missing=missing, offset=offset, origins=origins)
     half = REFERENCE / 2 * scale[:, None]
     return Faces(
         scheme,
         images=[os.path.join(images, name) for name in names],
         landmarks=points,
+        weights=weights,
         boxes=np.concatenate([centre - half, centre + half], axis=1),
         names=names,
-        origins=[f"{path}:{line}" for line in lines],
+        origins=origins,
     )
 
 
 def _rows(path, scheme):
     """Image names, the numbers after them (N, columns), line numbers, and the places of `BOX` among the numbers."""
-    if not os.path.isfile(path):
+    if not os.path.exists(path):
         raise FileNotFoundError(f"{path} is missing: expected a list (CSV: image_name, scale, center_w, center_h, then x and y)")
-    with open(path, encoding="utf-8", newline="") as file:
-        reader = csv.reader(file)
-        header = [name.strip() for name in next(reader, [])]
-        if header and header[0].lstrip().startswith("<"):
-            raise ValueError(f"{path}:1: this is a web page (HTML), no list: download the raw file")
-        rows = [(reader.line_num, row) for row in reader if row]
+    header, rows = texts.read_table(path)
     lacking = [name for name in ("image_name", *BOX) if name not in header]
     if lacking:
-        raise ValueError(f"{path}:1: column {', '.join(lacking)} is missing; the header begins with {', '.join(header[:6])}")
+        raise ValueError(
+            f"{path}:1: column {', '.join(lacking)} is missing; the header begins with {texts.shown(', '.join(header[:6]))}"
+        )
     first = header.index("center_h") + 1
     coordinates = len(header) - first
     if coordinates != 2 * scheme.num_points:
@@ -135,14 +145,16 @@ def _rows(path, scheme):
             f"{coordinates}: a column is missing, or the scheme is another"
         )
     if header[0] != "image_name":
-        raise ValueError(f"{path}:1: expected image_name as the first column, found {header[0]}")
-    for line, row in rows:
-        if len(row) != len(header):
-            raise ValueError(f"{path}:{line}: expected {len(header)} fields, found {len(row)}")
+        raise ValueError(f"{path}:1: expected image_name as the first column, found {texts.shown(header[0])}")
+    texts.require_fields(path, header, rows)
     if not rows:
         raise ValueError(f"{path}: no face in it, expected a header and one line per face")
     columns = [f"column {name}" for name in header[1:]]
-    values = np.array([checks.numbers(f"{path}:{line}", row[1:], columns) for line, row in rows])
+    points = slice(first - 1, None)
+    values = np.array([texts.numbers(f"{path}:{line}", row[1:], columns, points=points) for line, row in rows])
+    for line, row in rows:
+        if not row[0].strip():
+            raise ValueError(f"{path}:{line}: the image has no name")
     places = [header.index(name) - 1 for name in BOX]
     return [row[0] for _, row in rows], values, [line for line, _ in rows], places
 

@@ -1,11 +1,17 @@
 """What the catalogue says of a dataset."""
 
+import csv
 import dataclasses
 import os
-from collections.abc import Callable
+import struct
+import zlib
+from collections.abc import Callable, Sequence
 
 from kfacealign import schemes
 from kfacealign.data.faces import Dataset, Faces
+
+# What code stumbles over in a damaged file that no check has named before.
+DAMAGE = (LookupError, TypeError, ArithmeticError, MemoryError, RecursionError, zlib.error, struct.error, csv.Error)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,6 +31,7 @@ class Entry:
         layout: the files below the directory that the user names.
         source: where to get the dataset, in words.
         box: what crops are cut by in this package, see `Crops`.
+        marks: whether the reader takes `missing`.
     """
 
     name: str
@@ -38,9 +45,28 @@ class Entry:
     layout: str
     source: str
     box: str = "landmarks"
+    marks: bool = True
 
-    def read(self, root: str | os.PathLike, *, scheme: str | schemes.Scheme | None = None) -> Dataset | Faces:
-        """The `Dataset` (or `Faces`) below `root`; `scheme` counts only where the dataset has none of its own."""
-        if self.scheme:
-            return self.reader(root)
-        return self.reader(root, scheme=scheme or "ibug68")
+    def read(
+        self, root: str | os.PathLike, *, scheme: str | schemes.Scheme | None = None, missing: Sequence = ()
+    ) -> Dataset | Faces:
+        """The `Dataset` (or `Faces`) below a folder.
+
+        Args:
+            root: the folder.
+            scheme: scheme of the landmarks; it counts only where the dataset has none of its own.
+            missing: marks of points that are not annotated, in the coordinates of the files, such as `[(-1, -1)]`.
+
+        Raises:
+            OSError: a file is missing or cannot be read.
+            ValueError: a file is malformed or damaged, or the dataset has no marks of missing points.
+        """
+        options = {} if self.scheme else {"scheme": scheme or "ibug68"}
+        if missing and not self.marks:
+            raise ValueError(f"{self.name} has no points that a mark could stand for: leave out --missing")
+        if self.marks:
+            options["missing"] = missing
+        try:
+            return self.reader(root, **options)
+        except DAMAGE as error:
+            raise ValueError(f"{root}: a file is damaged ({type(error).__name__}: {error})") from error

@@ -15,10 +15,11 @@ points (`align="five_points"`) and divides errors by sqrt(width * height) of the
 """
 
 import os
+from collections.abc import Sequence
 
 from kfacealign import schemes
 from kfacealign.data.faces import Dataset, Faces, joined
-from kfacealign.data.readers import checks
+from kfacealign.data.readers import checks, folders
 from kfacealign.data.readers.entry import Entry
 from kfacealign.data.readers.point_files import read_folders
 
@@ -30,7 +31,7 @@ SOURCE = (
 )
 
 
-def jd106(root: str | os.PathLike, *, test: str = "test", strict: bool = False) -> Dataset:
+def jd106(root: str | os.PathLike, *, test: str = "test", strict: bool = False, missing: Sequence = ()) -> Dataset:
     """Reads JD-landmark below `root`; no image is opened.
 
     Args:
@@ -38,6 +39,7 @@ def jd106(root: str | os.PathLike, *, test: str = "test", strict: bool = False) 
         test: the part to test on, "test" or "val".
         strict: whether other counts than the published ones, duplicates and files without counterpart raise; if not, they
             are warned of.
+        missing: marks of points that are not annotated, in the coordinates of the files, such as `[(-1, -1)]`.
 
     Returns:
         A `Dataset`; a part whose folders are absent is empty.
@@ -53,7 +55,7 @@ def jd106(root: str | os.PathLike, *, test: str = "test", strict: bool = False) 
     pairs = _pairs(root)
     parts = {}
     for part in ("train", test):
-        read = [_read(root, folder, scheme, strict) for folder in pairs if _part(root, folder) == part]
+        read = [_read(root, folder, scheme, strict, missing) for folder in pairs if _part(root, folder) == part]
         parts[part] = joined(read) if read else Faces(scheme, [], [])
         checks.annotated("JD-landmark", parts[part], strict=strict)
     expected = {part: EXPECTED[part] for part in parts}
@@ -72,12 +74,9 @@ def jd106(root: str | os.PathLike, *, test: str = "test", strict: bool = False) 
 def _pairs(root):
     """The folders below root that hold `picture` and `landmark`."""
     pairs = []
-    for folder, below, _ in os.walk(root):
-        if {"picture", "landmark"} <= set(below):
+    for folder, _ in folders.walk(root, depth=DEPTH) if os.path.isdir(root) else ():
+        if all(os.path.isdir(os.path.join(folder, kind)) for kind in ("picture", "landmark")):
             pairs.append(folder)
-        if os.path.relpath(folder, root).count(os.sep) + 1 >= DEPTH:
-            below.clear()
-        below.sort()
     if not pairs:
         checks.require("JD-landmark", root, [f"Training_data/AFW/{kind}" for kind in ("picture", "landmark")], source=SOURCE)
     return pairs
@@ -94,9 +93,9 @@ def _part(root, folder):
     )
 
 
-def _read(root, folder, scheme, strict):
+def _read(root, folder, scheme, strict, missing):
     images, landmarks = (os.path.join(folder, kind) for kind in ("picture", "landmark"))
-    faces = read_folders(images, landmarks, name="JD-landmark", scheme=scheme, strict=strict)
+    faces = read_folders(images, landmarks, name="JD-landmark", scheme=scheme, strict=strict, missing=missing)
     faces.names = [f"{os.path.relpath(folder, root)}/{name}".replace(os.sep, "/") for name in faces.names]
     return faces
 

@@ -10,6 +10,7 @@ Convention of the files: see `kfacealign.data.readers.point_files`.
 """
 
 import os
+from collections.abc import Sequence
 
 from kfacealign import schemes
 from kfacealign.data.faces import Dataset
@@ -24,7 +25,7 @@ SOURCE = (
 )
 
 
-def lapa(root: str | os.PathLike, *, test: str = "test", strict: bool = False) -> Dataset:
+def lapa(root: str | os.PathLike, *, test: str = "test", strict: bool = False, missing: Sequence = ()) -> Dataset:
     """Reads LaPa below `root`; no image is opened.
 
     Args:
@@ -32,6 +33,7 @@ def lapa(root: str | os.PathLike, *, test: str = "test", strict: bool = False) -
         test: the part to test on, "test" or "val".
         strict: whether other counts than the published ones, duplicates and files without counterpart raise; if not, they
             are warned of.
+        missing: marks of points that are not annotated, in the coordinates of the files, such as `[(-1, -1)]`.
 
     Returns:
         A `Dataset` of the training faces and that part.
@@ -47,8 +49,8 @@ def lapa(root: str | os.PathLike, *, test: str = "test", strict: bool = False) -
         "LaPa", root, [f"{part}/{kind}" for part in ("train", test) for kind in ("images", "landmarks")], source=SOURCE
     )
     for part in ("train", test):
-        folders = [os.path.join(root, part, kind) for kind in ("images", "landmarks")]
-        parts[part] = read_folders(*folders, name="LaPa", scheme=scheme, strict=strict)
+        pair = [os.path.join(root, part, kind) for kind in ("images", "landmarks")]
+        parts[part] = read_folders(*pair, name="LaPa", scheme=scheme, strict=strict, missing=missing)
         checks.annotated("LaPa", parts[part], strict=strict)
     expected = {part: EXPECTED[part] for part in parts}
     checks.counts("LaPa", root, {part: len(faces) for part, faces in parts.items()}, expected, strict=strict)

@@ -1,22 +1,23 @@
-"""MATLAB files of both kinds: version 7.3, which is HDF5, and older ones.
+"""MATLAB files of both kinds: version 7.3, which is HDF5, and version 5.
 
 Arrays are returned as MATLAB shows them, (rows, columns), though HDF5 holds them transposed. The images in a version 7.3 file
 are elements of a cell array, which HDF5 holds as references to objects; an image is read when it is asked for.
 """
 
 import os
+import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    import h5py
+from kfacealign.data.readers import hdf5, matlab5
+from kfacealign.data.readers.hdf5 import MARK
+from kfacealign.files import require_regular
 
-HDF5 = b"\x89HDF\r\n\x1a\n"
 HEADER = 512  # bytes that MATLAB puts before HDF5
 # The cell arrays that hold images: COFW's training and test faces.
 IMAGES = ("IsTr", "IsT")
+FILES = 8  # files whose images are remembered
 
 
 def load(path: str | os.PathLike, names: Sequence[str]) -> list[np.ndarray]:
@@ -27,28 +28,39 @@ def load(path: str | os.PathLike, names: Sequence[str]) -> list[np.ndarray]:
         names: names of the variables.
 
     Returns:
-        A list of their arrays, (rows, columns), in the order of the names. A cell array of an older file has the form that
-        scipy gives it.
+        A list of their arrays, (rows, columns), in the order of the names. Cells of an older file are arrays of objects.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no MATLAB file, or lacks a variable; the message names both.
+        ValueError: it is no MATLAB file, is damaged, or lacks a variable; the message names both.
     """
     path = os.fspath(path)
-    if version(path) == "7.3":
-        import h5py  # only here: the catalogue, which every command reads, imports this module
+    if version(path) == "5":
+        found, there = matlab5.load(path, names)
+        _require(path, names, found, there)
+        return [found[name] for name in names]
+    content, _ = _read(path, names)
+    _require(path, names, content.arrays, content.names)
+    texts = [name for name in names if not isinstance(content.arrays[name], np.ndarray)]
+    if texts:
+        raise ValueError(f"{path}: variable {texts[0]} holds texts, expected numbers")
+    return [content.arrays[name].T for name in names]
 
-        with h5py.File(path, "r") as file:
-            _require(path, names, [name for name in file if not name.startswith("#")])
-            return [np.asarray(file[name]).T for name in names]
-    import scipy.io
 
-    try:
-        content = scipy.io.loadmat(path)
-    except Exception as error:  # scipy raises what it stumbles on: zlib.error, TypeError, IndexError ...
-        raise ValueError(f"{path}: the MATLAB file is truncated or damaged ({error})") from None
-    _require(path, names, [name for name in content if not name.startswith("__")])
-    return [content[name] for name in names]
+def load_numbers(path: str | os.PathLike, names: Sequence[str]) -> list[np.ndarray]:
+    """Variables of a MATLAB file as arrays of real numbers in float64; otherwise it is `load`.
+
+    Raises:
+        ValueError: see `load`, or a variable holds no numbers, or an infinite one.
+    """
+    made = []
+    for name, array in zip(names, load(path, names), strict=True):
+        if array.dtype.kind not in "fiub":
+            raise ValueError(f"{path}: variable {name} holds no numbers")
+        made.append(array.astype("float64"))
+        if np.isinf(made[-1]).any():
+            raise ValueError(f"{path}: variable {name} holds an infinite number")
+    return made
 
 
 def version(path: str | os.PathLike) -> str:
@@ -56,11 +68,13 @@ def version(path: str | os.PathLike) -> str:
 
     Raises:
         FileNotFoundError: there is no such file.
+        OSError: it is no regular file, or cannot be read.
         ValueError: it is no MATLAB file.
     """
+    require_regular(path)
     with open(path, "rb") as file:
-        start = file.read(HEADER + len(HDF5))
-    if HDF5 in (start[: len(HDF5)], start[HEADER:]):
+        start = file.read(HEADER + len(MARK))
+    if MARK in (start[: len(MARK)], start[HEADER:]):
         return "7.3"
     if start.startswith(b"MATLAB 5.0"):
         return "5"
@@ -81,16 +95,13 @@ def read_image(path: str, place: int) -> np.ndarray:
         OSError: the file cannot be opened.
         ValueError: it has no such image.
     """
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        cells = image_cells(file)
-        if cells is None or not place < cells.size:
-            raise ValueError(f"the file holds {0 if cells is None else cells.size} images, none has number {place} (from 0)")
-        pixels = np.asarray(file[cells[np.unravel_index(place, cells.shape)]])
-    if pixels.ndim not in (2, 3) or pixels.dtype != np.uint8:
-        raise ValueError(f"image {place} has shape {pixels.shape} and type {pixels.dtype}, expected bytes (3, W, H) or (W, H)")
-    pixels = pixels.T
+    cells = _images(path)
+    if not place < len(cells):
+        raise ValueError(f"the file holds {len(cells)} images, none has number {place} (from 0)")
+    layout = cells[place]
+    if not _is_image(layout):
+        raise ValueError(f"image {place} has shape {layout.shape} and type {layout.type}, expected bytes (3, W, H) or (W, H)")
+    pixels = hdf5.read_layout(path, layout).T
     return np.ascontiguousarray(np.stack([pixels] * 3, -1) if pixels.ndim == 2 else pixels)
 
 
@@ -98,23 +109,50 @@ def image_sizes(path: str | os.PathLike) -> np.ndarray:
     """Width and height (N, 2) of the images of a version 7.3 file; no pixel is read.
 
     Raises:
-        ValueError: there is no image in it.
+        ValueError: there is no image in it, or what should be one is none.
     """
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        cells = image_cells(file)
-        if cells is None:
-            raise ValueError(f"{path}: there are no images in it, expected a cell array {' or '.join(IMAGES)}")
-        return np.array([file[cell].shape[-2:] for cell in cells[()].ravel()]).reshape(-1, 2)
-
-
-def image_cells(file: "h5py.File") -> "h5py.Dataset | None":
-    """The cell array of the images, or None if the file has none."""
-    return next((file[name] for name in IMAGES if name in file), None)
+    cells = _images(os.fspath(path))
+    if not cells:
+        raise ValueError(f"{path}: there are no images in it, expected a cell array {' or '.join(IMAGES)}")
+    for place, layout in enumerate(cells):
+        if not _is_image(layout):
+            raise ValueError(f"{path}#{place}: an array of shape {layout.shape} and type {layout.type} is no image")
+    return np.array([layout.shape[-2:] for layout in cells]).reshape(-1, 2)
 
 
-def _require(path, names, found):
+def _images(path):
+    """Where the images of a file lie."""
+    if version(path) != "7.3":
+        raise ValueError(f"{path}: a MATLAB file older than 7.3, the images are in files of version 7.3")
+    status = os.stat(path)
+    stamp, cells = _cells.get(path, (None, []))
+    if stamp != (status.st_mtime_ns, status.st_size):
+        _, cells = _read(path, ())
+    return cells
+
+
+_lock, _cells = threading.Lock(), {}  # of the last files: path -> their time and size, and where their images lie
+
+
+def _read(path, names):
+    """Variables of a version 7.3 file; where its images lie is remembered, as every image asks for it."""
+    status = os.stat(path)
+    content = hdf5.read(path, arrays=names, cells=IMAGES)
+    cells = next((content.cells[name] for name in IMAGES if name in content.cells), [])
+    with _lock:
+        _cells.pop(path, None)
+        while len(_cells) >= FILES:
+            del _cells[next(iter(_cells))]
+        _cells[path] = ((status.st_mtime_ns, status.st_size), cells)
+    return content, cells
+
+
+def _is_image(layout):
+    grey_or_colour = len(layout.shape) == 2 or (len(layout.shape) == 3 and layout.shape[0] == 3)
+    return grey_or_colour and layout.type == "|u1" and min(layout.shape) > 0
+
+
+def _require(path, names, found, there):
     lacking = [name for name in names if name not in found]
     if lacking:
-        raise ValueError(f"{path}: no variable {' or '.join(lacking)} in it, it holds {', '.join(sorted(found)) or 'nothing'}")
+        raise ValueError(f"{path}: no variable {' or '.join(lacking)} in it, it holds {', '.join(sorted(there)) or 'nothing'}")

@@ -13,11 +13,15 @@ package expects of the 39 points. PIPNet crops by the landmarks' box enlarged by
 
 import functools
 import os
+from collections.abc import Sequence
+
+import numpy as np
 
 from kfacealign import schemes
 from kfacealign.data.faces import Dataset, Faces, joined
-from kfacealign.data.readers import checks
+from kfacealign.data.readers import checks, folders
 from kfacealign.data.readers.entry import Entry
+from kfacealign.data.readers.missing import known
 from kfacealign.data.readers.pts import file_pairs, read_pts
 
 TRACKS = {"semifrontal": "ibug68", "profile": "menpo39"}
@@ -25,13 +29,14 @@ EXPECTED = {"semifrontal": {"train": 5_658, "test": 5_335}, "profile": {"train":
 SOURCE = "Menpo 2D comes from the page of the Menpo Facial Landmark Localisation Challenge of iBUG, Imperial College London."
 
 
-def menpo(root: str | os.PathLike, *, track: str = "semifrontal", strict: bool = False) -> Dataset:
+def menpo(root: str | os.PathLike, *, track: str = "semifrontal", strict: bool = False, missing: Sequence = ()) -> Dataset:
     """Reads one track of Menpo 2D below `root`; no image is opened.
 
     Args:
         root: the folder that holds `train` and `test`.
         track: "semifrontal" (68 points) or "profile" (39).
         strict: whether other counts than the published ones and duplicates raise; if not, they are warned of.
+        missing: marks of points that are not annotated, in the coordinates of the files, such as `[(-1, -1)]`.
 
     Returns:
         A `Dataset` in `ibug68` or `menpo39`.
@@ -44,12 +49,12 @@ def menpo(root: str | os.PathLike, *, track: str = "semifrontal", strict: bool =
     if track not in TRACKS:
         raise ValueError(f"track is {track!r}, expected {' or '.join(TRACKS)}")
     root, scheme, parts = os.fspath(root), schemes.get(TRACKS[track]), {}
-    folders = sorted(os.listdir(root)) if os.path.isdir(root) else []
+    below = folders.names(root) if os.path.isdir(root) else []
     for part in ("train", "test"):
-        here = [os.path.join(root, folder) for folder in folders if folder.lower().startswith(part)]
+        here = [os.path.join(root, folder) for folder in below if folder.lower().startswith(part)]
         if not here:
             checks.require("Menpo 2D", root, ["train", "test"], source=SOURCE)
-        parts[part] = joined([_read(root, folder, scheme) for folder in here])
+        parts[part] = joined([_read(root, folder, scheme, missing) for folder in here])
         checks.annotated("Menpo 2D", parts[part], strict=strict)
     name = f"Menpo 2D ({track})"
     checks.counts(name, root, {part: len(faces) for part, faces in parts.items()}, EXPECTED[track], strict=strict)
@@ -64,7 +69,7 @@ def menpo(root: str | os.PathLike, *, track: str = "semifrontal", strict: bool =
     )
 
 
-def _read(root, folder, scheme):
+def _read(root, folder, scheme, missing):
     """The faces of the track below a folder; there may be none."""
     counts = [schemes.get(name).num_points for name in TRACKS.values()]
     images, points = file_pairs(folder)
@@ -76,12 +81,16 @@ def _read(root, folder, scheme):
         if len(read) == scheme.num_points:
             names.append(name)
             landmarks.append(read)
+    origins = [points[name] for name in names]
+    landmarks = np.reshape(landmarks, (-1, scheme.num_points, 2))
+    landmarks, weights = known(landmarks, missing=missing, offset=-0.5, origins=origins)
     return Faces(
         scheme,
         images=[images[name] for name in names],
         landmarks=landmarks,
+        weights=weights,
         names=[os.path.relpath(os.path.join(folder, name), root).replace(os.sep, "/") for name in names],
-        origins=[points[name] for name in names],
+        origins=origins,
     )
 
 

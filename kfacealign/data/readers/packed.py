@@ -23,9 +23,12 @@ import numpy as np
 
 from kfacealign import schemes
 from kfacealign.data.faces import Dataset, Faces
+from kfacealign.data.readers import hdf5
 from kfacealign.data.readers.entry import Entry
 
 FORMAT = "kfacealign packed faces 1"
+NEEDED = ("landmarks", "weights", "boxes", "matrices", "names", "origins")
+ARRAYS = (*NEEDED, "occluded", "attributes/*", "subsets/*")
 
 
 class PackedFaces(Faces):
@@ -53,22 +56,13 @@ def packed(path: str | os.PathLike) -> Dataset:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no packed dataset.
+        ValueError: it is no packed dataset, or is damaged; the message names it.
     """
     path = os.fspath(path)
-    with _open(path) as file:
-        count, train = len(file["landmarks"]), int(file.attrs["train"])
-        pixels = _pixels(path, os.stat(path).st_mtime_ns)
-        part = functools.partial(_part, file, path, pixels)
-        return Dataset(
-            name=file.attrs["dataset"],
-            scheme=schemes.get(file.attrs["scheme"]),
-            train=part(slice(0, train)),
-            test=part(slice(train, count)),
-            subsets={name: places[()] for name, places in file["subsets"].items()},
-            enlarge=float(file.attrs["enlarge"]),
-            normalizer=file.attrs["normalizer"],
-        )
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{path} is missing: expected a file that kfacealign datasets pack wrote")
+    content = _read(path, ARRAYS)
+    return _dataset(path, content, _pixels(path, content))
 
 
 def read_image(path: str, place: int) -> np.ndarray:
@@ -78,54 +72,118 @@ def read_image(path: str, place: int) -> np.ndarray:
         OSError: the file cannot be opened.
         ValueError: it is no packed dataset, or has no such crop.
     """
-    pixels = _pixels(path, os.stat(path).st_mtime_ns)
+    status = os.stat(path)
+    pixels = _remembered(path, status.st_mtime_ns, status.st_size)
     if not place < len(pixels):
         raise ValueError(f"the file holds {len(pixels)} crops, none has number {place} (from 0)")
     return np.array(pixels[place])
 
 
-def _part(file, path, pixels, rows):
-    faces = range(len(pixels))[rows]
-    return PackedFaces(
-        file.attrs["scheme"],
-        images=[f"{path}#{place}" for place in faces],
-        landmarks=file["landmarks"][rows],
-        weights=file["weights"][rows],
-        boxes=file["boxes"][rows],
-        attributes={name: flags[rows] for name, flags in file["attributes"].items()},
-        names=file["names"].asstr()[rows],
-        origins=[f"{path}#{place} ({origin})" for place, origin in zip(faces, file["origins"].asstr()[rows], strict=True)],
-        occluded=file["occluded"][rows] if "occluded" in file else None,
-        pixels=pixels[rows],
-        matrices=file["matrices"][rows],
+def _dataset(path, content, pixels):
+    said, count = content.attributes, len(pixels)
+    train = said["train"]
+    if not isinstance(train, int) or not 0 <= train <= count:
+        raise ValueError(f"{path}: it is damaged: it has {count} faces, {train} of them for training")
+    for name in ("dataset", "normalizer", "scheme"):
+        if not isinstance(said[name], str):
+            raise ValueError(f"{path}: it is damaged: its {name} is no text")
+    if said["scheme"] not in schemes.SCHEMES:
+        raise ValueError(f"{path}: it has the scheme {said['scheme']!r}, there are {', '.join(schemes.SCHEMES)}")
+    if not isinstance(said["enlarge"], int | float) or not 0 < said["enlarge"] < 1e3:
+        raise ValueError(f"{path}: it is damaged: its enlargement is {said['enlarge']}")
+    scheme = schemes.get(said["scheme"])
+    arrays = _checked(path, content.arrays, count, scheme.num_points)
+    tests = count - train
+    subsets = {name.partition("/")[2]: places for name, places in arrays.items() if name.startswith("subsets/")}
+    for name, places in subsets.items():
+        wrong = (
+            places.ndim != 1 or places.dtype.kind not in "iu" or (places.size and not 0 <= places.min() <= places.max() < tests)
+        )
+        if wrong:
+            raise ValueError(f"{path}: it is damaged: subset {name} is no list of positions of {tests} test faces")
+    return Dataset(
+        name=said["dataset"],
+        scheme=scheme,
+        train=_part(path, scheme, arrays, pixels, slice(0, train)),
+        test=_part(path, scheme, arrays, pixels, slice(train, count)),
+        subsets=subsets,
+        enlarge=float(said["enlarge"]),
+        normalizer=said["normalizer"],
     )
 
 
-def _open(path):
-    import h5py  # only here: the catalogue, which every command reads, imports this module
+def _checked(path, arrays, count, points):
+    """The arrays, whose shapes are those of so many faces and points."""
+    shapes = {"landmarks": (count, points, 2), "weights": (count, points), "boxes": (count, 4), "matrices": (count, 2, 3)}
+    if "occluded" in arrays:
+        shapes["occluded"] = (count, points)
+    shapes |= dict.fromkeys(("names", "origins", *(name for name in arrays if name.startswith("attributes/"))), (count,))
+    for name, shape in shapes.items():
+        array = arrays[name]
+        if isinstance(array, list) != (name in ("names", "origins")):
+            raise ValueError(f"{path}: it is damaged: {name} holds another kind of values")
+        found = (len(array),) if isinstance(array, list) else array.shape
+        if found != shape and count:
+            raise ValueError(f"{path}: it is damaged: {name} has shape {found}, expected {shape}")
+    if not np.isfinite(arrays["matrices"]).all():
+        raise ValueError(f"{path}: it is damaged: matrices holds a number that is not finite")
+    return arrays
 
+
+def _part(path, scheme, arrays, pixels, rows):
+    faces = range(len(pixels))[rows]
+    attributes = {name.partition("/")[2]: flags[rows] for name, flags in arrays.items() if name.startswith("attributes/")}
+    return PackedFaces(
+        scheme,
+        images=[f"{path}#{place}" for place in faces],
+        landmarks=arrays["landmarks"][rows],
+        weights=arrays["weights"][rows],
+        boxes=arrays["boxes"][rows],
+        attributes=attributes,
+        names=arrays["names"][rows],
+        origins=[f"{path}#{place} ({origin})" for place, origin in zip(faces, arrays["origins"][rows], strict=True)],
+        occluded=arrays["occluded"][rows] if "occluded" in arrays else None,
+        pixels=pixels[rows],
+        matrices=arrays["matrices"][rows],
+    )
+
+
+def _read(path, arrays):
+    """The content of a packed dataset, of whose arrays the given ones are read."""
     try:
-        file = h5py.File(path, "r")
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} is missing: expected a file that kfacealign datasets pack wrote") from None
-    except OSError as error:
-        raise ValueError(f"{path}: no packed dataset: {error}") from None
-    if file.attrs.get("format") != FORMAT:
-        file.close()
+        content = hdf5.read(path, arrays=arrays, layouts=["images"], attributes=True)
+    except ValueError as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        raise ValueError(f"{path}: no packed dataset: {reason}") from None
+    if content.attributes.get("format") != FORMAT:
         raise ValueError(f"{path}: no packed dataset, or one of another version: expected format {FORMAT!r}")
-    return file
+    needed = {**dict.fromkeys(set(arrays) & set(NEEDED), content.arrays), "images": content.layouts}
+    needed |= dict.fromkeys(("dataset", "scheme", "normalizer", "train", "enlarge"), content.attributes)
+    lacking = [name for name, found in needed.items() if name not in found]
+    if lacking:
+        raise ValueError(f"{path}: it is damaged: it has no {', '.join(sorted(lacking))}")
+    return content
+
+
+def _pixels(path, content):
+    """The crops, mapped into memory."""
+    layout = content.layouts["images"]
+    square = len(layout.shape) == 4 and layout.shape[1] == layout.shape[2] > 0 and layout.shape[3] == 3
+    if not square or layout.type != "|u1" or len(layout.pieces) != 1 or layout.packed or layout.chunk != layout.shape:
+        raise ValueError(f"{path}: it is damaged: images has shape {layout.shape} and type {layout.type}, or is in pieces")
+    # Photographs that could not be read leave rows empty at the end.
+    count = len(content.arrays["landmarks"])
+    if count > layout.shape[0]:
+        raise ValueError(f"{path}: it is damaged: it has {layout.shape[0]} crops and {count} landmarks")
+    if not count:
+        return np.zeros((0, *layout.shape[1:]), "uint8")
+    return np.memmap(path, "uint8", "r", layout.pieces[0][1], (count, *layout.shape[1:]))
 
 
 @functools.lru_cache(maxsize=8)
-def _pixels(path, changed):
-    """The crops, mapped into memory; `changed` is the file's time, so that a file that is written anew is mapped anew."""
-    with _open(path) as file:
-        images = file["images"]
-        count, offset = len(file["landmarks"]), images.id.get_offset()
-        shape = (count, *images.shape[1:])
-    if not os.path.getsize(path) >= offset + int(np.prod(shape)):
-        raise ValueError(f"{path}: the file is truncated")
-    return np.memmap(path, "uint8", "r", offset, shape)
+def _remembered(path, *_changed):
+    """The crops of the last files; a file that is written anew is mapped anew."""
+    return _pixels(path, _read(path, ("landmarks",)))
 
 
 ENTRIES = (
@@ -140,5 +198,6 @@ ENTRIES = (
         protocol="that of the dataset",
         layout="the file itself",
         source="kfacealign datasets pack NAME DIR FILE.h5 writes it.",
+        marks=False,
     ),
 )

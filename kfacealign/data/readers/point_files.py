@@ -11,44 +11,37 @@ Convention of the files: pixels are counted from 0 (the centre of the first pixe
 """
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
 from kfacealign import schemes
 from kfacealign.data.faces import Faces
-from kfacealign.data.readers import checks
+from kfacealign.data.readers import checks, folders, texts
+from kfacealign.data.readers.missing import known
 from kfacealign.files import IMAGE_SUFFIXES
 
 
 def read_points(path: str | os.PathLike, num_points: int) -> np.ndarray:
-    """The points of one file, which must be so many: (K, 2) float64, image coordinates.
+    """The points of one file, which must be so many: (K, 2) float64, image coordinates; NaN where a line is `nan nan`.
 
     Raises:
+        OSError: it cannot be read, or is no regular file.
         ValueError: the file is malformed; the message names it and the line.
     """
-    with open(path, encoding="utf-8", errors="replace") as file:
-        lines = file.read().splitlines()
-    while lines and not lines[-1].strip():
-        lines.pop()
-    first = lines[0].strip() if lines else "nothing"
-    if first != str(num_points):
-        raise ValueError(f"{path}:1: expected the number of points, {num_points}, found {first[:40]!r}")
-    if len(lines) != num_points + 1:
-        raise ValueError(f"{path}:{len(lines)}: {len(lines) - 1} points, expected {num_points}")
-    points = np.empty((num_points, 2))
-    for row, line in enumerate(lines[1:]):
-        words = line.split()
-        try:
-            values = [float(word) for word in words]
-        except ValueError:
-            values = []
-        if len(values) != 2 or not np.isfinite(values).all():
-            raise ValueError(f"{path}:{row + 2}: '{line.strip()}', expected two finite numbers x y")
-        points[row] = values
+    lines = texts.read_lines(path)
+    first, words = lines[0] if lines else (1, "nothing")
+    if words != str(num_points):
+        raise ValueError(f"{path}:{first}: expected the number of points, {num_points}, found {texts.shown(words)}")
+    points = texts.points(path, lines[1:])
+    if len(points) != num_points:
+        raise ValueError(f"{path}:{lines[-1][0]}: {len(points)} points, expected {num_points}")
     return points + 0.5
 
 
-def read_folders(images: str, landmarks: str, *, name: str, scheme: str | schemes.Scheme, strict: bool) -> Faces:
+def read_folders(
+    images: str, landmarks: str, *, name: str, scheme: str | schemes.Scheme, strict: bool, missing: Sequence = ()
+) -> Faces:
     """The faces of a folder of images and a folder of point files: `a.jpg` belongs to `a.txt` or `a.jpg.txt`.
 
     Args:
@@ -57,6 +50,7 @@ def read_folders(images: str, landmarks: str, *, name: str, scheme: str | scheme
         name: the dataset's name, for messages.
         scheme: scheme of the points, a name or a `Scheme`.
         strict: whether images without points and points without image raise; if not, they are warned of and left out.
+        missing: marks of points that are not annotated, in the coordinates of the files, such as `[(-1, -1)]`.
 
     Returns:
         `Faces` sorted by name.
@@ -65,24 +59,35 @@ def read_folders(images: str, landmarks: str, *, name: str, scheme: str | scheme
         ValueError: a file is malformed, or there is no pair. With `strict`, see above.
     """
     scheme = schemes.get(scheme)
-    pictures = {os.path.splitext(file)[0]: file for file in os.listdir(images) if file.lower().endswith(IMAGE_SUFFIXES)}
-    texts = {}
-    for file in os.listdir(landmarks):
-        if file.endswith(".txt"):
-            stem = file[: -len(".txt")]
-            texts[os.path.splitext(stem)[0] if stem.lower().endswith(IMAGE_SUFFIXES) else stem] = file
-    names = sorted(pictures.keys() & texts.keys())
-    for folder, lonely in ((images, pictures.keys() - texts.keys()), (landmarks, texts.keys() - pictures.keys())):
+    pictures = _by_stem(images, {file: os.path.splitext(file)[0] for file in folders.names(images) if _is_image(file)})
+    stems = {file: file[: -len(".txt")] for file in folders.names(landmarks) if file.endswith(".txt")}
+    stems = {file: os.path.splitext(stem)[0] if _is_image(stem) else stem for file, stem in stems.items()}
+    points = _by_stem(landmarks, stems)
+    names = sorted(pictures.keys() & points.keys())
+    for folder, lonely in ((images, pictures.keys() - points.keys()), (landmarks, points.keys() - pictures.keys())):
         if lonely:
             which = checks.shown(sorted(lonely))
             checks.report(f"{name}: {folder}: {len(lonely):,} files without their counterpart: {which}", strict=strict)
     if not names:
         raise ValueError(f"{name}: no image in {images} has a file of points in {landmarks}")
-    paths = [os.path.join(landmarks, texts[stem]) for stem in names]
-    return Faces(
-        scheme,
-        images=[os.path.join(images, pictures[stem]) for stem in names],
-        landmarks=np.stack([read_points(path, scheme.num_points) for path in paths]),
-        names=names,
-        origins=paths,
-    )
+    paths = [os.path.join(landmarks, points[stem]) for stem in names]
+    landmarks = np.stack([read_points(path, scheme.num_points) for path in paths])
+    landmarks, weights = known(landmarks, missing=missing, offset=0.5, origins=paths, strict=strict)
+    pictures = [os.path.join(images, pictures[stem]) for stem in names]
+    return Faces(scheme, images=pictures, landmarks=landmarks, weights=weights, names=names, origins=paths)
+
+
+def _is_image(name):
+    return name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def _by_stem(folder, stems):
+    """Stem -> name of the file, of a dict of names -> stems."""
+    found = {}
+    for file, stem in stems.items():
+        if stem in found:
+            raise ValueError(
+                f"{os.path.join(folder, file)} and {found[stem]} share one name, their pairing is ambiguous: remove one"
+            )
+        found[stem] = file
+    return found

@@ -13,19 +13,27 @@ coordinates are the file's - 0.5.
 
 import os
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 
 from kfacealign import schemes
 from kfacealign.data.faces import Dataset, Faces
+from kfacealign.data.readers import folders, texts
 from kfacealign.data.readers.entry import Entry
-from kfacealign.files import IMAGE_SUFFIXES
+from kfacealign.data.readers.missing import known
+from kfacealign.files import IMAGE_SUFFIXES, replacing
 
 NAMED = 5  # how many unmatched files a warning names; it counts the rest
 
 
 def pts(
-    root: str | os.PathLike, *, scheme: str | schemes.Scheme = "ibug68", test_fraction: float = 0.1, seed: int = 0
+    root: str | os.PathLike,
+    *,
+    scheme: str | schemes.Scheme = "ibug68",
+    test_fraction: float = 0.1,
+    seed: int = 0,
+    missing: Sequence = (),
 ) -> Dataset:
     """Reads a folder tree of images and `.pts` files (`NAME.jpg` beside `NAME.pts`); no image is opened.
 
@@ -43,6 +51,7 @@ def pts(
         test_fraction: the held-out share, 0 to 1, where there are no `train` and `test` folders; 1 makes every face a test
             face.
         seed: seed of the split.
+        missing: marks of points that are not annotated, in the coordinates of the files, such as `[(-1, -1)]`.
 
     Returns:
         A `Dataset` without subsets; its boxes are the boxes of the landmarks, and `enlarge` is 1.25.
@@ -60,11 +69,11 @@ def pts(
             "with or without train and test subfolders. The embedded synthetic faces need no download: "
             "kfacealign.data.write_pts(folder) writes them so."
         )
-    folders = [os.path.join(root, part) for part in ("train", "test")]
-    if all(os.path.isdir(folder) for folder in folders):
-        train, test = (read_folder(folder, scheme) for folder in folders)
+    parts = [os.path.join(root, part) for part in ("train", "test")]
+    if all(os.path.isdir(folder) for folder in parts):
+        train, test = (read_folder(folder, scheme, missing=missing) for folder in parts)
     else:
-        train, test = _split(read_folder(root, scheme), test_fraction, seed)
+        train, test = _split(read_folder(root, scheme, missing=missing), test_fraction, seed)
     return Dataset(
         name=os.path.basename(os.path.abspath(root)),
         scheme=scheme,
@@ -84,34 +93,47 @@ def read_pts(path: str | os.PathLike, *, num_points: int | None = None) -> np.nd
         num_points: the number of points that it must hold. None takes any number.
 
     Returns:
-        (K, 2) float32, image coordinates (the file's - 0.5).
+        (K, 2) float32, image coordinates (the file's - 0.5); NaN where a line is `nan nan`, for a point that is not annotated.
 
     Raises:
+        OSError: it cannot be read, or is no regular file.
         ValueError: the file is malformed; the message names it and the line.
     """
-    with open(path, encoding="utf-8", errors="replace") as file:
-        text = file.read()
-    # This is the quick way through a well-formed file. A file with anything odd is read line by line, to name the line.
-    before, _, rest = text.partition("{")
-    body, brace, after = rest.partition("}")
-    try:
-        values = np.array([float(word) for word in body.split()], "float64")
-        declared = int(before.rpartition("n_points:")[2])
-    except ValueError:
-        values, declared = np.array([np.nan]), -1
-    expected = declared if num_points is None else num_points
-    whole = brace and not after.strip() and declared == expected and values.size == 2 * expected
-    if not whole or not np.isfinite(values).all():
-        values = _read_lines(path, text.splitlines(), num_points)
-    return (values.reshape(-1, 2) - 0.5).astype("float32")
+    lines = texts.read_lines(path)
+    declared, points, opened, closed = None, [], False, False
+    for number, line in lines:
+        where = f"{path}:{number}"
+        if closed:
+            raise ValueError(f"{where}: {texts.shown(line)} after the closing brace")
+        if opened and line == "}":
+            closed = True
+        elif opened:
+            points.append((number, line))
+        elif line == "{":
+            opened = True
+        elif line.startswith("n_points"):
+            declared = _declared(where, line, declared)
+            if num_points is not None and declared != num_points:
+                raise ValueError(f"{where}: the file has {declared} points, the scheme needs {num_points}")
+        elif not line.startswith("version"):
+            raise ValueError(f"{where}: {texts.shown(line)}, expected 'version: 1', 'n_points: K' or an opening brace")
+    end = f"{path}:{lines[-1][0] if lines else 1}"
+    if not opened:
+        raise ValueError(f"{end}: no opening brace, expected 'version', 'n_points', then points between braces")
+    found = texts.points(path, points)
+    if not closed:
+        raise ValueError(f"{end}: the file ends after {len(points)} points without a closing brace: it is truncated")
+    if declared is None:
+        raise ValueError(f"{path}:1: no 'n_points: K' line before the points")
+    if len(points) != declared:
+        raise ValueError(f"{end}: {len(points)} points between the braces, expected {declared}")
+    return (found - 0.5).astype("float32")
 
 
 def write_points(path: str | os.PathLike, landmarks: np.ndarray) -> None:
     """Writes (K, 2) image coordinates as a `.pts` file, which is 1-based: our coordinates + 0.5."""
-    temporary = f"{path}.tmp"
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(points_text(landmarks))
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        temporary.write_text(points_text(landmarks), encoding="utf-8")
 
 
 def points_text(landmarks: np.ndarray) -> str:
@@ -120,63 +142,23 @@ def points_text(landmarks: np.ndarray) -> str:
     return "\n".join(["version: 1", f"n_points: {len(lines)}", "{", *lines, "}"]) + "\n"
 
 
-def _read_lines(path, lines, num_points):
-    """Reads the file line by line and raises for whatever is wrong in it."""
-    declared, points, opened, closed = None, [], False, False
-    for number, line in enumerate(lines, start=1):
-        where, words = f"{path}:{number}", line.split()
-        if not words:
-            continue
-        if closed:
-            raise ValueError(f"{where}: '{line.strip()}' after the closing brace")
-        if opened and words == ["}"]:
-            closed = True
-        elif opened:
-            points.append(_point(where, words))
-        elif words == ["{"]:
-            opened = True
-        elif line.strip().startswith("n_points"):
-            declared = _declared(where, line)
-            if num_points is not None and declared != num_points:
-                raise ValueError(f"{where}: the file has {declared} points, the scheme needs {num_points}")
-        elif not line.strip().startswith("version"):
-            raise ValueError(f"{where}: '{line.strip()}', expected 'version: 1', 'n_points: K' or an opening brace")
-    end = f"{path}:{max(len(lines), 1)}"
-    if not opened:
-        raise ValueError(f"{end}: no opening brace, expected 'version', 'n_points', then points between braces")
-    if not closed:
-        raise ValueError(f"{end}: the file ends after {len(points)} points without a closing brace: it is truncated")
-    expected = declared if num_points is None else num_points
-    if declared is None:
-        raise ValueError(f"{path}:1: no 'n_points: K' line before the points")
-    if len(points) != expected:
-        raise ValueError(f"{end}: {len(points)} points between the braces, expected {expected}")
-    return np.array(points, "float64")
+def _declared(where, line, before):
+    word, _, number = line.partition(":")
+    declared = texts.whole(number)
+    if word.strip() != "n_points" or declared is None:
+        raise ValueError(f"{where}: {texts.shown(line)}, expected 'n_points: K'")
+    if before is not None:
+        raise ValueError(f"{where}: {texts.shown(line)} is there twice")
+    return declared
 
 
-def _declared(where, line):
-    try:
-        return int(line.partition(":")[2])
-    except ValueError:
-        raise ValueError(f"{where}: '{line.strip()}', expected 'n_points: K'") from None
-
-
-def _point(where, words):
-    try:
-        values = [float(word) for word in words]
-    except ValueError:
-        raise ValueError(f"{where}: '{' '.join(words)}', expected two numbers x y") from None
-    if len(values) != 2 or not np.isfinite(values).all():
-        raise ValueError(f"{where}: '{' '.join(words)}', expected two finite numbers x y")
-    return values
-
-
-def read_folder(folder: str | os.PathLike, scheme: schemes.Scheme) -> Faces:
+def read_folder(folder: str | os.PathLike, scheme: schemes.Scheme, *, missing: Sequence = ()) -> Faces:
     """The faces of all images in a folder and its subfolders that have a `.pts` beside them, sorted by path.
 
     Args:
         folder: the folder.
         scheme: scheme of the points.
+        missing: marks of points that are not annotated, in the coordinates of the files, such as `[(-1, -1)]`.
 
     Returns:
         `Faces` named by their paths below the folder, without suffix. Images without `.pts` and `.pts` without image are
@@ -201,13 +183,11 @@ def read_folder(folder: str | os.PathLike, scheme: schemes.Scheme) -> Faces:
             f"{folder} holds no image with a .pts file beside it ({len(images)} images, {len(points)} .pts files). "
             f"Expected NAME.jpg and NAME.pts; image suffixes: {' '.join(IMAGE_SUFFIXES)}"
         )
-    return Faces(
-        scheme,
-        images=[images[name] for name in names],
-        landmarks=np.stack([read_pts(points[name], num_points=scheme.num_points) for name in names]),
-        names=names,
-        origins=[points[name] for name in names],
-    )
+    origins = [points[name] for name in names]
+    landmarks = np.stack([read_pts(path, num_points=scheme.num_points) for path in origins])
+    landmarks, weights = known(landmarks, missing=missing, offset=-0.5, origins=origins)
+    paths = [images[name] for name in names]
+    return Faces(scheme, images=paths, landmarks=landmarks, weights=weights, names=names, origins=origins)
 
 
 def file_pairs(folder: str | os.PathLike) -> tuple[dict[str, str], dict[str, str]]:
@@ -217,7 +197,7 @@ def file_pairs(folder: str | os.PathLike) -> tuple[dict[str, str], dict[str, str
         ValueError: two images, or two `.pts`, share one name.
     """
     images, points = {}, {}
-    for parent, _, files in os.walk(folder):
+    for parent, files in folders.walk(folder):
         for file in files:
             stem, suffix = os.path.splitext(file)
             suffix = suffix.lower()

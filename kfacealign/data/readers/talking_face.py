@@ -16,6 +16,7 @@ from kfacealign.data import frames as video_frames
 from kfacealign.data.clips import Clips
 from kfacealign.data.faces import Faces
 from kfacealign.data.readers.entry import Entry
+from kfacealign.data.readers.missing import known
 from kfacealign.data.readers.pts import read_pts
 from kfacealign.data.readers.video_files import by_stem, check_every, number, pts_files, single_frames, warn_of_others
 
@@ -24,7 +25,9 @@ from kfacealign.data.readers.video_files import by_stem, check_every, number, pt
 MISFIT = 0.3
 
 
-def talking_face(root: str | os.PathLike, *, order: Sequence[int] | np.ndarray | None = None, every: int = 1) -> Clips:
+def talking_face(
+    root: str | os.PathLike, *, order: Sequence[int] | np.ndarray | None = None, every: int = 1, missing: Sequence = ()
+) -> Clips:
     """Reads the Talking Face video (FGNET): `franck_00000.jpg` and so on, each with a `.pts` of 68 points.
 
     The published points are 68 as well, but they are not the points of `ibug68` (for one, they include pupils), and this package
@@ -37,6 +40,7 @@ def talking_face(root: str | os.PathLike, *, order: Sequence[int] | np.ndarray |
         root: a folder with images and `.pts` files of the same names, anywhere below it.
         order: for each of the 68 points of `ibug68`, its position in the file or -1. None takes the points as they are.
         every: 2 takes every second frame, and so on.
+        missing: marks of points that are not annotated, in the coordinates of the files, such as `[(-1, -1)]`.
 
     Returns:
         `Clips` of one video in `ibug68`; points that `order` lacks have weight 0.
@@ -59,32 +63,27 @@ def talking_face(root: str | os.PathLike, *, order: Sequence[int] | np.ndarray |
         )
     warn_of_others(root, images=len(images), points=len(points), both=len(both))
     both = both[::every]
-    landmarks = np.stack([_reordered(points[stem], order) for stem in both])
-    weights = np.repeat((order >= 0).astype("float32")[None], len(both), axis=0)
-    faces = Faces(
-        scheme,
-        images=[images[stem] for stem in both],
-        landmarks=landmarks,
-        weights=weights,
-        names=both,
-        origins=[points[stem] for stem in both],
-    )
+    origins = [points[stem] for stem in both]
+    landmarks, weights = known([_reordered(path, order) for path in origins], missing=missing, offset=-0.5, origins=origins)
+    pictures = [images[stem] for stem in both]
+    faces = Faces(scheme, images=pictures, landmarks=landmarks, weights=weights, names=both, origins=origins)
     _check_order(root, faces)
     numbers = [number(stem, place) for place, stem in enumerate(both)]
     return Clips(faces, [np.arange(len(faces))], names=["talking_face"], numbers=[numbers])
 
 
 def _reordered(path, order):
-    """The points of a file in the order wanted; the mean of the points stands in for a point that the file lacks."""
+    """The points of a file in the order wanted; NaN for a point that the file lacks."""
     points = read_pts(path)
     if len(points) <= order.max():
         raise ValueError(f"{path}: {len(points)} points, expected more than {order.max()}")
-    return np.where((order >= 0)[:, None], points[order], points[order[order >= 0]].mean(0))
+    return np.where((order >= 0)[:, None], points[order], np.float32(np.nan))
 
 
 def _check_order(root, faces):
     """Refuses points whose mean shape is not the scheme's, whatever the face's place, size and tilt."""
-    annotated = faces.weights[0] > 0
+    whole = (faces.weights > 0).all(0)  # a point that is missing in one frame tells nothing
+    annotated = whole if whole.sum() > 2 else faces.weights[0] > 0
     target = faces.scheme.mean_shape[annotated].astype("float64")
     shapes = faces.landmarks[:: max(1, len(faces) // 50), annotated].astype("float64")
     shapes = shapes - shapes.mean(1, keepdims=True)

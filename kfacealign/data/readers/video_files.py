@@ -3,12 +3,13 @@
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from kfacealign.data.clips import Clips, ClipsDataset
 from kfacealign.data.faces import Dataset
+from kfacealign.data.readers import folders
 
 
 def clips_dataset(name: str, train: Clips, test: Clips, *, subsets: Mapping[str, np.ndarray] | None = None) -> ClipsDataset:
@@ -38,12 +39,12 @@ def subfolders(root: str | os.PathLike) -> list[str]:
     """
     if not os.path.isdir(root):
         raise FileNotFoundError(f"{root} is no directory")
-    return [entry.name for entry in os.scandir(root) if entry.is_dir()]
+    return [name for name in folders.names(root) if os.path.isdir(os.path.join(root, name))]
 
 
 def pts_files(folder: str | os.PathLike) -> list[str]:
     """Names of the `.pts` files in a folder."""
-    return [name for name in os.listdir(folder) if name.lower().endswith(".pts")]
+    return [name for name in folders.names(folder) if name.lower().endswith(".pts")]
 
 
 def by_stem(root: str | os.PathLike, files: Callable[[str], Iterable[str]]) -> dict[str, str]:
@@ -51,10 +52,18 @@ def by_stem(root: str | os.PathLike, files: Callable[[str], Iterable[str]]) -> d
 
     Raises:
         FileNotFoundError: root is no directory.
+        ValueError: two files share one stem.
     """
     if not os.path.isdir(root):
         raise FileNotFoundError(f"{root} is no directory")
-    return {os.path.splitext(name)[0]: os.path.join(folder, name) for folder, _, _ in os.walk(root) for name in files(folder)}
+    found = {}
+    for folder, _ in folders.walk(root):
+        for name in files(folder):
+            stem, path = os.path.splitext(name)[0], os.path.join(folder, name)
+            if stem in found:
+                raise ValueError(f"{path} and {found[stem]} share one name, their pairing is ambiguous: remove one")
+            found[stem] = path
+    return found
 
 
 def warn_of_others(root: str | os.PathLike, *, images: int, points: int, both: int) -> None:
@@ -65,13 +74,13 @@ def warn_of_others(root: str | os.PathLike, *, images: int, points: int, both: i
 
 def number(name: str, place: int) -> int:
     """The last number in a frame's name; its place if there is none."""
-    numbers = re.findall(r"\d+", os.path.basename(name))
-    return int(numbers[-1]) if numbers else place
+    numbers = re.findall(r"[0-9]+", os.path.basename(name))
+    return int(numbers[-1][-18:]) if numbers else place
 
 
-def single_frames(reader: Callable[[str | os.PathLike], Clips | ClipsDataset], root: str | os.PathLike) -> Dataset:
+def single_frames(reader: Callable[..., Clips | ClipsDataset], root: str | os.PathLike, *, missing: Sequence = ()) -> Dataset:
     """The frames of annotated videos as a `Dataset` of single faces; subsets are positions of test frames."""
-    read = reader(root)
+    read = reader(root, missing=missing)
     if isinstance(read, Clips):
         faces = read.faces
         return Dataset(

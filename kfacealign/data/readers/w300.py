@@ -15,6 +15,7 @@ in PIPNet, which enlarges them by 10 % (Sec. 4.1.2), and by 30 % in the cross-do
 
 import functools
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -34,7 +35,7 @@ SOURCE = (
 )
 
 
-def w300(root: str | os.PathLike, *, test: str = "public", strict: bool = False) -> Dataset:
+def w300(root: str | os.PathLike, *, test: str = "public", strict: bool = False, missing: Sequence = ()) -> Dataset:
     """Reads 300W below `root`; no image is opened.
 
     Args:
@@ -42,6 +43,7 @@ def w300(root: str | os.PathLike, *, test: str = "public", strict: bool = False)
         test: "public" takes the 689 test faces, and "private" the 600 of the challenge (`300W/01_Indoor`,
             `300W/02_Outdoor`). With "private" the training folders may be absent.
         strict: whether other counts than the published ones and duplicates raise; if not, they are warned of.
+        missing: marks of points that are not annotated, in the coordinates of the files, such as `[(-1, -1)]`.
 
     Returns:
         A `Dataset` with the subsets "common" and "challenging", or "indoor" and "outdoor".
@@ -62,7 +64,7 @@ def w300(root: str | os.PathLike, *, test: str = "public", strict: bool = False)
     expected = {**here, **tested}
     checks.require("300W", root, list(expected), source=SOURCE)
     scheme = schemes.get("ibug68")
-    read = {folder: _folder(root, folder, scheme) for folder in expected}
+    read = {folder: _folder(root, folder, scheme, missing) for folder in expected}
     checks.counts("300W", root, {folder: len(faces) for folder, faces in read.items()}, expected, strict=strict)
     train = joined([read[folder] for folder in here]) if here else Faces(scheme, [], [])
     faces = joined([read[folder] for folder in tested])
@@ -80,8 +82,8 @@ def w300(root: str | os.PathLike, *, test: str = "public", strict: bool = False)
     )
 
 
-def _folder(root, folder, scheme):
-    faces = read_folder(os.path.join(root, folder), scheme)
+def _folder(root, folder, scheme, missing):
+    faces = read_folder(os.path.join(root, folder), scheme, missing=missing)
     faces.names = [f"{folder}/{name}" for name in faces.names]
     return faces
 

@@ -10,13 +10,15 @@ landmarks. (The paper 'Subpixel heatmap regression' gives 61,125 photographs; th
 """
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
 from kfacealign import schemes
 from kfacealign.data.faces import Dataset, Faces, joined
-from kfacealign.data.readers import checks, matlab
+from kfacealign.data.readers import checks, folders, matlab
 from kfacealign.data.readers.entry import Entry
+from kfacealign.data.readers.missing import known
 
 EXPECTED = {"AFW": 5207, "HELEN": 37676, "IBUG": 1786, "LFPW": 16556}
 SIDE = 450  # pixels of every photograph
@@ -26,7 +28,7 @@ SOURCE = (
 )
 
 
-def w300lp(root: str | os.PathLike, *, flips: bool = False, strict: bool = False) -> Dataset:
+def w300lp(root: str | os.PathLike, *, flips: bool = False, strict: bool = False, missing: Sequence = ()) -> Dataset:
     """Reads 300W-LP below `root`; no image is opened. It takes a minute, because each face has a file of its own.
 
     Args:
@@ -34,6 +36,7 @@ def w300lp(root: str | os.PathLike, *, flips: bool = False, strict: bool = False
         flips: whether the mirror images are read as well (122,450 faces). Training mirrors at random anyway.
         strict: whether other counts than the published ones and photographs without landmarks raise; if not, they are
             warned of.
+        missing: marks of points that are not annotated, in the coordinates of the files, such as `[(-1, -1)]`.
 
     Returns:
         A `Dataset` of training faces; the test part is empty.
@@ -46,7 +49,7 @@ def w300lp(root: str | os.PathLike, *, flips: bool = False, strict: bool = False
     checks.require("300W-LP", root, [*EXPECTED, "landmarks"], source=SOURCE)
     parts = {}
     for folder in EXPECTED:
-        parts[folder] = _folder(root, folder, scheme, strict)
+        parts[folder] = _folder(root, folder, scheme, strict, missing)
         if flips:
             parts[f"{folder}_Flip"] = _flipped(root, folder, parts[folder], strict)
     expected = EXPECTED | {f"{folder}_Flip": count for folder, count in EXPECTED.items() if flips}
@@ -62,12 +65,12 @@ def w300lp(root: str | os.PathLike, *, flips: bool = False, strict: bool = False
     )
 
 
-def _folder(root, folder, scheme, strict):
+def _folder(root, folder, scheme, strict, missing):
     """The faces of one folder, which are its photographs that have landmarks."""
-    images = {name[: -len(".jpg")] for name in os.listdir(os.path.join(root, folder)) if name.endswith(".jpg")}
+    images = {name[: -len(".jpg")] for name in folders.names(os.path.join(root, folder)) if name.endswith(".jpg")}
     points = os.path.join(root, "landmarks", folder)
     checks.require("300W-LP", root, [os.path.join("landmarks", folder)], source=SOURCE)
-    annotated = {name[: -len("_pts.mat")] for name in os.listdir(points) if name.endswith("_pts.mat")}
+    annotated = {name[: -len("_pts.mat")] for name in folders.names(points) if name.endswith("_pts.mat")}
     names = sorted(images & annotated)
     lonely = {"photographs without landmarks": images - annotated, "landmarks without photograph": annotated - images}
     for what, only in lonely.items():
@@ -75,20 +78,25 @@ def _folder(root, folder, scheme, strict):
             where = os.path.join(root, folder)
             checks.report(f"300W-LP: {where}: {len(only):,} {what}: {checks.shown(sorted(only))}", strict=strict)
     paths = [os.path.join(points, f"{name}_pts.mat") for name in names]
-    return Faces(
+    landmarks = np.array([_points(path) for path in paths]).reshape(-1, 68, 2) - 0.5
+    landmarks, weights = known(landmarks, missing=missing, offset=-0.5, origins=paths, strict=strict)
+    faces = Faces(
         scheme,
         images=[os.path.join(root, folder, f"{name}.jpg") for name in names],
-        landmarks=np.array([_points(path) for path in paths]).reshape(-1, 68, 2) - 0.5,
+        landmarks=landmarks,
+        weights=weights,
         names=[f"{folder}/{name}" for name in names],
         origins=paths,
     )
+    checks.annotated("300W-LP", faces, strict=strict, sizes=np.full((len(faces), 2), SIDE))
+    return faces
 
 
 def _points(path):
-    (points,) = matlab.load(path, ["pts_2d"])
+    (points,) = matlab.load_numbers(path, ["pts_2d"])
     if points.shape != (68, 2):
         raise ValueError(f"{path}: pts_2d is {points.shape}, expected (68, 2)")
-    return points.astype("float64")
+    return points
 
 
 def _flipped(root, folder, faces, strict):
@@ -100,6 +108,7 @@ def _flipped(root, folder, faces, strict):
         faces.scheme,
         images=images,
         landmarks=landmarks,
+        weights=faces.weights[:, list(faces.scheme.mirror)],
         names=[f"{folder}/{os.path.basename(name)}" for name in faces.names],
         origins=faces.origins,
     )

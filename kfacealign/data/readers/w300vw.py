@@ -9,6 +9,7 @@ Convention of the files: 1-based, see `kfacealign.data.readers.pts`. No frame is
 import functools
 import os
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 from rich.progress import track
@@ -17,7 +18,9 @@ from kfacealign import schemes
 from kfacealign.data import frames as video_frames
 from kfacealign.data.clips import Clips, ClipsDataset
 from kfacealign.data.faces import Faces
+from kfacealign.data.readers import texts
 from kfacealign.data.readers.entry import Entry
+from kfacealign.data.readers.missing import known
 from kfacealign.data.readers.pts import read_pts
 from kfacealign.data.readers.video_files import check_every, clips_dataset, pts_files, single_frames, subfolders
 
@@ -32,7 +35,7 @@ TEST_300VW = {
 }
 
 
-def w300vw(root: str | os.PathLike, *, every: int = 1, progress: bool = True) -> ClipsDataset:
+def w300vw(root: str | os.PathLike, *, every: int = 1, progress: bool = True, missing: Sequence = ()) -> ClipsDataset:
     """Reads 300VW (Shen et al., ICCV Workshops 2015): folders `ID/vid.avi` with `ID/annot/000001.pts` and so on.
 
     The number of its folder decides which test category a video is in: well lit (1, 31 videos), mild conditions (2, 19) or
@@ -42,6 +45,7 @@ def w300vw(root: str | os.PathLike, *, every: int = 1, progress: bool = True) ->
         root: the folder that holds the folders of the videos.
         every: 2 takes frames 1, 3, 5 ..., and so on.
         progress: whether a progress bar is shown.
+        missing: marks of points that are not annotated, in the coordinates of the files, such as `[(-1, -1)]`.
 
     Returns:
         `ClipsDataset` in `ibug68`, whose subsets "category_1" to "category_3" are positions of videos in `test`. A part
@@ -70,21 +74,22 @@ def w300vw(root: str | os.PathLike, *, every: int = 1, progress: bool = True) ->
         raise FileNotFoundError(f"{root}: none of its {len(folders)} videos can be read")
     test, subsets = [], {}
     for category, numbers in TEST_300VW.items():
-        members = [name for name in found if name.isdecimal() and int(name) in numbers]
+        members = [name for name in found if texts.whole(name) in numbers]
         subsets[category] = np.arange(len(test), len(test) + len(members))
         test += members
     expected = sum(map(len, TEST_300VW.values()))
     if test and len(test) < expected:
         warnings.warn(f"{root}: {len(test)} of 300VW's {expected} test videos are here", stacklevel=2)
     train = [name for name in found if name not in test]
-    parts = [_clips(scheme, {name: found[name] for name in names}) for names in (train, test)]
+    parts = [_clips(scheme, {name: found[name] for name in names}, missing) for names in (train, test)]
     return clips_dataset("300vw", *parts, subsets=subsets)
 
 
 def _read_video(folder, scheme, every):
     """The frame references, numbers, landmarks and origins of one video, or None if there is nothing to read."""
     video, annotations = os.path.join(folder, "vid.avi"), os.path.join(folder, "annot")
-    files = {int(name[:-4]): os.path.join(annotations, name) for name in pts_files(annotations) if name[:-4].isdecimal()}
+    numbered = {name: texts.whole(name[:-4]) for name in pts_files(annotations)}
+    files = {number: os.path.join(annotations, name) for name, number in numbered.items() if number is not None}
     numbers = sorted(files)
     try:
         count = video_frames.VideoReader(video).count
@@ -107,7 +112,7 @@ def _read_video(folder, scheme, every):
     return [video_frames.reference(video, number) for number in used], used, landmarks, paths
 
 
-def _clips(scheme, videos):
+def _clips(scheme, videos, missing):
     """`Clips` of videos, a dict of name -> what `_read_video` gives."""
     images, origins, indices = [], [], []
     for references, _, _, paths in videos.values():
@@ -116,7 +121,8 @@ def _clips(scheme, videos):
         origins += paths
     landmarks = [video[2] for video in videos.values()]
     landmarks = np.concatenate(landmarks) if landmarks else np.zeros((0, scheme.num_points, 2))
-    faces = Faces(scheme, images, landmarks, origins=origins)
+    landmarks, weights = known(landmarks, missing=missing, offset=-0.5, origins=origins)
+    faces = Faces(scheme, images, landmarks, weights=weights, origins=origins)
     return Clips(faces, indices, names=list(videos), numbers=[video[1] for video in videos.values()])
 
 

@@ -14,13 +14,15 @@ our coordinates are the file's + 0.5, for landmarks and boxes alike.
 
 import os
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 
 from kfacealign import schemes
-from kfacealign.data.faces import Dataset, Faces
-from kfacealign.data.readers import checks
+from kfacealign.data.faces import FURTHEST, Dataset, Faces
+from kfacealign.data.readers import checks, folders, texts
 from kfacealign.data.readers.entry import Entry
+from kfacealign.data.readers.missing import known
 
 IMAGES = "WFLW_images"
 LISTS = os.path.join("WFLW_annotations", "list_98pt_rect_attr_train_test", "list_98pt_rect_attr_{}.txt")
@@ -40,7 +42,7 @@ COORDINATES = 196
 SAME_FACE = 0.01  # pixels; a subset list repeats the numbers of the test list up to their rounding
 
 
-def wflw(root: str | os.PathLike, *, strict: bool = False) -> Dataset:
+def wflw(root: str | os.PathLike, *, strict: bool = False, missing: Sequence = ()) -> Dataset:
     """Reads the WFLW annotations below `root`; no image is opened.
 
     As published, WFLW holds 7,500 training and 2,500 test faces, and the subsets pose 326, expression 314, illumination 698,
@@ -51,6 +53,7 @@ def wflw(root: str | os.PathLike, *, strict: bool = False) -> Dataset:
     Args:
         root: the folder that holds `WFLW_images` and `WFLW_annotations`.
         strict: whether other counts than the published ones, duplicates and missing photographs raise.
+        missing: marks of points that are not annotated, in the coordinates of the files, such as `[(-1, -1)]`.
 
     Returns:
         A `Dataset` with the published boxes, the `subsets` "pose", "expression", "illumination", "makeup", "occlusion" and
@@ -67,8 +70,8 @@ def wflw(root: str | os.PathLike, *, strict: bool = False) -> Dataset:
     parts = {}
     for part in ("train", "test"):
         rows, paths, lines = _read_list(os.path.join(root, LISTS.format(part)), COORDINATES + 4 + len(SUBSETS))
-        parts[part] = _faces(root, os.path.join(root, LISTS.format(part)), rows, paths, lines)
-    subsets = _subsets(root, parts["test"])
+        parts[part] = _faces(root, os.path.join(root, LISTS.format(part)), rows, paths, lines, missing)
+    subsets = _subsets(root, parts["test"], missing)
     if strict:
         found = {name: len(faces) for name, faces in [*parts.items(), *subsets.items()]}
         checks.counts("WFLW", root, found, EXPECTED, strict=strict)
@@ -89,7 +92,7 @@ def _missing(root, path):
     """The message for a missing path: what was expected, what is there instead, and where WFLW comes from."""
     found = f"{root} is no directory"
     if os.path.isdir(root):
-        found = f"{root} holds {', '.join(sorted(os.listdir(root))[:8]) or 'nothing'}"
+        found = f"{root} holds {', '.join(folders.names(root)[:8]) or 'nothing'}"
     return (
         f"WFLW: {os.path.join(root, path)} is missing ({found}).{checks.level_hint(root, [path])} "
         f"Expected below {root}: {IMAGES}/ and "
@@ -103,57 +106,43 @@ def _read_list(path, numbers):
     """Reads lines of `numbers` numbers and an image path.
 
     Returns:
-        (N, numbers) float64, N relative image paths and N line numbers; blank lines are passed over.
+        (N, numbers) float64, whose coordinates of points may be NaN; N relative image paths and N line numbers.
     """
-    with open(path, encoding="utf-8") as file:
-        texts = [(line, text.strip()) for line, text in enumerate(file, start=1)]
-    texts = [(line, text) for line, text in texts if text]
-    rows = _quick_rows([text for _, text in texts], numbers)
+    lines = texts.read_lines(path)
+    rows = _quick_rows([text for _, text in lines], numbers)
     if rows is not None:
-        return rows, [text.rpartition(" ")[2] for _, text in texts], [line for line, _ in texts]
+        return rows, [text.rpartition(" ")[2] for _, text in lines], [line for line, _ in lines]
     # A list with anything odd is read field by field, to name the field.
-    fields = [(line, text.split()) for line, text in texts]
+    fields = [(line, text.split()) for line, text in lines]
     for line, row in fields:
         if len(row) != numbers + 1:
             expected = f"{numbers + 1} fields ({numbers} numbers and an image path)"
             raise ValueError(f"{path}:{line}: expected {expected}, found {len(row)}")
-    try:
-        rows = np.array([[float(field) for field in row[:-1]] for _, row in fields], "float64")
-    except ValueError:
-        raise ValueError(_first_bad_number(path, fields)) from None
-    if not np.isfinite(rows).all():
-        raise ValueError(_first_bad_number(path, fields))
-    return rows.reshape(-1, numbers), [row[-1] for _, row in fields], [line for line, _ in fields]
+    columns, points = [f"field {position}" for position in range(1, numbers + 1)], slice(COORDINATES)
+    rows = [texts.numbers(f"{path}:{line}", row[:-1], columns, points=points) for line, row in fields]
+    return np.reshape(rows, (-1, numbers)), [row[-1] for _, row in fields], [line for line, _ in fields]
 
 
-def _quick_rows(texts, numbers):
+def _quick_rows(lines, numbers):
     """The numbers of well-formed lines, (N, numbers) float64; None if one of them is malformed, whichever it is."""
-    if not texts or any(text.count(" ") != numbers or "  " in text for text in texts):
+    if not lines or any(text.count(" ") != numbers or "  " in text for text in lines):
+        return None
+    joint = " ".join(text.rpartition(" ")[0] for text in lines)
+    if not texts.plain(joint):
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("error", DeprecationWarning)  # older NumPy warns of text that is no number, and stops there
         try:
-            values = np.fromstring(" ".join(text.rpartition(" ")[0] for text in texts), sep=" ")
+            values = np.fromstring(joint, sep=" ")
         except (ValueError, DeprecationWarning):
             return None
     # No field is empty, so a field that holds no number, or two as in "1.2.3", changes the count.
-    if values.size != len(texts) * numbers or not np.isfinite(values).all():
+    if values.size != len(lines) * numbers or not (np.abs(values) <= FURTHEST).all():
         return None
     return values.reshape(-1, numbers)
 
 
-def _first_bad_number(path, fields):
-    for line, row in fields:
-        for position, field in enumerate(row[:-1], start=1):
-            try:
-                finite = np.isfinite(float(field))
-            except ValueError:
-                finite = False
-            if not finite:
-                return f"{path}:{line}: field {position} is '{field}', expected a finite number"
-
-
-def _faces(root, path, rows, paths, lines):
+def _faces(root, path, rows, paths, lines, missing):
     origins = [f"{path}:{line}" for line in lines]
     if not paths:
         raise ValueError(f"{path}: the list is empty, expected one face per line")
@@ -162,10 +151,12 @@ def _faces(root, path, rows, paths, lines):
     if bad.any():
         face = int(np.flatnonzero(bad)[0])
         raise ValueError(f"{origins[face]}: fields 201 to 206 are flags of 0 or 1, found {flags[face].tolist()}")
+    landmarks, weights = known(_points(rows), missing=missing, offset=0.5, origins=origins)
     return Faces(
         "wflw98",
         images=[os.path.join(root, IMAGES, name) for name in paths],
-        landmarks=(rows[:, :COORDINATES] + 0.5).reshape(-1, COORDINATES // 2, 2),
+        landmarks=landmarks,
+        weights=weights,
         boxes=rows[:, COORDINATES : COORDINATES + 4] + 0.5,
         attributes={name: flags[:, i] == 1 for i, name in enumerate(SUBSETS)},
         names=paths,
@@ -173,7 +164,11 @@ def _faces(root, path, rows, paths, lines):
     )
 
 
-def _subsets(root, test):
+def _points(rows):
+    return (rows[:, :COORDINATES] + 0.5).reshape(-1, COORDINATES // 2, 2)
+
+
+def _subsets(root, test, missing):
     by_image = {}
     for face, name in enumerate(test.names):
         by_image.setdefault(name, []).append(face)
@@ -182,7 +177,7 @@ def _subsets(root, test):
         flagged = np.flatnonzero(test.attributes[name])
         path = os.path.join(root, SUBSET_LISTS.format(list_name))
         if os.path.exists(path):
-            subsets[name] = _match(path, test, by_image)
+            subsets[name] = _match(path, test, by_image, missing)
             differ = np.setxor1d(subsets[name], flagged)
             if len(differ):
                 warnings.warn(
@@ -195,10 +190,13 @@ def _subsets(root, test):
     return subsets
 
 
-def _match(path, test, by_image):
+def _match(path, test, by_image, missing):
     """Positions in `test` of the faces of a subset list. Coordinates decide, because an image may hold several faces."""
     rows, names, lines = _read_list(path, COORDINATES)
-    landmarks = (rows + 0.5).astype("float32").reshape(-1, COORDINATES // 2, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the test list has the same points, and has been warned of
+        landmarks, _ = known(_points(rows), missing=missing, offset=0.5, origins=[path] * len(rows))
+    landmarks = np.nan_to_num(landmarks, nan=0)  # as `Faces` keeps points that are not annotated
     positions = set()
     for points, name, line in zip(landmarks, names, lines, strict=True):
         candidates = by_image.get(name, [])

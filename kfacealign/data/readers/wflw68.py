@@ -8,6 +8,7 @@ away the top fifth of their height (Sec. 3.4) and enlarges what is left by 20 % 
 
 import dataclasses
 import os
+from collections.abc import Sequence
 
 from kfacealign import schemes
 from kfacealign.conversions import convert
@@ -18,13 +19,14 @@ from kfacealign.data.readers.wflw import EXPECTED, wflw
 LOWERED = 0.2  # share of the height of a box
 
 
-def wflw68(root: str | os.PathLike, *, lowered: float = LOWERED, strict: bool = False) -> Dataset:
+def wflw68(root: str | os.PathLike, *, lowered: float = LOWERED, strict: bool = False, missing: Sequence = ()) -> Dataset:
     """Reads WFLW below `root` with 68 landmarks.
 
     Args:
         root: the folder that holds `WFLW_images` and `WFLW_annotations`.
         lowered: the share of a box's height that its top is lowered by; 0 keeps the published boxes.
         strict: see `wflw`.
+        missing: marks of points that are not annotated, in the coordinates of the files, such as `[(-1, -1)]`.
 
     Returns:
         A `Dataset` with WFLW's subsets.
@@ -35,7 +37,7 @@ def wflw68(root: str | os.PathLike, *, lowered: float = LOWERED, strict: bool = 
     """
     if not 0 <= lowered < 1:
         raise ValueError(f"lowered is {lowered}, expected a share of the box's height, 0 or more and less than 1")
-    dataset = wflw(root, strict=strict)
+    dataset = wflw(root, strict=strict, missing=missing)
     parts = {}
     for part in ("train", "test"):
         faces = convert(getattr(dataset, part), "ibug68")

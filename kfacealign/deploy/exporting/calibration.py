@@ -10,6 +10,7 @@ from kfacealign import geometry
 from kfacealign.data.crops import Crops
 from kfacealign.data.faces import Faces
 from kfacealign.data.images import read_image
+from kfacealign.data.readers import folders
 from kfacealign.data.readers.pts import pts
 from kfacealign.files import IMAGE_SUFFIXES
 
@@ -82,7 +83,7 @@ def read_calibration(path: Path, model: "FaceAligner") -> np.ndarray | Faces:
         return read_array(path, model.input_size)
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: --calibration is a folder of images or a .npy array of crops")
-    if any(path.rglob("*.pts")):
+    if any(name.lower().endswith(".pts") for _, names in folders.walk(path) for name in names):
         return pts(path, scheme=model.scheme, test_fraction=0.0).train
     return read_crops(path, model.input_size)
 
@@ -119,7 +120,8 @@ def read_crops(folder: Path, side: int) -> np.ndarray:
         FileNotFoundError: there is no image.
         ValueError: one of them cannot be read.
     """
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    found = (Path(below, name) for below, names in folders.walk(folder) for name in names)
+    paths = sorted(path for path in found if path.suffix.lower() in IMAGE_SUFFIXES)
     if not paths:
         raise FileNotFoundError(f"{folder} holds no image; suffixes: {' '.join(IMAGE_SUFFIXES)}")
     crops, stretched = [], []

@@ -40,3 +40,29 @@ def test_report_raises_or_warns():
         checks.report("twice", strict=True)
     with pytest.warns(UserWarning, match="twice"):
         checks.report("twice", strict=False)
+
+
+def test_points_far_outside_of_their_image():
+    landmarks = POINTS.copy()
+    landmarks[0, 3], landmarks[1, 4], landmarks[2, 5] = (-51, 50), (149, 149), (50, 151)
+    weights = np.ones((3, 68))
+    weights[2, 5] = 0
+    faces = Faces("ibug68", ["a", "b", "c"], landmarks, weights=weights)
+    # Half of the longer side of 100 is allowed.
+    assert np.argwhere(checks.far_outside(faces, [[100, 90], [100, 100], [100, 100]])).tolist() == [[0, 3]]
+    assert not checks.far_outside(faces, np.zeros((3, 2))).any()
+    found = " ".join(checks.problems(faces, sizes=np.array([[100, 90]] * 3)))
+    assert "2 points of 2 faces lie far outside of their image: a: point 3 at (-51.0, 50.0) in an image of 100 x 90" in found
+
+
+def test_faces_of_a_hundred_times_their_image():
+    landmarks = POINTS.copy()
+    landmarks[1, 0] = (10_200, 50)
+    faces = Faces("ibug68", ["a", "b", "c"], landmarks)
+    assert checks.huge(faces, [[100, 100]] * 3).tolist() == [False, True, False]
+    assert not checks.huge(faces, [[0, 0], [200, 100], [100, 100]]).any()
+    with pytest.raises(ValueError, match=r"^b: a face of 10,\d+ x \d+ pixels in an image of 100 x 100: is a decimal point lost"):
+        checks.annotated("X", faces, strict=False, sizes=np.array([[100, 100]] * 3))
+    assert any(
+        "faces are more than 100 times as large" in text for text in checks.problems(faces, sizes=np.array([[100, 100]] * 3))
+    )

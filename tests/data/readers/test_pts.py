@@ -73,7 +73,7 @@ def test_bad_structure_is_named(tmp_path, content, line, message):
 
 @pytest.mark.parametrize(
     "words, message",
-    [("nan 3", "two finite"), ("7 x", "two numbers x y"), ("7", "two finite"), ("7 8 9", "two finite")],
+    [("nan 3", "two finite"), ("7 x", "two finite numbers x y"), ("7", "two finite"), ("7 8 9", "two finite")],
 )
 def test_bad_points_are_named(tmp_path, words, message):
     lines = text(LANDMARKS).splitlines()
