@@ -15,10 +15,11 @@ from kfacealign import deploy, photo, presets
 from kfacealign.cli import align_results, given_boxes, photo_list
 from kfacealign.cli.align_tables import NAMES as TABLES
 from kfacealign.cli.align_tables import Tables
-from kfacealign.cli.arguments import FLIP_HELP, MODEL_HELP, add_detector, add_model, add_trust, align_options, box
+from kfacealign.cli.arguments import FLIP_HELP, MODEL_HELP, add_detector, add_model, add_trust, align_options, box, count
 from kfacealign.cli.result_names import result_names
 from kfacealign.console import make_console, shown
 from kfacealign.data import five_points
+from kfacealign.data.image_files import limit_pixels
 from kfacealign.face_landmarks import FaceLandmarks
 from kfacealign.files import require_regular
 
@@ -85,6 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"what is written besides the overlay, of {', '.join(FORMATS)} (default pts,json); csv is one {TABLES['csv']} and "
         f"coco one {TABLES['coco']} for the whole run",
     )
+    parser.add_argument("--max-pixels", type=count, metavar="N", help="of a photograph that is decoded (default 200,000,000)")
     parser.add_argument("--no-overlay", action="store_true", help="do not draw the landmarks")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there; otherwise nothing is replaced")
 
@@ -102,6 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
     console, out, kinds = make_console(), Path(arguments.out), set(arguments.format or ("pts", "json"))
     if "none" in kinds and len(kinds) > 1:
         raise ValueError("--format none stands alone")
+    limit_pixels(arguments.max_pixels)
     found = photo_list.find_photos(arguments.photos, out=out, is_overlay=align_results.is_overlay)
     boxes = chosen_boxes(arguments, found.paths, console)
     new = align_results.prepare_folder(out) if kinds != {"none"} or not arguments.no_overlay else False

@@ -30,7 +30,7 @@ class FixedModel:
 @pytest.fixture
 def model(monkeypatch):
     fixed = FixedModel()
-    monkeypatch.setattr(command.deploy, "load", lambda path: fixed)
+    monkeypatch.setattr(command.deploy, "load", lambda path, trust: fixed)
     return fixed
 
 

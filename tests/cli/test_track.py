@@ -45,7 +45,7 @@ class Detector:
 
 @pytest.fixture(autouse=True)
 def fakes(monkeypatch):
-    monkeypatch.setattr(track.deploy, "load", lambda path, threads: Model())
+    monkeypatch.setattr(track.deploy, "load", lambda path, threads, trust: Model())
     monkeypatch.setattr(track, "HaarDetector", Detector)
 
 
