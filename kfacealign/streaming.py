@@ -4,18 +4,22 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+FARTHEST = 1000  # sides of the crop
+
 
 def require_finite(landmarks: np.ndarray, scores: np.ndarray, name: str) -> None:
-    """Refuses answers that are no numbers, so that none of them reaches a file.
+    """Refuses answers that are no numbers, or places that no trained model means, so that none of them reaches a file.
 
     Args:
-        landmarks: any shape.
+        landmarks: any shape, crop coordinates.
         scores: any shape.
         name: of the model, for the message.
 
     Raises:
-        ValueError: a value is not finite.
+        ValueError: a value is not finite, or a landmark is more than `FARTHEST` sides of the crop away.
     """
+    if np.isfinite(landmarks).all() and np.abs(landmarks).max(initial=0) > FARTHEST:
+        raise ValueError(f"{name} gives landmarks {FARTHEST:,} sides of the crop away: its file is damaged, or it is not trained")
     if not (np.isfinite(landmarks).all() and np.isfinite(scores).all()):
         raise ValueError(
             f"{name} gives landmarks or scores that are not finite numbers: its training diverged, or its file is damaged"

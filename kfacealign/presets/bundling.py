@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kfacealign import data, deploy, evaluation, metrics
-from kfacealign.files import replacing
+from kfacealign.files import read_bytes, replacing
 from kfacealign.machine import processor
 from kfacealign.models.aligner import FaceAligner
 from kfacealign.models.complexity import trainable_parameters
@@ -148,8 +148,8 @@ def read_facts(path: str | os.PathLike) -> dict[str, Any]:
             f"{', '.join(NEEDED)}"
         )
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        facts = json.loads(read_bytes(path))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not JSON ({error})") from None
     lacking = [name for name in NEEDED if name not in facts] if isinstance(facts, dict) else NEEDED
     if lacking:
@@ -166,7 +166,7 @@ def read_weak_spots(path: str | os.PathLike) -> list[dict] | None:
     if not Path(path).is_file():
         return None
     try:
-        rows = json.loads(Path(path).read_text(encoding="utf-8"))
+        rows = json.loads(read_bytes(path))
         return [{name: row[name] for name in ("group", "faces", "nme", "box")} for row in rows]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise ValueError(f"{path}: not the rows of benchmarks/weak_spots.py ({type(error).__name__}: {error})") from None

@@ -121,7 +121,7 @@ def test_warnings_of_an_export_are_one_line_each(folder, tmp_path, capsys):
         ("objects.npy", "not a .npy array of numbers"),
         ("text.npy", "not a .npy array of numbers"),
         ("empty.npy", "not a .npy array of numbers"),
-        ("zip.npy", "not a .npy array but an archive"),
+        ("zip.npy", "not a .npy array of numbers"),
         ("missing.npy", "No such file"),
         ("missing", "--calibration is a folder of images or a .npy array of crops"),
     ],

@@ -16,6 +16,7 @@ import numpy as np
 from kfacealign.files import require_regular
 
 LIMIT = 2**28  # bytes of the arrays that are read
+NPY_LIMIT = 2**34  # bytes of a .npy file, which takes as much memory as disk
 DIRECTORY = 2**20  # bytes of the archive's table of contents
 HEADER = re.compile(
     r"\{'descr': '([<>|=]?[fiubU][0-9]{1,9})', 'fortran_order': (True|False), "
@@ -53,6 +54,24 @@ def read(path: str | os.PathLike, names: Sequence[str]) -> dict[str, np.ndarray]
         if error.filename is None:
             raise ValueError(f"{path}: not an .npz file of plain arrays, or a damaged one ({error})") from None
         raise
+
+
+def read_npy(path: str | os.PathLike) -> np.ndarray:
+    """The array of a `.npy` file.
+
+    Raises:
+        OSError: there is no such file, it cannot be read or is no regular file.
+        ValueError: it is no `.npy` file of numbers, is damaged, or larger than `NPY_LIMIT`; the message names it.
+    """
+    require_regular(path)
+    size = os.path.getsize(path)
+    try:
+        if size > NPY_LIMIT:
+            raise ValueError(f"it is larger than {NPY_LIMIT / 2**30:.0f} GiB")
+        with open(path, "rb") as file:
+            return _array("the file", file, size)
+    except (ValueError, LookupError, TypeError, OverflowError, MemoryError) as error:
+        raise ValueError(f"{path}: not a .npy array of numbers, or a damaged one ({error})") from None
 
 
 def _check_directory(opened):

@@ -10,7 +10,7 @@ from kfacealign import geometry
 from kfacealign.data.crops import Crops
 from kfacealign.data.faces import Faces
 from kfacealign.data.images import read_image
-from kfacealign.data.readers import folders
+from kfacealign.data.readers import folders, npz
 from kfacealign.data.readers.pts import pts
 from kfacealign.files import IMAGE_SUFFIXES
 
@@ -92,16 +92,10 @@ def read_array(path: Path, side: int) -> np.ndarray:
     """Crops `(N, side, side, 3)` from a `.npy` file.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        OSError: there is no such file, or it is no regular file.
         ValueError: it is damaged, or holds something else.
     """
-    try:
-        crops = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        # NumPy's own message advises to load the file unsafely.
-        raise ValueError(f"{path}: not a .npy array of numbers, or a damaged one") from error
-    if not isinstance(crops, np.ndarray):
-        raise ValueError(f"{path}: not a .npy array but an archive of some")
+    crops = npz.read_npy(path)
     if crops.shape[1:] != (side, side, 3) or crops.dtype.kind not in "uif":
         raise ValueError(f"{path}: crops are numbers of shape (N, {side}, {side}, 3), these are {crops.dtype} {crops.shape}")
     if not len(crops):
