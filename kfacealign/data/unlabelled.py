@@ -15,11 +15,10 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from kfacealign import geometry, schemes
+from kfacealign import detect, geometry, schemes
 from kfacealign.data.faces import Faces
 from kfacealign.data.images import read_image
 from kfacealign.data.readers import folders
-from kfacealign.detect import HaarDetector, find_faces
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 NAMED = 5  # how many images left out a warning names; it counts the rest
@@ -42,7 +41,7 @@ def image_folder(
         scheme: landmark scheme that the faces shall be labelled in, a name or a `Scheme`.
         boxes: the box `(x0, y0, x1, y1)` of each face, brows to chin, in image coordinates, by the image's path below `root`
             ("people/anna.jpg"). Images that it does not name are left out. None detects the faces.
-        detector: an object with the method `boxes` of `HaarDetector`. None takes a `HaarDetector`.
+        detector: see `kfacealign.detect.make`; None takes the best one installed.
 
     Returns:
         `Faces` with the attribute `unlabelled`.
@@ -59,7 +58,7 @@ def image_folder(
     if not paths:
         raise ValueError(f"{root} holds no image; expected files ending in {' '.join(SUFFIXES)}")
     images = {path.relative_to(root).as_posix(): path for path in paths}
-    found, missing = given_boxes(images, boxes) if boxes is not None else detect_boxes(images, detector or HaarDetector())
+    found, missing = given_boxes(images, boxes) if boxes is not None else detect_boxes(images, detect.make(detector))
     if not found:
         hint = "none is among the given boxes" if boxes is not None else "name the faces' boxes with boxes="
         raise ValueError(f"{root}: no face was found in any of its {len(images):,} images ({shown(missing)}); {hint}")
@@ -168,7 +167,7 @@ def detect_boxes(images: Mapping[str, Path], detector: Any) -> tuple[dict[str, n
     items = track(images.items(), "finding faces", console=console, transient=True, disable=not console.is_terminal)
     for name, path in items:
         try:
-            boxes = find_faces(read_image(path), detector=detector)
+            boxes = detect.find_faces(read_image(path), detector=detector)
         except (OSError, ValueError) as error:
             missing[name] = getattr(error, "strerror", None) or str(error)
             continue
