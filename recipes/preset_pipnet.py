@@ -13,7 +13,6 @@ cells of 16 px the layer that makes them has more weights than all others togeth
 """
 
 import kfacealign as kfa
-from kfacealign.training import rendered_and_real
 
 PAPER = {
     "dataset": "pts",
@@ -37,7 +36,7 @@ VIEWS = {"translation": 16 / 256, "rotation": 18.0, "scale": (0.88, 1.14), "colo
 
 def recipe():
     settings = kfa.training.parse_settings(__doc__, PAPER, QUICK)
-    faces, sources = rendered_and_real.rendered_and_real(settings)
+    faces, sources = kfa.training.rendered_and_real.rendered_and_real(settings)
 
     def build():
         return kfa.models.PIPNet(
@@ -52,7 +51,7 @@ def recipe():
 
     views = kfa.data.RandomView.paper(faces.scheme, **VIEWS, occlusion_probability=0.2)
     kfa.training.run(build, faces, views, settings, load=kfa.load, export=kfa.deploy.export)
-    rendered_and_real.write_facts(settings, sources, views)
+    kfa.training.rendered_and_real.write_facts(settings, sources, views)
 
 
 if __name__ == "__main__":

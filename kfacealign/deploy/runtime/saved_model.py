@@ -7,7 +7,7 @@ import numpy as np
 
 from kfacealign.deploy import metadata
 from kfacealign.deploy.runtime.exported import ExportedAligner
-from kfacealign.quiet import quiet
+from kfacealign.quiet import import_tensorflow
 
 
 class SavedModelAligner(ExportedAligner):
@@ -23,9 +23,7 @@ class SavedModelAligner(ExportedAligner):
     def __init__(self, path: str | os.PathLike):
         file = Path(path) / metadata.FILE
         super().__init__(path, metadata.parse(file.read_text(encoding="utf-8") if file.exists() else None, path))
-        with quiet():
-            import tensorflow as tf
-
+        tf = import_tensorflow()
         try:
             # The model is kept because the signature's variables live only as long as it does.
             self.model = tf.saved_model.load(str(path))
