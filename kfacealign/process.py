@@ -115,9 +115,10 @@ def leave(status: int) -> NoReturn:
 @contextlib.contextmanager
 def resumable(hint: str) -> Iterator[None]:
     """While the block runs, the line about an interruption ends in this hint on how to go on."""
-    before, _State.hint = _State.hint, hint
+    before = _State.hint
+    _State.hint = before or hint  # a run that is a part of another goes on with that
     yield
-    _State.hint = before  # kept after an exception, for the line
+    _State.hint = before  # after an exception it stays, for the line
 
 
 def go_on() -> None:

@@ -13,7 +13,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "kfacealign"
 # From the ground up. The longest name that a module's name begins with places it.
 FLOORS = (
-    ("what knows nothing of faces", "version files console process quiet machine backend interpreter streaming deploy.flatbuffer"),
+    (
+        "what knows nothing of faces",
+        "version files console process quiet machine backend interpreter streaming deploy.flatbuffer",
+    ),
     ("points and pictures", "schemes geometry losses"),
     ("faces without pixels", "drawing detect data.faces data.five_points conversions metrics"),
     ("what networks are made of", "codecs layers"),

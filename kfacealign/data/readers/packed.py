@@ -65,7 +65,7 @@ def packed(path: str | os.PathLike) -> Dataset:
             scheme=schemes.get(file.attrs["scheme"]),
             train=part(slice(0, train)),
             test=part(slice(train, count)),
-            subsets={name: places[()] for name, places in file["subsets"].items()},
+            subsets={subset_name(key): places[()] for key, places in file["subsets"].items()},
             enlarge=float(file.attrs["enlarge"]),
             normalizer=file.attrs["normalizer"],
         )
@@ -82,6 +82,17 @@ def read_image(path: str, place: int) -> np.ndarray:
     if not place < len(pixels):
         raise ValueError(f"the file holds {len(pixels)} crops, none has number {place} (from 0)")
     return np.array(pixels[place])
+
+
+def subset_key(name: str) -> str:
+    """The name of a subset in the file: "/" and a leading "." mean something else to HDF5 and are written as %2F and %2E."""
+    key = name.replace("%", "%25").replace("/", "%2F")
+    return f"%2E{key[1:]}" if key.startswith(".") else key
+
+
+def subset_name(key: str) -> str:
+    """The inverse of `subset_key`."""
+    return key.replace("%2E", ".").replace("%2F", "/").replace("%25", "%")
 
 
 def _part(file, path, pixels, rows):
