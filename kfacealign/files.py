@@ -18,7 +18,7 @@ except ImportError:  # Windows
 
 LOCK = ".lock"
 # Name of a temporary of `replacing`: stem, process, suffix; `.old` is a folder that was moved aside.
-TEMPORARY = re.compile(r"\.(?P<stem>.+)\.(?P<pid>\d+)(?P<suffix>\.[^.]*?)?(\.old)?", re.DOTALL)
+TEMPORARY = re.compile(r"\.(?P<stem>.+)\.(?P<pid>\d+)(?P<suffix>(?!\.old$)\.[^.]*)?(\.old)?", re.DOTALL)
 # How HDF5 says inside of its message why the system refused.
 REASON = re.compile(r"errno = (\d+), error message = '([^']*)'")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")

@@ -23,6 +23,7 @@ from typing import NoReturn
 from kfacealign.console import encodable_streams, shown
 
 GRACE = 10.0  # seconds that an interrupted process has for cleaning up
+AWAY = 0.05  # seconds after which the main thread has left the place where it cannot be interrupted
 PATIENCE = 1.0  # seconds after which another signal means that it shall end now
 FAILED = 2
 WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
@@ -159,10 +160,15 @@ def _uncaught(hook):
             hook(unraisable)
             return
         number, _State.number = _State.number, None
-        _State.again += 1
-        _thread.interrupt_main(number)
+        _thread.start_new_thread(_raise_again, (number,))
 
     return found
+
+
+def _raise_again(number):
+    time.sleep(AWAY)
+    _State.again += 1
+    _thread.interrupt_main(number)
 
 
 def _watch(reader):
