@@ -3,6 +3,7 @@
 #
 #   make train     render faces, train a small HIH on them, report, export: minutes on two cores, to runs/quick
 #   make test      lint, then every test
+#   make crash     kill trainings, alignments and packs at random moments and look at what is left: about half an hour
 #   make lint      what ruff finds, in code and format
 #   make docs      the documentation as a site, to site/; a warning is an error
 #   make figures   draw the documentation's figures again
@@ -13,7 +14,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: install train lint test docs figures help clean
+.PHONY: install train lint test crash docs figures help clean
 
 install: $(VENV)/installed
 
@@ -35,6 +36,9 @@ lint: install
 # Files come in the order of tests/conftest.py, the longest first; xdist's own order has files of few tests last.
 test: lint
 	$(RUN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+crash: install
+	$(RUN) tests/crash/crash.py --kills 20
 
 docs: install
 	$(RUN) -m mkdocs build --strict

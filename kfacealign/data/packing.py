@@ -106,6 +106,9 @@ def _write_file(path, dataset, parts, *, room, progress, box):
         if not sum(written):
             first, reason = failures[0]
             raise ValueError(f"{dataset.name}: no photograph could be read, the first: {shown(first)} ({reason})")
+        file.flush()
+        end = file.id.get_filesize()
+    os.truncate(path, end)  # gives the rest of the room back
     return failures, sum(written)
 
 
