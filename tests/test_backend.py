@@ -52,7 +52,6 @@ def test_a_backend_that_is_not_there_is_named_with_those_that_are(monkeypatch):
     [
         ("-m", "kfacealign", "models"),
         ("-m", "kfacealign", "evaluate", "--model", str(store.path(store.DEFAULT)), "--dataset", "synthetic68"),
-        ("-m", "kfacealign", "score", "--scheme", "ibug68", "--truth", "x", "--predictions", "x"),
         ("recipes/wflw_hih.py", "--scale", "quick"),
         ("recipes/preset_lotr.py",),
         ("recipes/pipnet_compression.py", "--model", "x"),

@@ -79,6 +79,8 @@ class Killer:
             self.row.problems.append(f"it hung after a signal at {moment:.2f} s")
         self.row.kills += early
         self.row.late += not early
+        what = f"{self.number.name} at {moment:.1f} s" if early else "done before"
+        make_console(stderr=True).print(f"{self.row.name}: {what}, status {process.returncode}, {_brief(errors)}", soft_wrap=True)
         if early and self.number != signal.SIGKILL:
             self._check_end(process.returncode, errors, moment)
         return early
@@ -91,6 +93,11 @@ class Killer:
         elif status != 128 + self.number or len(lines) != 1:
             last = " | ".join([*lines[:1], *lines[-2:]])
             self.row.problems.append(f"at {moment:.2f} s: status {status}, {len(lines)} lines: {last}")
+
+
+def _brief(errors):
+    lines = [line for line in errors.splitlines() if line.strip()]
+    return f"{len(lines)} lines on stderr{f', the last: {lines[-1]}' if lines else ''}"
 
 
 def begin(command: list[str]) -> subprocess.Popen:
