@@ -22,6 +22,8 @@ def recipe():
     faces = kfa.data.load_dataset(settings.dataset, settings.data_dir, scheme=settings.scheme)
     if method == "hih":
         kfa.models.hih.stacked_hourglass = functools.partial(kfa.models.hih.stacked_hourglass, depth=1)
+    else:
+        settings.warmup_epochs = 0  # it has none
 
     def build():
         if method == "hih":

@@ -7,7 +7,7 @@ it opens at once whatever its size, and any program can use it that reads HDF5 o
     landmarks   (N, K, 2) float32, pixels of the crop       weights (N, K) float32
     boxes       (N, 4) float32, pixels of the crop          occluded (N, K) uint8, only where the dataset has it
     matrices    (N, 2, 3) float64, the photograph's image coordinates -> pixels of the crop
-    names, origins                                          text
+    names, origins                                          text that can be printed: other bytes and signs as \\xe9, \\n
     attributes/NAME (N,) uint8                              subsets/NAME: positions among the test faces
     attributes of the file: format, dataset, scheme, normalizer, train (number), size, enlarge, box
 
