@@ -10,6 +10,7 @@ after `GRACE` seconds ends without cleaning up: whatever is written here may be 
 """
 
 import _thread
+import atexit
 import contextlib
 import os
 import signal
@@ -42,6 +43,7 @@ class _State:
     again = 0  # signals that this process sent to itself
     done = False  # the result is settled; signals come too late
     own_end = False  # the process deals with interruptions on its own
+    error = None  # what ended the work: while it is kept nothing in its frames is destroyed, which may wait for a thread
 
 
 def run_process(program: str, work: Callable[[], int | None], *, debug: Callable[[], bool] = bool) -> int:
@@ -57,7 +59,7 @@ def run_process(program: str, work: Callable[[], int | None], *, debug: Callable
     Returns:
         The exit status. Where it is not 0 hand it to `leave`: threads of a training that failed may never end.
     """
-    _State.program = program
+    _State.program, _State.done = program, False
     encodable_streams()
     try:
         _catch_signals()
@@ -75,9 +77,11 @@ def guarded(program: str, work: Callable[[], int | None], *, debug: Callable[[],
     """As `run_process`, for a process that is another's."""
     try:
         return work() or 0
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        _State.error = error
         return _tell_interruption(program)
     except Exception as error:
+        _State.error = error
         if _State.number is not None:
             return _tell_interruption(program)
         if isinstance(error, BrokenPipeError):
@@ -144,6 +148,13 @@ def _catch_signals():
     for number in WORDS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
+    atexit.register(_ignore_signals)
+
+
+def _ignore_signals():
+    """Python ends by giving signals their default back, by which one that comes then would look like a failure."""
+    for number in WORDS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _interrupt(number, frame):

@@ -33,27 +33,27 @@ def destructor():
     time.sleep(30)
 
 def turned():
-    begun()
     try:
+        begun()
         time.sleep(30)
     except KeyboardInterrupt:
         raise RuntimeError("a library's own words\\nin two lines") from None
 
 def swallowed():
-    begun()
-    while True:
-        try:
-            time.sleep(30)
-        except BaseException:
-            pass
+    try:
+        begun()
+        time.sleep(30)
+    except BaseException:
+        pass
+    time.sleep(30)
 
 def native():
     begun()
     ctypes.CDLL(None).system(b"exec sleep 30 > /dev/null 2>&1")
 
 def handled():
-    begun()
     try:
+        begun()
         time.sleep(30)
     except KeyboardInterrupt:
         process.go_on()

@@ -1,5 +1,6 @@
 """How a recipe begins and ends as a process."""
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -20,5 +21,7 @@ def main(recipe: Callable[[], Any]) -> None:
         recipe()
 
     status = run_process("", work)
-    if status:
+    if status and sys._getframe(1).f_back is None:  # the script itself is the process
         leave(status)
+    if status:
+        sys.exit(status)
