@@ -14,7 +14,7 @@ from kfacealign.process import guarded, one_line, resumable
 SCRIPT = """
 import ctypes, sys, time
 from kfacealign import process
-process.GRACE = 0.3
+process.GRACE = 3.0
 
 class Slow:
     def __del__(self):  # what is raised here is caught by nobody
@@ -57,7 +57,7 @@ def handled():
         time.sleep(30)
     except KeyboardInterrupt:
         process.go_on()
-    time.sleep(1)
+    time.sleep(process.GRACE + 1)
     print("what was done is written")
     return 7
 
