@@ -4,6 +4,7 @@
 #   make train     render faces, train a small HIH on them, report, export: minutes on two cores, to runs/quick
 #   make test      lint, then every test
 #   make fuzz      an attack on all that reads files: N=1000 mutations of each target, SEED=0; faults go to fuzz-faults/
+#   make crash     kill trainings, alignments and packs at random moments and look at what is left: about half an hour
 #   make lint      what ruff finds, in code and format
 #   make docs      the documentation as a site, to site/; a warning is an error
 #   make figures   draw the documentation's figures again
@@ -14,7 +15,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: install train lint test fuzz docs figures help clean
+.PHONY: install train lint test fuzz crash docs figures help clean
 
 install: $(VENV)/installed
 
@@ -41,6 +42,9 @@ fuzz: N ?= 1000
 fuzz: SEED ?= 0
 fuzz: install
 	$(RUN) tests/fuzz/attack.py --count $(N) --seed $(SEED)
+
+crash: install
+	$(RUN) tests/crash/crash.py --kills 20
 
 docs: install
 	$(RUN) -m mkdocs build --strict

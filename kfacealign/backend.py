@@ -1,12 +1,55 @@
 """Keras, imported without the notices that its backends print when they start.
 
-Every module that may be the first to need Keras imports it from here.
+Every module that may be the first to need Keras imports it from here. A backend that is not there is told in one sentence.
 """
 
-from kfacealign.quiet import quiet
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+
+from kfacealign.quiet import import_tensorflow, quiet
+
+# Keras' name of a backend -> the package that it is.
+PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch", "openvino": "openvino", "numpy": "numpy"}
+TRAINING = ("tensorflow", "jax", "torch")  # those that a model can be trained on
+
+
+def check_backend() -> None:
+    """Refuses a backend that Keras does not know or that is not installed, before Keras is imported in vain.
+
+    Raises:
+        ValueError: Keras knows no backend of this name.
+        ImportError: the backend is not installed.
+    """
+    name, source = wanted_backend()
+    have = ", ".join(known for known in TRAINING if importlib.util.find_spec(PACKAGES[known])) or "none"
+    if name not in PACKAGES:
+        raise ValueError(f"{source} names {name!r}, which is no backend of Keras: choose one of those installed ({have})")
+    if importlib.util.find_spec(PACKAGES[name]) is None:
+        raise ImportError(f"{source} names {name}, which is not installed: install it, or choose another (installed: {have})")
+
+
+def wanted_backend() -> tuple[str, str]:
+    """The backend that Keras will take, and what says so: `KERAS_BACKEND`, Keras' configuration file, or Keras itself."""
+    if os.environ.get("KERAS_BACKEND"):
+        return os.environ["KERAS_BACKEND"], "the environment variable KERAS_BACKEND"
+    file = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "keras.json"
+    try:
+        return json.loads(file.read_text())["backend"], str(file)
+    except (OSError, ValueError, KeyError, TypeError):
+        return "tensorflow", "Keras' default (the environment variable KERAS_BACKEND is not set)"
+
+
+if "keras" not in sys.modules:
+    check_backend()
 
 with quiet():
     import keras
     from keras import ops
+
+if keras.config.backend() == "tensorflow":
+    import_tensorflow()
 
 __all__ = ["keras", "ops"]

@@ -1,13 +1,26 @@
-"""Files that are read whole and within limits, files and folders that appear whole or not at all, image suffixes."""
+"""Files that are read whole and within limits, files and folders that appear whole or not at all, folders of one process."""
 
 import errno
+import fnmatch
 import os
+import re
 import shutil
+import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+LOCK = ".lock"
+# Name of a temporary of `replacing`: stem, process, suffix; `.old` is a folder that was moved aside.
+TEMPORARY = re.compile(r"\.(?P<stem>.+)\.(?P<pid>\d+)(?P<suffix>(?!\.old$)\.[^.]*)?(\.old)?", re.DOTALL)
+# How HDF5 says inside of its message why the system refused.
+REASON = re.compile(r"errno = (\d+), error message = '([^']*)'")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 
 
@@ -58,6 +71,9 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     The block writes a file or a folder at the temporary path. An existing file is replaced in one step; an existing folder
     is moved aside first. After an error the temporary is deleted and `path` is as it was.
 
+    Raises:
+        OSError: it cannot be written; the error carries `path`, also where a library's own error did not.
+
     Example:
         >>> with replacing("run/report.json") as temporary:
         ...     temporary.write_text("{}")
@@ -73,6 +89,11 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
             replace_folder(temporary, path)
         else:
             os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        named = _named(error, temporary, path)
+        if named is error:
+            raise
+        raise named from error
     finally:
         remove(temporary)
 
@@ -91,3 +112,114 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+# === One process a folder ===
+
+
+@contextmanager
+def lock(folder: str | os.PathLike) -> Iterator[None]:
+    """While the block runs, no other process gets this folder: two runs must not write to one.
+
+    The lock is held on the file `.lock` in the folder, which names the process. The system releases it when the process ends,
+    however it ends, so that no dead process keeps a folder. The file stays: a process that deleted it would leave another one,
+    which has it open already, with a lock that nobody sees.
+
+    On Windows, and on file systems that know no locks, the block runs without one.
+
+    Args:
+        folder: the folder; it is made if it is not there.
+
+    Raises:
+        BlockingIOError: another process has the folder, or another block of this one; the message names the process.
+        OSError: the folder cannot be made or written to.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / LOCK, "a+", encoding="utf-8", errors="replace") as file:
+        if fcntl is not None:
+            _take(file, folder)
+        file.truncate(0)
+        file.write(f"{os.getpid()} {socket.gethostname()}\n")
+        file.flush()
+        yield
+
+
+def sweep(folder: str | os.PathLike, names: Sequence[str]) -> None:
+    """Deletes what a killed process left in a folder: temporaries of `replacing` for files of these names.
+
+    Call it with the folder's lock. Temporaries of other processes that are alive stay, as does everything else.
+
+    Args:
+        folder: the folder; its subfolders are left alone.
+        names: names of files, or patterns such as "checkpoint-*.keras".
+    """
+    for path in Path(folder).iterdir():
+        found = TEMPORARY.fullmatch(path.name)
+        if found is None:
+            continue
+        name = f"{found['stem']}{found['suffix'] or ''}"
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in names) and not _lives(int(found["pid"])):
+            remove(path)
+
+
+def reserve(path: str | os.PathLike, size: int) -> None:
+    """Claims room on the disk for a file, which grows to this size; where that cannot be done, nothing happens.
+
+    Raises:
+        OSError: there is no room; the error carries the path.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            raise OSError(error.errno, f"no room for {size / 1e6:,.0f} MB: {error.strerror}", os.fspath(path)) from None
+    finally:
+        os.close(descriptor)
+
+
+def _take(file, folder):
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        process, _, host = file.read().strip().partition(" ")
+        owner = f"process {process} on {host}" if host else "another process"
+        raise BlockingIOError(f"{folder} is in use by {owner}; choose another --out") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
+            raise
+
+
+def _lives(process):
+    """Whether another process of this number runs here."""
+    if process == os.getpid():
+        return False  # what it left is of an earlier process of this number
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
+def _named(error, temporary, path):
+    """The error of writing `temporary`, as one that names `path`; errors about other things as they are."""
+    reason = REASON.search(str(error))
+    if reason:
+        return OSError(int(reason[1]), reason[2], os.fspath(path))
+    if not isinstance(error, OSError):
+        return error
+    if error.filename is None:
+        if error.errno is None:
+            told = str(error)
+            return error if str(path) in told else OSError(errno.EIO, told, os.fspath(path))
+        return OSError(error.errno, error.strerror or str(error), os.fspath(path))
+    inside = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes, os.PathLike)) else ""
+    if inside == str(temporary) or inside.startswith(f"{temporary}{os.sep}"):
+        return OSError(error.errno, error.strerror, os.fspath(path))
+    return error

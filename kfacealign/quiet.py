@@ -5,6 +5,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 
 
 @contextmanager
@@ -27,3 +28,16 @@ def quiet() -> Iterator[None]:
             os.dup2(saved, 2)
             os.close(saved)
             logger.setLevel(level)
+
+
+def import_tensorflow() -> ModuleType:
+    """TensorFlow, with the notices of its import and of its search for GPUs behind it.
+
+    TensorFlow searches when it first needs a device, and native code complains where there is no driver; later errors are
+    seen. Nothing is chosen by this: which devices are visible, and how their memory grows, can still be set.
+    """
+    with quiet():
+        import tensorflow
+
+        tensorflow.config.list_physical_devices()
+    return tensorflow

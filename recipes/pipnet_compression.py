@@ -11,7 +11,6 @@ model's own loss, and written as LiteRT files. Needs pip install 'kfacealign[qat
 """
 
 import kfacealign as kfa
-from kfacealign.deploy.compression import tuning
 
 # The last rate of the paper's training; weights that lose neighbours need the one before to recover.
 QUANTIZED = {"dataset": "wflw", "epochs": 10, "batch_size": 16, "learning_rate": 1e-5, "drops": (8,)}
@@ -26,6 +25,8 @@ VIEWS = {"paper": {}, "quick": {"translation": 8 / 256, "rotation": 10.0, "occlu
 
 
 def recipe():
+    from kfacealign.deploy.compression import tuning  # here, so that mistakes and Ctrl-C in this import are one line
+
     settings = tuning.parse_settings(__doc__, SCALES)
     faces = kfa.data.load_dataset(settings.dataset, settings.data_dir, scheme=settings.scheme, missing=settings.missing)
     views = kfa.data.RandomView.paper(faces.scheme, **VIEWS[settings.scale])

@@ -14,7 +14,6 @@ read for longer than these epochs last.
 from pathlib import Path
 
 import kfacealign as kfa
-from kfacealign.training import rendered_and_real
 
 # The queries are told apart from the start, there is no dropout, and the optimiser is Adam, not LAMB: the training is short
 # (docs/results.md).
@@ -41,7 +40,7 @@ def recipe():
     weights = settings.backbone_weights
     if weights not in (None, "imagenet") and not Path(weights).is_file():
         raise ValueError(f"{weights} is missing: train it by recipes/preset_pipnet.py, or name another with --backbone-weights")
-    faces, sources = rendered_and_real.rendered_and_real(settings)
+    faces, sources = kfa.training.rendered_and_real.rendered_and_real(settings)
 
     def build():
         return kfa.models.LOTR(
@@ -56,7 +55,7 @@ def recipe():
 
     views = kfa.data.RandomView.paper(faces.scheme, **VIEWS, occlusion_probability=0.2)
     kfa.training.run(build, faces, views, settings, load=kfa.load, export=kfa.deploy.export)
-    rendered_and_real.write_facts(settings, sources, views)
+    kfa.training.rendered_and_real.write_facts(settings, sources, views)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,6 @@ The backbone is EfficientNet-Lite0 with ImageNet's weights, made for phones. Cel
 """
 
 import kfacealign as kfa
-from kfacealign.training import rendered_and_real
-from kfacealign.training.loop import OPTIMIZERS
 
 PAPER = {
     "dataset": "pts",
@@ -50,7 +48,7 @@ VIEWS = {
 
 def recipe():
     settings = kfa.training.parse_settings(__doc__, PAPER, QUICK)
-    faces, sources = rendered_and_real.rendered_and_real(settings)
+    faces, sources = kfa.training.rendered_and_real.rendered_and_real(settings)
 
     def build():
         return kfa.models.PIPNet(
@@ -64,9 +62,9 @@ def recipe():
         )
 
     views = kfa.data.RandomView.paper(faces.scheme, **VIEWS)
-    optimizer = OPTIMIZERS[settings.optimizer]
+    optimizer = kfa.training.OPTIMIZERS[settings.optimizer]
     kfa.training.run(build, faces, views, settings, optimizer=optimizer, load=kfa.load, export=kfa.deploy.export)
-    rendered_and_real.write_facts(settings, sources, views)
+    kfa.training.rendered_and_real.write_facts(settings, sources, views)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ import argparse
 from pathlib import Path
 
 import kfacealign as kfa
-from kfacealign.training import rendered_and_real
 
 PAPER = {
     "dataset": "pts",
@@ -47,7 +46,7 @@ VIEWS = {"translation": 16 / 256, "rotation": 18.0, "scale": (0.88, 1.14), "colo
 
 def train_detector(settings, views):
     """The path of the trained detector, and the sources it was trained on."""
-    faces, sources = rendered_and_real.rendered_and_real(settings)
+    faces, sources = kfa.training.rendered_and_real.rendered_and_real(settings)
     out = Path(settings.out) / "detector"
     finished = out / "model.keras"
     if not (settings.resume and finished.exists()):
@@ -73,7 +72,7 @@ def recipe():
     else:
         second = parsed(*SECOND)
         detector, sources, before = settings.detector, [], f"a detector that was trained before ({settings.detector})"
-    videos, more = rendered_and_real.rendered_and_real_clips(videos, "data/synthetic_clips68", **CLIPS)
+    videos, more = kfa.training.rendered_and_real.rendered_and_real_clips(videos, "data/synthetic_clips68", **CLIPS)
 
     def build():
         trained = kfa.load(detector)
@@ -81,7 +80,7 @@ def recipe():
 
     kfa.training.run_clips(build, videos, views, second, frames=FRAMES, export=kfa.deploy.export_step)
     stages = f"{before}, {second.epochs} of the tracker on clips of {FRAMES} frames"
-    rendered_and_real.write_facts(settings, clips_and_stills(sources, more), views, epochs=stages)
+    kfa.training.rendered_and_real.write_facts(settings, clips_and_stills(sources, more), views, epochs=stages)
 
 
 def parsed(paper, quick):

@@ -5,8 +5,6 @@ python recipes/wflw_hih.py --dataset synthetic --scale quick     # minutes on a 
 python recipes/wflw_hih.py --dataset pts --data-dir FOLDER       # your own images with .pts files
 """
 
-import functools
-
 import kfacealign as kfa
 
 VARIANTS = {
@@ -37,10 +35,8 @@ QUICK = {
     "drops": (10, 12),
 }
 # Few epochs cannot overfit: gentler views let a quick run get further.
-GENTLE = functools.partial(
-    kfa.data.RandomView, translation=8 / 256, rotation=10.0, occlusion_probability=0.1, blur_probability=0.0
-)
-VIEWS = {"paper": kfa.data.RandomView, "quick": GENTLE}
+GENTLE = {"translation": 8 / 256, "rotation": 10.0, "occlusion_probability": 0.1, "blur_probability": 0.0}
+VIEWS = {"paper": {}, "quick": GENTLE}
 
 
 def recipe():
@@ -50,7 +46,7 @@ def recipe():
     def build():
         return kfa.models.HIH(faces.scheme, input_size=settings.input_size, **VARIANTS[settings.variant])
 
-    views = VIEWS[settings.scale](scheme=faces.scheme.name)
+    views = kfa.data.RandomView(scheme=faces.scheme.name, **VIEWS[settings.scale])
     kfa.training.run(build, faces, views, settings, load=kfa.load, export=kfa.deploy.export)
 
 

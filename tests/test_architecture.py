@@ -15,7 +15,7 @@ PACKAGE = "kfacealign"
 FLOORS = (
     (
         "what knows nothing of faces",
-        "version files console state_dicts quiet machine backend interpreter streaming deploy.flatbuffer",
+        "version files console process state_dicts quiet machine backend interpreter streaming deploy.flatbuffer",
     ),
     ("points and pictures", "schemes geometry losses"),
     ("faces without pixels", "drawing detect data.faces data.five_points conversions metrics"),

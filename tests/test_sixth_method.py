@@ -20,6 +20,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "adding_a_method.md"
 TRAINING = """
 import runpy, sys
 
+sys.stderr = sys.stdout
+
 def recipe(*flags):
     sys.argv = ["shape_recipe.py", "--dataset", "pts", "--data-dir", "FOLDER", "--batch-size", "4", "--out", "run", *flags]
     try:
@@ -109,7 +111,9 @@ def test_it_trains_by_its_recipe_with_a_flag_of_its_own(place, trained):
 
 
 def test_it_resumes_and_a_changed_hyperparameter_is_refused_with_both_values(place, trained):
-    assert re.search(r"STOPPED error: run cannot be resumed with other settings: .*width was 4 and is 8", trained)
+    assert re.search(
+        r"^error: run cannot be resumed with other settings: .*width was 4 and is 8\nSTOPPED 2$", trained, flags=re.M
+    )
     assert "resumed after epoch 1" in trained
     assert len(json.loads((place / "run" / "state.json").read_text())["history"]) == 2
 

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich import box
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Column, Table
 
 from kfacealign.cli.arguments import add_from, add_trust, count
+from kfacealign.console import make_console, shown
 from kfacealign.deploy.measure import benchmark
 from kfacealign.files import replacing
 
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    console = Console()
+    console = make_console()
     if not arguments.runs or 0 in arguments.threads:
         raise ValueError("--runs and --threads are numbers from 1 on")
     threads = list(dict.fromkeys(arguments.threads))
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         content = {"cores": os.cpu_count(), "runs": arguments.runs, "files": [dataclasses.asdict(cost) for cost in costs]}
         with replacing(arguments.json) as temporary:
             temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
-        console.print(f"written: {arguments.json}")
+        console.print(f"written: {shown(arguments.json)}", soft_wrap=True)
     return 0
 
 
@@ -67,14 +67,14 @@ def table(costs: Sequence[benchmark.Cost], runs: int) -> Table:
         facts = ("", "", "", "")
         if cost.threads == first:
             facts = (megabytes(cost.bytes, digits=2), shares(cost), megabytes(added(cost)), megabytes(cost.before))
-        made.add_row(name, str(cost.threads), f"{cost.median:.2f}", f"{cost.p90:.2f}", f"{cost.ratio:.2f}", *facts)
+        made.add_row(shown(name), str(cost.threads), f"{cost.median:.2f}", f"{cost.p90:.2f}", f"{cost.ratio:.2f}", *facts)
     return made
 
 
 def note(costs: Sequence[benchmark.Cost]) -> str:
     """What the columns of the table mean."""
     return (
-        f"ratio: of the median to that of {costs[0].path} on as many threads. nodes: those that XNNPACK takes, of all. "
+        f"ratio: of the median to that of {shown(costs[0].path)} on as many threads. nodes: those that XNNPACK takes, of all. "
         "memory: the most resident while the model is loaded and reads crops in a process of its own, less what was resident "
         "before, when Python, this package and its backend were (before)."
     )

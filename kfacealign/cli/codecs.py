@@ -3,10 +3,10 @@
 import argparse
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from kfacealign.cli.arguments import SCHEMES, add_part
+from kfacealign.console import make_console
 from kfacealign.data.readers.csv_lists import read_list
 
 
@@ -38,5 +38,5 @@ def run(arguments: argparse.Namespace) -> int:
     table.add_column("of the first", justify="right")
     for name, error in rows:
         table.add_row(name, f"{error:.3f}", f"{error / rows[0][1]:.3f}")
-    Console().print(table)
+    make_console().print(table)
     return 0

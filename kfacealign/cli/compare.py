@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Column, Table
 
 from kfacealign import evaluation, schemes
 from kfacealign.cli.arguments import count, positive
+from kfacealign.console import make_console, shown
 from kfacealign.files import replacing
 from kfacealign.metrics.distribution import auc, ced
 
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    console = Console()
+    console = make_console()
     runs = [evaluation.comparison.read_run(path) for path in arguments.reports]
     if len(runs) < 2:
         raise ValueError("one report is not enough: give two or more")
@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         path = out / ("changed.png" if len(runs) == 2 else f"changed_{place}.png")
         problem = draw_changed(path, runs[0], runs[place], orders[place], groups, (names[0], names[place]))
         if problem:
-            console.print(f"no picture of the faces that changed: {problem}", style="yellow", soft_wrap=True)
+            console.print(f"no picture of the faces that changed: {shown(problem)}", style="yellow", soft_wrap=True)
         else:
             written.append(path)
     written += [
@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     ]
     console.print("written:")
     for path in written:
-        console.print(f"  {path}", soft_wrap=True)
+        console.print(f"  {shown(path)}", soft_wrap=True)
     return 0
 
 
@@ -114,14 +114,14 @@ def table(rows: "Mapping[str, Comparison | None]", first: str, second: str, conf
     headings = ("faces", "first", "second", "change", f"{confidence:g} % interval", "better", "worse", "p")
     columns = (Column(name, justify="right", no_wrap=True) for name in headings)
     made = Table(Column("subset", no_wrap=True), *columns, box=None, padding=(0, 1, 0, 0))
-    made.title = f"first: {first}, second: {second}; NME in percent, p of the sign test"
+    made.title = f"first: {shown(first)}, second: {shown(second)}; NME in percent, p of the sign test"
     for name, row in rows.items():
         if row is None:
-            made.add_row(name, "0")
+            made.add_row(shown(name), "0")
             continue
         interval = f"{row.low:+.3f} {row.high:+.3f}"
         figures = (f"{row.first:.3f}", f"{row.second:.3f}", f"{row.difference:+.3f}", interval)
-        made.add_row(name, f"{row.faces:,}", *figures, str(row.better), str(row.worse), f"{row.p_value:.1g}")
+        made.add_row(shown(name), f"{row.faces:,}", *figures, str(row.better), str(row.worse), f"{row.p_value:.1g}")
     return made
 
 
@@ -138,10 +138,12 @@ def changed_table(
         label: name of the other run.
     """
     made = Table("", "face", *(Column(name, justify="right") for name in ("first", "second", "change")))
-    made.title = f"faces that changed most in {label}"
+    made.title = f"faces that changed most in {shown(label)}"
     for group, faces in groups.items():
         for face in faces:
-            made.add_row(group, names[face], f"{first[face]:.2f}", f"{second[face]:.2f}", f"{second[face] - first[face]:+.2f}")
+            made.add_row(
+                group, shown(names[face]), f"{first[face]:.2f}", f"{second[face]:.2f}", f"{second[face] - first[face]:+.2f}"
+            )
     return made
 
 
@@ -154,13 +156,13 @@ def curves(names: Sequence[str], errors: Sequence[np.ndarray], runs: "Sequence[R
         values = values[np.isfinite(values)]
         if len(values):
             x, y = ced(values)
-            label = f"{name}: AUC {auc(values, limit):.3f}"
+            label = f"{shown(name)}: AUC {auc(values, limit):.3f}"
             axes.step([0, *x, max(limit, x[-1])], [0, *(100 * y), 100], where="post", label=label)
     axes.set(xlim=(0, limit), ylim=(0, 100), ylabel="faces, %", xlabel=f"NME, % of {runs[0].normalizer.replace('_', '-')}")
     axes.grid(alpha=0.3)
     if axes.get_lines():
-        axes.legend(loc="lower right", fontsize=8)
-    return figure
+        evaluation.plots.add_legend(axes)
+    return evaluation.plots.plain(figure)
 
 
 def draw_changed(
@@ -220,9 +222,9 @@ def draw_changed(
                 except (OSError, ValueError) as error:
                     return str(error)
                 axes[row, column].imshow(picture)
-                axes[row, column].set_title(f"{group}, {names[row]}\n{run_.errors[place]:.2f} %", fontsize=7)
+                axes[row, column].set_title(f"{group}, {shown(names[row])}\n{run_.errors[place]:.2f} %", fontsize=7)
     figure.suptitle("truth green, prediction red", fontsize=9)
-    evaluation.plots.write_figure(figure, path)
+    evaluation.plots.write_figure(evaluation.plots.plain(figure), path)
     return None
 
 

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from kfacealign import data, drawing, geometry
 from kfacealign.cli.arguments import SCHEMES, add_missing, add_part, count
+from kfacealign.console import make_console, shown
 from kfacealign.data import catalogue, survey
 from kfacealign.data.image_files import limit_pixels
 from kfacealign.data.image_files import write as write_image
@@ -57,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    console = Console()
+    console = make_console()
     if arguments.part is None or arguments.part == "list":
         return list_all(console)
     entry = catalogue.get(arguments.name)
@@ -82,7 +83,7 @@ def list_all(console: Console) -> int:
         lines = {"get it": entry.source, "directory": entry.layout, "subsets": subsets}
         for what, text in {**lines, "protocol": entry.protocol, "crops": entry.crops}.items():
             if text:
-                console.print(f"  {what}: {text}", markup=False, highlight=False, soft_wrap=True)
+                console.print(f"  {what}: {text}", soft_wrap=True)
     return 0
 
 
@@ -104,13 +105,13 @@ def check(console: Console, entry: Entry, arguments: argparse.Namespace) -> int:
     found = [without_title(text) for text in told if "published number" not in text]
     found = list(dict.fromkeys([*found, *wrong_faces, *again]))
     for text in (*found, *(f"note: {text}" for text in (*notes, *turned(seen)))):
-        console.print(f"- {text}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"- {shown(text)}", style="yellow", soft_wrap=True)
     written = draw(dataset, entry, Path(arguments.out or f"check_{entry.name}"), arguments.faces)
     if not found and not wrong:
         console.print("nothing is missing, twice or out of place" if entry.counts else "nothing is twice or out of place")
     console.print("written:")
     for path in written:
-        console.print(f"  {path}")
+        console.print(f"  {shown(path)}", soft_wrap=True)
     return int(bool(found or wrong))
 
 
@@ -141,8 +142,8 @@ def counted(entry: Entry, dataset: data.Dataset) -> tuple[Table, bool]:
         number, expected = found.get(part, 0), entry.counts.get(part)
         differs = expected is not None and number != expected
         wrong |= differs
-        shown = "-" if expected is None else f"{expected:,}"
-        table.add_row(part, f"{number:,}", shown, style="yellow" if differs else None)
+        published = "-" if expected is None else f"{expected:,}"
+        table.add_row(shown(part), f"{number:,}", published, style="yellow" if differs else None)
     return table, wrong
 
 
@@ -242,15 +243,15 @@ def pack_one(console: Console, entry: Entry, arguments: argparse.Namespace) -> i
     """Packs a dataset; returns the exit status."""
     dataset = as_dataset(entry, entry.read(arguments.root, scheme=arguments.scheme, missing=arguments.missing))
     box = arguments.box or entry.box
-    console.print(dataset.summary())
+    console.print(dataset.summary(), soft_wrap=True)
     cut = f"by the {'landmarks' if box == 'landmarks' else 'given'} box, enlarged {arguments.enlarge:g} times"
-    console.print(f"crops of {arguments.size} px {cut}, go to {arguments.out}", soft_wrap=True)
+    console.print(f"crops of {arguments.size} px {cut}, go to {shown(arguments.out)}", soft_wrap=True)
     written, failures = data.pack(
         dataset, arguments.out, size=arguments.size, enlarge=arguments.enlarge, box=box, strict=arguments.strict
     )
     if failures:
-        which = checks.shown(f"{path} ({reason})" for path, reason in failures)
-        console.print(f"{len(failures):,} faces left out, their image cannot be read: {which}", style="yellow", markup=False)
+        which = checks.shown(f"{shown(path)} ({reason})" for path, reason in failures)
+        console.print(f"{len(failures):,} faces left out, their image cannot be read: {which}", style="yellow", soft_wrap=True)
     megabytes = Path(arguments.out).stat().st_size / 1e6
-    console.print(f"written: {arguments.out} ({written:,} faces, {megabytes:,.1f} MB)")
+    console.print(f"written: {shown(arguments.out)} ({written:,} faces, {megabytes:,.1f} MB)", soft_wrap=True)
     return int(bool(failures))

@@ -2,10 +2,9 @@
 
 import argparse
 
-from rich.console import Console
-
 from kfacealign import data, deploy, evaluation, presets
 from kfacealign.cli.arguments import FLIP_HELP, MODEL_HELP, SCHEMES, add_dataset, add_model, add_trust, align_options
+from kfacealign.console import make_console, shown
 from kfacealign.evaluation import protocols
 
 DESCRIPTION = (
@@ -41,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    console = Console()
+    console = make_console()
     arguments.model = presets.chosen(arguments.model, keras=arguments.flip or bool(arguments.decoder), console=console)
     options = align_options(arguments)
     model = deploy.load(arguments.model, trust=arguments.trust)
@@ -60,14 +59,14 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if faces.scheme.name != model.scheme.name:
         raise ValueError(f"{arguments.model} predicts {model.scheme.name}, the dataset is annotated with {faces.scheme.name}")
-    console.print(faces.summary())
+    console.print(faces.summary(), soft_wrap=True)
     crops = data.Crops(faces.test, size=model.input_size, enlarge=model.enlarge, cache=None, align=arguments.align)
     normalizer = arguments.normalizer or (protocol.normalizer if protocol else faces.normalizer)
     thresholds = protocol.thresholds if protocol else (8.0, 10.0)
     options |= {"subsets": faces.subsets, "normalizer": normalizer, "thresholds": thresholds}
     report = evaluation.evaluate(model, crops, **options)
     if crops.failures or (arguments.align == "five_points" and not crops.aligned.all()):
-        console.print(crops.summary(), style="yellow")
+        console.print(crops.summary(), style="yellow", soft_wrap=True)
     placed = protocols.place(protocol.name, report) if protocol else None
     written = evaluation.write_run(arguments.out, report, faces.test, placed=placed)
     console.print(report.table())
@@ -76,8 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
         for table in placed.console():
             console.print(table)
         for note in placed.notes:
-            console.print(note, style="yellow", soft_wrap=True)
+            console.print(shown(note), style="yellow", soft_wrap=True)
     console.print("written:")
     for path in written:
-        console.print(f"  {path}")
+        console.print(f"  {shown(path)}", soft_wrap=True)
     return 0

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.text import Text
 
 from kfacealign import deploy, presets
 from kfacealign.cli.arguments import add_model
+from kfacealign.console import make_console, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError("--report is about --precision int8")
     if not (arguments.out or arguments.report):
         raise ValueError("give --out, the file or folder to write")
-    model, console = load_keras(path), Console()
+    model, console = load_keras(path), make_console()
     with warnings_in_one_line(console):
         calibration = read_calibration(Path(arguments.calibration), model) if integers else None
         if arguments.report:
@@ -102,10 +104,10 @@ def run(arguments: argparse.Namespace) -> int:
                 records = deploy.quantization_report(model, calibration, flip=arguments.flip)
             console.print(deploy.report_table(records))
         if arguments.out:
-            with console.status(f"writing {arguments.out}"):
+            with console.status(Text(f"writing {shown(arguments.out)}")):
                 written = write(arguments, model, calibration)
             facts = f"{size(written) / 1e6:.2f} MB, {arguments.precision}, {model.scheme.name}, {model.input_size} px"
-            console.print(f"written: {written} ({facts})")
+            console.print(f"written: {shown(written)} ({facts})", soft_wrap=True)
     return 0
 
 

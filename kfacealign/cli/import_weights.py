@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from kfacealign import schemes
 from kfacealign.cli.arguments import SCHEMES, count
+from kfacealign.console import make_console, shown
 from kfacealign.files import replacing
 
 DEFAULT_VARIANTS = {"fan": "2dfan"}
@@ -59,12 +58,12 @@ def run(arguments: argparse.Namespace) -> int:
     model, unused = checkpoints.convert(arguments.model, variant, state, source=arguments.checkpoint, **options)
     with replacing(out) as temporary:
         model.save(temporary)
-    console = Console(soft_wrap=True)
+    console = make_console(soft_wrap=True)
     console.print(f"{len(state) - len(unused)} of {len(state)} tensors used; not used: {describe(unused)}")
     note = checkpoints.caution(arguments.model, options)
     if note:
         console.print(f"note: {note}")
-    console.print(f"written: {out} ({arguments.model} {variant}, {model.scheme.name}, {model.input_size} px)", highlight=False)
+    console.print(f"written: {shown(out)} ({arguments.model} {variant}, {model.scheme.name}, {model.input_size} px)")
     return 0
 
 

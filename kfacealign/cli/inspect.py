@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Column, Table
 
+from kfacealign.console import make_console, shown
 from kfacealign.deploy.measure import inspection
 
 DESCRIPTION = (
@@ -26,11 +26,11 @@ def run(arguments: argparse.Namespace) -> int:
         raise FileNotFoundError(f"{path}: no such file")
     if path.suffix not in (".tflite", ".onnx"):
         raise ValueError(f"{path}: inspect reads .tflite and .onnx files")
-    console = Console()
+    console = make_console()
     found = inspection.read_metadata(path)
     inputs, outputs = inspection.tensors(path)
     counted = inspection.operators(path)
-    console.print(f"{path}, {path.stat().st_size / 1e6:.2f} MB", highlight=False, soft_wrap=True)
+    console.print(f"{shown(path)}, {path.stat().st_size / 1e6:.2f} MB", soft_wrap=True)
     console.print(metadata_table(found) if found else "no kfacealign metadata: the file was not written by kfacealign export")
     console.print(tensor_table(inputs, outputs))
     console.print(operator_table(counted))
@@ -55,7 +55,7 @@ def metadata_table(found: Mapping[str, Any]) -> Table:
             text = f"{len(value)}: {', '.join(map(str, value[:6]))}, ..."
         elif isinstance(value, dict):
             text = ", ".join(f"{name} {entry}" for name, entry in value.items())
-        made.add_row(key, text)
+        made.add_row(shown(key), shown(text))
     return made
 
 
@@ -64,7 +64,7 @@ def tensor_table(inputs: Sequence[inspection.Tensor], outputs: Sequence[inspecti
     made = Table("tensor", "name", "shape", "type")
     for kind, tensors in (("input", inputs), ("output", outputs)):
         for tensor in tensors:
-            made.add_row(kind, tensor.name, " x ".join(map(str, tensor.shape)), tensor.dtype)
+            made.add_row(kind, shown(tensor.name), " x ".join(map(str, tensor.shape)), tensor.dtype)
     return made
 
 
@@ -81,5 +81,5 @@ def operator_table(counted: Sequence[tuple[str, str, int]]) -> Table:
     """The operators of a file and their counts as a table."""
     made = Table("operator", "type", Column("count", justify="right"))
     for name, kind, count in counted:
-        made.add_row(name, kind.lower(), str(count))
+        made.add_row(shown(name), kind.lower(), str(count))
     return made

@@ -8,9 +8,9 @@ import argparse
 import importlib
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 
+from kfacealign.process import guarded, leave, run_process
 from kfacealign.quiet import quiet
 
 # Command -> what `--help` says of it. Its module is `kfacealign.cli.NAME`, with `_` for `-`.
@@ -41,22 +41,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         Exit status: 0 done, 1 some of the inputs failed (they were named), 2 a mistake in the input, told in one line on
-        stderr, 130 interrupted.
+        stderr, 130 interrupted, 143 terminated. Without `argv` the process ends here where it is not 0.
     """
     # The command's user has no use for TensorFlow's notices about the machine; TensorFlow's errors are exceptions.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    arguments = build_parser(argv).parse_args(argv)
-    try:
+    asked = {"debug": False}
+
+    def work():
+        arguments = build_parser(argv).parse_args(argv)
+        asked["debug"] = arguments.debug
         import_methods(getattr(arguments, "methods", ()))
         return arguments.run(arguments)
-    except (ValueError, OSError, ImportError) as error:
-        if arguments.debug:
-            traceback.print_exc()
-        print(f"kfacealign: error: {one_line(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("kfacealign: interrupted", file=sys.stderr)
-        return 130
+
+    if argv is not None:
+        return guarded("kfacealign: ", work, debug=lambda: asked["debug"])
+    status = run_process("kfacealign: ", work, debug=lambda: asked["debug"])
+    return leave(status) if status else 0
 
 
 def build_parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
@@ -98,10 +98,3 @@ def import_methods(modules: Sequence[str]) -> None:
                 importlib.import_module(module)
         except ModuleNotFoundError as error:
             raise ImportError(f"--from {module}: {error}; name a module that is installed or in this folder") from None
-
-
-def one_line(error: BaseException) -> str:
-    """An error's message without line breaks; a system error as `file: reason`."""
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split())

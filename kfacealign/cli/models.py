@@ -4,12 +4,12 @@ import argparse
 import math
 from typing import Any
 
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from kfacealign import schemes
 from kfacealign.cli.arguments import add_from
+from kfacealign.console import make_console
 from kfacealign.quiet import quiet
 
 DESCRIPTION = (
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints a table of the networks whose papers give sizes, one of those in megabytes, and one of all others."""
-    console = Console()
+    console = make_console()
     rows = chosen(arguments.model)
     published = [row for row in rows if row[1].gflops != "-"]
     megabytes = [row for row in rows if row[1].megabytes]

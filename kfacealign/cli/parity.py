@@ -15,6 +15,7 @@ from rich.table import Column, Table
 from kfacealign import data, deploy, geometry
 from kfacealign.cli.arguments import add_dataset, add_from, add_trust, count
 from kfacealign.cli.bench import short
+from kfacealign.console import make_console, shown
 from kfacealign.deploy.measure import benchmark, parity
 
 SEED = 2  # of the drawn faces, which are not those of training
@@ -51,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    console = Console()
+    console = make_console()
     if not arguments.count:
         raise ValueError("--count is a number from 1 on")
     for path in (arguments.reference, *arguments.files):
@@ -66,16 +67,18 @@ def run(arguments: argparse.Namespace) -> int:
         against = {"truth": truth, "weights": weights, "normalizer": arguments.normalizer, "trust": arguments.trust}
         records = parity.compare(reference, arguments.files, crops, **against, advance=advance)
     names = short([arguments.reference, *arguments.files])
-    console.print(table(records, names, f"{len(crops)} faces of {origin}, {reference.input_size} px, {reference.scheme.name}"))
     console.print(
-        f"largest, mean: distance of a landmark to that of {arguments.reference}, of the crop's side and in its pixels. "
+        table(records, names, f"{len(crops)} faces of {shown(origin)}, {reference.input_size} px, {reference.scheme.name}")
+    )
+    console.print(
+        f"largest, mean: distance of a landmark to that of {shown(arguments.reference)}, of the crop's side and in its pixels. "
         f"moved: share of the landmarks more than {parity.MOVED} of the side away.",
         soft_wrap=True,
     )
     over = [record for record in records[1:] if record.maximum > arguments.tolerance]
     for record in over:
         console.print(
-            f"{record.name}: a landmark differs by {record.maximum:.2g} of the crop, more than --tolerance "
+            f"{shown(record.name)}: a landmark differs by {record.maximum:.2g} of the crop, more than --tolerance "
             f"{arguments.tolerance:g}",
             style="red",
             soft_wrap=True,
@@ -162,5 +165,5 @@ def table(records: Sequence[parity.Parity], names: Sequence[str], title: str) ->
         if record is not records[0]:
             distances = (f"{record.maximum:.1e}", f"{record.maximum_pixels:.3f}", f"{record.mean:.1e}")
             distances += (f"{record.mean_pixels:.3f}", f"{100 * record.moved:.2f} %")
-        made.add_row(name, *distances, error, ratio)
+        made.add_row(shown(name), *distances, error, ratio)
     return made

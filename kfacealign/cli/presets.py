@@ -9,6 +9,8 @@ from rich.table import Table
 
 from kfacealign import data, deploy, presets
 from kfacealign.cli.arguments import SCHEMES, add_dataset, add_from, add_part, count
+from kfacealign.console import make_console, shown
+from kfacealign.files import lock
 from kfacealign.presets import cards, store
 
 
@@ -37,9 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    console = Console()
+    console = make_console()
     if arguments.part == "show":
-        console.print(cards.markdown(presets.card(arguments.name)), markup=False, highlight=False, soft_wrap=True)
+        console.print(cards.markdown(presets.card(arguments.name)), soft_wrap=True)
         return 0
     return make(console, arguments) if arguments.part == "make" else list_all(console)
 
@@ -53,15 +55,15 @@ def list_all(console: Console) -> int:
     for name in names:
         table = Table(show_header=False, box=None, padding=(0, 2, 0, 2))
         facts = cards.row(presets.card(name))
-        console.print(f"{facts.pop('name')}{' (default)' if name == store.DEFAULT else ''}", style="bold", highlight=False)
+        console.print(f"{facts.pop('name')}{' (default)' if name == store.DEFAULT else ''}", style="bold")
         for heading, text in facts.items():
             table.add_row(heading, text)
         console.print(table)
     absent = [name for name in store.RECIPES if name not in names]
     if absent:
         told = ", ".join(f"{name} ({store.RECIPES[name]})" for name in absent)
-        console.print(f"not bundled in this copy, but trained by the project's recipes: {told}", highlight=False, soft_wrap=True)
-    console.print("kfacealign presets show NAME prints a preset's card; --model NAME uses it", highlight=False, soft_wrap=True)
+        console.print(f"not bundled in this copy, but trained by the project's recipes: {told}", soft_wrap=True)
+    console.print("kfacealign presets show NAME prints a preset's card; --model NAME uses it", soft_wrap=True)
     return 0
 
 
@@ -87,11 +89,12 @@ def make(console: Console, arguments: argparse.Namespace) -> int:
             raise ValueError(f"{path} is a {type(model).__name__}: --clips is for trackers")
         clips = data.ytf68_clips(arguments.data_dir).test
     out = Path(arguments.out or store.FOLDER)
-    console.print(f"writing {arguments.name}.keras, .tflite, .json and .md to {out}", highlight=False, soft_wrap=True)
+    console.print(f"writing {arguments.name}.keras, .tflite, .json and .md to {shown(out)}", soft_wrap=True)
     weak_spots = bundling.read_weak_spots(path.with_name(bundling.WEAK_SPOTS))
     further = {"threads": arguments.threads, "clips": clips, "weak_spots": weak_spots}
-    card = bundling.make(arguments.name, model, faces, facts=facts, folder=out, **further)
-    console.print(cards.markdown(card), markup=False, highlight=False, soft_wrap=True)
+    with lock(out):
+        card = bundling.make(arguments.name, model, faces, facts=facts, folder=out, **further)
+    console.print(cards.markdown(card), soft_wrap=True)
     sizes = [file.stat().st_size for format in store.FORMATS for file in out.glob(f"*.{format}")]
-    console.print(f"all presets in {out}: {sum(sizes) / 1e6:.1f} MB in {len(sizes)} files", highlight=False, soft_wrap=True)
+    console.print(f"all presets in {shown(out)}: {sum(sizes) / 1e6:.1f} MB in {len(sizes)} files", soft_wrap=True)
     return 0

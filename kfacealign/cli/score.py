@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Column, Table
 
 from kfacealign import evaluation, schemes
 from kfacealign.cli.arguments import SCHEMES, add_missing, positive
-from kfacealign.data.readers.checks import shown
+from kfacealign.console import make_console, shown
 from kfacealign.evaluation import protocols
 from kfacealign.files import replacing
 
@@ -65,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    console = Console()
+    console = make_console()
     scheme = schemes.get(arguments.scheme)
     protocol = protocols.get(arguments.protocol, scheme=scheme.name) if arguments.protocol else None
     normalizers = _normalizers(arguments, scheme, protocol)
@@ -79,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     evaluation.landmark_files.check_truth(truth, scheme, normalizers)
     order = evaluation.landmark_files.match(truth, predicted, missing_faces=arguments.missing_faces)
     for message in left_out(truth, predicted, order):
-        console.print(message, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        console.print(shown(message), style="yellow", soft_wrap=True)
     found = np.flatnonzero(order >= 0)
     order, truth = order[found], truth.part(found)
     thresholds = arguments.thresholds or (protocol.thresholds if protocol else (8.0, 10.0))
@@ -106,14 +105,14 @@ def run(arguments: argparse.Namespace) -> int:
         )
         console.print(occlusion_line(hidden, arguments.occlusion_threshold))
     main = reports[normalizers[0]]
-    placed = protocols.place(protocol.name, main, label=Path(arguments.predictions).stem) if protocol else None
+    placed = protocols.place(protocol.name, main, label=shown(Path(arguments.predictions).stem)) if protocol else None
     for table in placed.console() if placed else ():
         console.print(table)
     for note in placed.notes if placed else ():
-        console.print(note, style="yellow", soft_wrap=True)
+        console.print(shown(note), style="yellow", soft_wrap=True)
     if arguments.out:
         for path in write(Path(arguments.out), reports, main, hidden, placed):
-            console.print(f"written: {path}", soft_wrap=True)
+            console.print(f"written: {shown(path)}", soft_wrap=True)
     return 0
 
 

@@ -2,10 +2,9 @@
 
 import argparse
 
-from rich.console import Console
-
 from kfacealign import data
 from kfacealign.cli.arguments import SCHEMES, add_part, count
+from kfacealign.console import make_console, shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,5 +37,5 @@ def run(arguments: argparse.Namespace) -> int:
         data.write_pts(arguments.out, train=arguments.train, test=arguments.test, scheme=arguments.scheme, **shared)
     else:
         data.write_clips(arguments.out, clips=arguments.clips, frames=arguments.frames, scheme=arguments.scheme, **shared)
-    Console().print(f"written: {arguments.out}")
+    make_console().print(f"written: {shown(arguments.out)}", soft_wrap=True)
     return 0

@@ -12,14 +12,17 @@ import cv2
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from kfacealign import deploy, presets
 from kfacealign.cli.arguments import MODEL_HELP, add_model, add_trust, not_negative, positive, positive_count, share
+from kfacealign.console import make_console, shown
 from kfacealign.data.frames import Frame, open_source
 from kfacealign.detect import HaarDetector
 from kfacealign.drawing import draw_landmarks
 from kfacealign.files import replacing, require_utf8
 from kfacealign.metrics.stability import jitter
+from kfacealign.process import go_on
 from kfacealign.schemes import Scheme
 from kfacealign.tracking import FaceTracker, OneEuro, Track
 
@@ -81,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    out, console = Path(arguments.out), Console()
+    out, console = Path(arguments.out), make_console()
     if out.suffix.lower() not in CODECS:
         raise ValueError(f"{out}: the overlay is written as {' or '.join(CODECS)}, give --out such a name")
     if out.exists() and Path(arguments.video).exists() and out.samefile(arguments.video):
@@ -139,6 +142,7 @@ def follow(
                 seconds["drawing and writing"] += time.perf_counter() - begun
                 bar.update(task, advance=1)
         except KeyboardInterrupt:
+            go_on()
             interrupted = True
         except (OSError, ValueError, cv2.error) as error:
             place = f"frame {records[-1][0].number}" if records else "its first frame"
@@ -293,19 +297,20 @@ def tell(console: Console, report: dict[str, Any], written: Sequence[Path]) -> N
     """Prints the main lines of the report, and the files that were written."""
 
     def line(text):
-        console.print(text, highlight=False, soft_wrap=True)
+        console.print(text, soft_wrap=True)
 
     for problem in report["problems"][:SHOWN]:
-        line(f"[red]problem[/red]: {problem}")
+        line(Text.assemble(("problem", "red"), f": {shown(problem)}"))
     if len(report["problems"]) > SHOWN:
-        line(f"[red]{len(report['problems']) - SHOWN} further problems[/red]: see {written[-1]}")
+        further = f"{len(report['problems']) - SHOWN} further problems"
+        line(Text.assemble((further, "red"), f": see {shown(written[-1])}"))
     kept = ", interrupted: what was done is kept" if report["interrupted"] else ""
     line(f"face found in {report['found']} of {report['frames']} frames, in {report['tracks']} tracks{kept}")
     parts = dict(report["milliseconds_per_frame"])
     parts.pop("total")
-    shown = ", ".join(f"{name} {value:.1f}" for name, value in parts.items())
-    line(f"{report['fps']:.1f} frames/s; milliseconds a frame: {shown}")
+    spent = ", ".join(f"{name} {value:.1f}" for name, value in parts.items())
+    line(f"{report['fps']:.1f} frames/s; milliseconds a frame: {spent}")
     if report["jitter"] is not None:
         raw = f" ({report['raw_jitter']:.3f} before smoothing)" if report["smooth"] else ""
         line(f"jitter {report['jitter']:.3f}{raw}: {report['jitter_unit']}")
-    line(f"written: {', '.join(str(path) for path in written)}")
+    line(f"written: {', '.join(map(shown, written))}")

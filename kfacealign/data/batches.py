@@ -24,6 +24,8 @@ from kfacealign.data.views import RandomView
 if TYPE_CHECKING:
     import tensorflow as tf
 
+READ = 64  # photographs that `read_strictly` reads at a time
+
 
 class FaceBatches(keras.utils.PyDataset):
     """The batches of `pipeline`, read by their number, without TensorFlow.
@@ -163,15 +165,31 @@ def pipeline(faces: Faces | Crops, *, size: int, batch_size: int, **options: Any
 
     Raises:
         TypeError: an argument is unknown, or `faces` is `Crops` and an argument says how to crop.
-        ValueError: there is not one batch, `faces` is `Crops` of another size, or the faces lack an attribute.
+        ValueError: there is not one batch, `faces` is `Crops` of another size, the faces lack an attribute, or, with
+            `strict`, a photograph cannot be read; the message names it.
     """
     batches = FaceBatches(faces, size=size, batch_size=batch_size, **options)
+    read_strictly(batches.crops)
     return tf_dataset(batches) if keras.config.backend() == "tensorflow" else batches
 
 
 # What `help` shows of `pipeline`: every argument with its hint and its default.
 pipeline.__signature__ = inspect.signature(FaceBatches).replace(return_annotation=pipeline.__annotations__["return"])
 pipeline.__annotations__ = {**FaceBatches.__init__.__annotations__, **pipeline.__annotations__}
+
+
+def read_strictly(crops: Crops) -> None:
+    """Reads every photograph of strict crops once, so that one that cannot be read raises here.
+
+    Later it would raise in a thread of `tf.data`, which turns it into an error of TensorFlow's and may never end.
+
+    Raises:
+        ValueError: a photograph cannot be read; the message names it.
+    """
+    if crops.strict and not crops.checked:
+        for start in range(0, len(crops), READ):
+            crops.batch(np.arange(start, min(start + READ, len(crops))))
+        crops.checked = True
 
 
 def apply_views(

@@ -18,7 +18,7 @@ from rich.progress import track
 from kfacealign import geometry
 from kfacealign.backend import keras
 from kfacealign.data import images as pixels
-from kfacealign.data.batches import FaceBatches, tf_dataset
+from kfacealign.data.batches import FaceBatches, read_strictly, tf_dataset
 from kfacealign.data.clips import Clips
 from kfacealign.data.crops import Crops
 
@@ -124,12 +124,14 @@ def clip_pipeline(clips: Clips | ClipCrops, *, size: int, batch_size: int, **opt
 
     Raises:
         TypeError: an argument is unknown, or `clips` is `ClipCrops` and an argument says how to crop.
-        ValueError: the clips differ in length, there is not one batch, or `clips` is `ClipCrops` of another size.
+        ValueError: the clips differ in length, there is not one batch, `clips` is `ClipCrops` of another size, or, with
+            `strict`, a frame cannot be read.
     """
     batches = ClipBatches(clips, size=size, batch_size=batch_size, **options)
     images = batches.crops.faces.images
     if batches.crops.cache is not None and any(pixels.split(path)[0].lower().endswith(pixels.VIDEO_SUFFIXES) for path in images):
         batches.crops.read()
+    read_strictly(batches.crops)
     if keras.config.backend() != "tensorflow":
         return batches
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kfacealign import schemes
+from kfacealign.console import shown
 from kfacealign.data.effects import Effects
 from kfacealign.data.faces import Dataset, Faces
 
@@ -43,7 +44,7 @@ class Clips:
     ):
         self.frames = frames
         self.indices = [np.asarray(clip, int).reshape(-1) for clip in indices]
-        self.names = [f"clip {i}" for i in range(len(self.indices))] if names is None else [str(name) for name in names]
+        self.names = [f"clip {i}" for i in range(len(self.indices))] if names is None else [shown(str(name)) for name in names]
         if numbers is None:
             numbers = [np.arange(len(clip)) for clip in self.indices]
         self.numbers = [np.asarray(clip, int).reshape(-1) for clip in numbers]

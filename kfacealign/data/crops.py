@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from kfacealign import geometry
+from kfacealign.console import shown
 from kfacealign.data import five_points
 from kfacealign.data.faces import Faces
 from kfacealign.data.images import read_image, split
@@ -59,6 +60,7 @@ class Crops:
         matrices: (N, 2, 3) float64, image coordinates -> crop pixels.
         aligned: (N,) bool, whether the face is aligned by five points.
         failures: list of (path, reason) with one entry for each face.
+        checked: whether `strict` crops have all been read once.
 
     Raises:
         ValueError: `box` or `align` has none of the values above, or the scheme has no five points (`menpo39`).
@@ -91,6 +93,7 @@ class Crops:
         if len(faces):
             self.landmarks = geometry.apply_affine(self.matrices, faces.landmarks) / np.float32(self.size)
         self.failures = []
+        self.checked = False
         self._failed = np.zeros(len(faces), bool)
         self._outside = np.zeros(len(faces), bool)
         self._lock = threading.Lock()
@@ -143,9 +146,9 @@ class Crops:
         if self.align == "five_points" and boxed:
             text += f", {boxed:,} cropped by their box because their five points are not annotated"
         if self.failures:
-            shown = "; ".join(f"{path} ({reason})" for path, reason in self.failures[:NAMED])
+            named = "; ".join(f"{shown(path)} ({reason})" for path, reason in self.failures[:NAMED])
             more = f"; and {len(self.failures) - NAMED:,} more" if len(self.failures) > NAMED else ""
-            text += f", {len(self.failures):,} skipped because their image cannot be read: {shown}{more}"
+            text += f", {len(self.failures):,} skipped because their image cannot be read: {named}{more}"
         if self._outside.any():
             text += f", {int(self._outside.sum()):,} with landmarks outside their image (kept)"
         return text
@@ -184,13 +187,13 @@ class Crops:
 
     def _fail(self, index, path, reason):
         if self.strict:
-            raise ValueError(f"{path}: cannot be read ({reason}). Without strict it would be skipped and counted.")
+            raise ValueError(f"{shown(path)}: cannot be read ({reason}). Without strict it would be skipped and counted.")
         with self._lock:
             if self._failed[index]:
                 return
             self._failed[index] = True
             self.failures.append((path, reason))
-        warnings.warn(f"{path}: cannot be read ({reason}), skipped", stacklevel=2)
+        warnings.warn(f"{shown(path)}: cannot be read ({reason}), skipped", stacklevel=2)
 
     def _key(self):
         """A hash of all that the pixels depend on; the photographs enter it by size and modification time."""

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from kfacealign import geometry, schemes
+from kfacealign.console import shown
 
 FURTHEST = 1e6  # pixels; no coordinate of an annotation lies beyond
 
@@ -53,7 +54,8 @@ class Faces:
         weights: (N, K), 0 = not annotated. None makes them all 1.
         boxes: (N, 4), x0, y0, x1, y1. None takes the boxes of the annotated landmarks.
         attributes: name -> (N,) flags.
-        names: N short names. None takes the image paths.
+        names: N short names. None takes the image paths. What cannot be printed or encoded is kept as `\\xe9`, see
+            `kfacealign.console.shown`.
         origins: N strings for messages, which say where a face was read, for instance "list.txt:12". None takes the image
             paths.
         occluded: (N, K), which landmarks something hides; None where the dataset does not say. A hidden landmark is
@@ -79,9 +81,10 @@ class Faces:
     ):
         self.scheme = schemes.get(scheme)
         self.images = [str(image) for image in images]
-        self.names = list(self.images) if names is None else [str(name) for name in names]
+        # Reports, pages, packs and figures hold names: they are text that all of these can hold. Paths stay as they are.
+        self.names = [shown(str(name)) for name in (self.images if names is None else names)]
         count, points = len(self.images), self.scheme.num_points
-        self.origins = origins = list(self.images) if origins is None else [str(origin) for origin in origins]
+        self.origins = origins = [shown(str(origin)) for origin in (self.images if origins is None else origins)]
 
         self.landmarks = _array(landmarks, (count, points, 2), "landmarks")
         weights = np.ones((count, points), "float32") if weights is None else weights
@@ -155,6 +158,10 @@ class Dataset:
     subsets: dict[str, np.ndarray]
     enlarge: float
     normalizer: str
+
+    def __post_init__(self):
+        self.name = shown(str(self.name))
+        self.subsets = {shown(str(name)): places for name, places in self.subsets.items()}
 
     def summary(self) -> str:
         """One line for people: the counts that were read."""

@@ -4,17 +4,18 @@
 """
 
 import os
+from collections.abc import Sequence
 
 import h5py
 import numpy as np
-from rich.console import Console
 from rich.progress import Progress
 
 from kfacealign import geometry
+from kfacealign.console import make_console, shown
 from kfacealign.data.crops import Crops
 from kfacealign.data.faces import Dataset, Faces
-from kfacealign.data.readers.packed import FORMAT
-from kfacealign.files import replacing
+from kfacealign.data.readers.packed import FORMAT, subset_key
+from kfacealign.files import replacing, reserve
 
 BATCH = 64  # crops made at a time
 
@@ -48,6 +49,7 @@ def pack(
 
     Raises:
         ValueError: the path does not end in .h5, there is no face, no photograph can be read, or, if strict, one cannot.
+        OSError: there is no room for the file, or it cannot be written; the error names it.
     """
     path = os.fspath(path)
     if not path.endswith(".h5"):
@@ -68,9 +70,31 @@ def pack(
     total = sum(map(len, parts))
     if not total:
         raise ValueError(f"{dataset.name}: there is no face to pack")
-    failures = []
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    room = room_for(parts, size)
+    with replacing(path) as temporary:
+        # HDF5 does not survive a full disk: claim the room before it begins, and hold it while it writes.
+        reserve(temporary, room)
+        failures, written = _write_file(temporary, dataset, parts, room=room, progress=progress, box=box)
+    return written, failures
+
+
+def room_for(parts: Sequence[Crops], size: int) -> int:
+    """Bytes that a pack of these crops takes at most."""
+    count = 2**20
+    for crops in parts:
+        faces, points = crops.faces, crops.faces.scheme.num_points
+        texts = sum(len(text.encode()) + 64 for text in (*faces.names, *faces.origins))
+        count += texts + len(faces) * (3 * size**2 + 16 * points + 128 + 16 * len(faces.attributes))
+    return count
+
+
+def _write_file(path, dataset, parts, *, room, progress, box):
+    """Writes the pack; returns the failures and the number of faces written."""
+    failures, size = [], parts[0].size
+    total = sum(map(len, parts))
+    with h5py.File(path, "w") as file:
         images = file.create_dataset("images", (total, size, size, 3), "uint8")
+        reserve(path, room)
         kept = _write_images(images, parts, progress)
         for crops in parts:
             failures += crops.failures
@@ -78,15 +102,19 @@ def pack(
         _write_subsets(file, dataset, kept[1])
         written = [len(places) for places in kept]
         attributes = {"dataset": dataset.name, "scheme": dataset.scheme.name, "normalizer": dataset.normalizer, "box": box}
-        file.attrs.update({"format": FORMAT, **attributes, "train": written[0], "size": size, "enlarge": float(enlarge)})
+        file.attrs.update({"format": FORMAT, **attributes, "train": written[0], "size": size, "enlarge": parts[0].enlarge})
         if not sum(written):
-            raise ValueError(f"{dataset.name}: no photograph could be read, the first: {failures[0][0]} ({failures[0][1]})")
-    return sum(written), failures
+            first, reason = failures[0]
+            raise ValueError(f"{dataset.name}: no photograph could be read, the first: {shown(first)} ({reason})")
+        file.flush()
+        end = file.id.get_filesize()
+    os.truncate(path, end)  # gives the rest of the room back
+    return failures, sum(written)
 
 
 def _write_images(images, parts, progress):
     """Fills the first rows with the crops that can be read; returns their positions in each part."""
-    console, row, kept = Console(), 0, []
+    console, row, kept = make_console(), 0, []
     with Progress(console=console, transient=True, disable=not (progress and console.is_terminal)) as bar:
         task = bar.add_task("packing", total=len(images))
         for crops in parts:
@@ -118,9 +146,7 @@ def _write_labels(file, parts, kept):
     if all(part.occluded is not None for part in told):
         file["occluded"] = np.concatenate([part.occluded for part in told]).astype("uint8")
     for name in ("names", "origins"):
-        # A path need not be UTF-8; the bytes that are not stay what they are.
-        texts = [text.encode("utf-8", "surrogateescape") for part in faces for text in getattr(part, name)]
-        file.create_dataset(name, data=texts, dtype=h5py.string_dtype())
+        file.create_dataset(name, data=[shown(text) for part in faces for text in getattr(part, name)], dtype=h5py.string_dtype())
     attributes = file.create_group("attributes")
     for name in told[0].attributes if told else ():
         if all(name in part.attributes for part in told):
@@ -130,4 +156,4 @@ def _write_labels(file, parts, kept):
 def _write_subsets(file, dataset, kept):
     group = file.create_group("subsets")
     for name, places in dataset.subsets.items():
-        group[name] = np.flatnonzero(np.isin(kept, places))
+        group[subset_key(name)] = np.flatnonzero(np.isin(kept, places))

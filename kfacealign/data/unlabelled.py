@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.progress import track
 
 from kfacealign import detect, geometry, schemes
+from kfacealign.console import make_console
+from kfacealign.console import shown as shown_name
 from kfacealign.data.faces import Faces
 from kfacealign.data.images import read_image
 from kfacealign.data.readers import folders
@@ -162,7 +163,7 @@ def given_boxes(images: Mapping[str, Path], boxes: Mapping[str, Sequence[float]]
 
 def detect_boxes(images: Mapping[str, Path], detector: Any) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The box of the largest face found in each image; the result has the form of `given_boxes`."""
-    console = Console()
+    console = make_console()
     found, missing = {}, {}
     items = track(images.items(), "finding faces", console=console, transient=True, disable=not console.is_terminal)
     for name, path in items:
@@ -180,5 +181,5 @@ def detect_boxes(images: Mapping[str, Path], detector: Any) -> tuple[dict[str, n
 
 def shown(missing: Mapping[str, str]) -> str:
     """The first images left out with their reasons, and how many more there are."""
-    text = "; ".join(f"{name} ({reason})" for name, reason in list(missing.items())[:NAMED])
+    text = "; ".join(f"{shown_name(name)} ({reason})" for name, reason in list(missing.items())[:NAMED])
     return text + (f"; and {len(missing) - NAMED:,} more" if len(missing) > NAMED else "")

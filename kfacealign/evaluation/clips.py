@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.progress import track
 
 from kfacealign import geometry, schemes
+from kfacealign.console import make_console
 from kfacealign.data.clip_batches import ClipCrops
 from kfacealign.data.clips import Clips
 from kfacealign.evaluation.reports import Report, report
@@ -50,7 +50,7 @@ def evaluate_clips(
     crops = clips if isinstance(clips, ClipCrops) else ClipCrops(clips, model.input_size, enlarge=model.enlarge, cache=None)
     if crops.faces.scheme.name != scheme.name:
         raise ValueError(f"the model predicts {scheme.name}, the clips have {crops.faces.scheme.name}")
-    length, console = crops.clips.length, Console()
+    length, console = crops.clips.length, make_console()
     landmarks, weights = [], []
     starts = range(0, len(crops), batch_size * length)
     for start in track(starts, "evaluating", console=console, transient=True, disable=not console.is_terminal):

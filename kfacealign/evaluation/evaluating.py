@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.progress import track
 
 from kfacealign import geometry, schemes
+from kfacealign.console import make_console
 from kfacealign.data.crops import Crops
 from kfacealign.data.faces import Faces
 from kfacealign.evaluation.reports import Report, report
@@ -30,7 +30,7 @@ def predict(model: Any, crops: Crops, *, batch_size: int = BATCH, flip: bool = F
         landmarks `(N, K, 2)` float32, and the weights of their errors `(N, K)`, which are 0 where the image cannot be read.
     """
     starts = range(0, len(crops), batch_size)
-    console = Console()
+    console = make_console()
     quiet = len(starts) < LONG or not console.is_terminal
     options = {"flip": True} if flip else {}
     landmarks, weights = [], []

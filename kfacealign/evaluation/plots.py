@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from kfacealign import drawing, geometry, schemes
+from kfacealign.console import shown
 from kfacealign.data.crops import read_image
 from kfacealign.files import replacing
 from kfacealign.metrics.distribution import auc, ced
@@ -35,13 +37,14 @@ def ced_figure(report: "Report") -> Figure:
         if len(errors):
             x, y = ced(errors)
             end = max(limit, x[-1])
-            axes.step([0, *x, end], [0, *(100 * y), 100], where="post", label=f"{name}: AUC {auc(errors, limit):.3f}")
+            label = f"{shown(name)}: AUC {auc(errors, limit):.3f}"
+            axes.step([0, *x, end], [0, *(100 * y), 100], where="post", label=label)
     axes.set(xlim=(0, limit), ylim=(0, 100), ylabel="faces, %")
     axes.set_xlabel(f"NME, % of {report.normalizer.replace('_', '-')}")
     axes.grid(alpha=0.3)
     if axes.get_lines():
-        axes.legend(loc="lower right", fontsize=8)
-    return figure
+        add_legend(axes)
+    return plain(figure)
 
 
 def landmark_figure(report: "Report", *, index: int | None = None) -> Figure:
@@ -57,7 +60,7 @@ def landmark_figure(report: "Report", *, index: int | None = None) -> Figure:
         title = f"Mean error of each landmark, {int(report.counted.sum()):,} faces"
         return landmark_errors(means, report.scheme, title=title, normalizer=report.normalizer)
     errors = np.where(report.weights[index] > 0, report.errors[index], np.nan)
-    title = f"Error of each landmark, {report.names[index]}; marks: mean over the set"
+    title = f"Error of each landmark, {shown(report.names[index])}; marks: mean over the set"
     return landmark_errors(errors, report.scheme, title=title, normalizer=report.normalizer, reference=means)
 
 
@@ -119,7 +122,7 @@ def landmark_errors(
     axes.set(xlabel="landmark; dotted: mean of the region", ylabel=f"error, % of {unit}")
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)
-    axes.set_title(title, pad=32, fontsize=10)
+    axes.set_title(title, pad=32, fontsize=10, parse_math=False)
     if isinstance(target, (str, Path)):
         write_figure(axes.figure, target)
     return axes.figure
@@ -225,6 +228,21 @@ def draw_face(
     truth, found = (geometry.apply_affine(matrix, points) for points in (landmarks, predicted))
     picture = drawing.draw_landmarks(picture, truth, scheme, color=GREEN, weights=weights)
     return drawing.draw_landmarks(picture, found, scheme, color=RED)
+
+
+def add_legend(axes: Axes) -> None:
+    """The legend of all curves in the lower right corner; matplotlib alone leaves out names that begin with `_`."""
+    names = [line.get_label() for line in axes.get_lines()]
+    legend = axes.legend(axes.get_lines(), [""] * len(names), loc="lower right", fontsize=8)
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set(text=name, parse_math=False)
+
+
+def plain(figure: Figure) -> Figure:
+    """The figure, whose texts are shown as they are: names of faces, subsets and runs are no formulas."""
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    return figure
 
 
 def write_figure(figure: Figure, path: Path) -> Path:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Column as Heading
 from rich.table import Table as ConsoleTable
+from rich.text import Text
 
 from kfacealign.files import replacing
 
@@ -172,7 +173,7 @@ class Placed:
             for row in table.rows:
                 if row.run or row.proposed:
                     style = "bold green" if row.run else None
-                    shown_table.add_row(_starred(row).replace("\\", ""), *table.cells(row), row.source, style=style)
+                    shown_table.add_row(Text(_starred(row).replace("\\", "")), *table.cells(row), row.source, style=style)
             places = [f"{key}: place {place} of {of}" for key, (place, of) in table.ranks().items()]
             shown_table.caption = "; ".join(places) + ", of all published rows and the run"
             made.append(shown_table)

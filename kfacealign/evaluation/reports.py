@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
 
 from kfacealign import metrics, schemes
 from kfacealign.backend import ops
+from kfacealign.console import make_console
+from kfacealign.console import shown as shown_name
 from kfacealign.files import replacing
 from kfacealign.metrics.distribution import auc, failure_rate
 
@@ -58,7 +60,7 @@ class Report:
 
     def __str__(self) -> str:
         text = io.StringIO()
-        Console(file=text, width=120).print(self.table())
+        make_console(file=text, width=120).print(self.table())
         return text.getvalue().rstrip()
 
     def __repr__(self) -> str:
@@ -177,7 +179,7 @@ class Report:
             caption=f"faces not counted: {skipped:,} (unreadable image, or not annotated)" if skipped else None,
         )
         for name, row in rows.items():
-            table.add_row(name, *(shown(column, value) for column, value in row.items()))
+            table.add_row(Text(name), *(shown(column, value) for column, value in row.items()))
         table.add_section()
         for name, error in self.regions().items():
             table.add_row(name, "", shown("nme", error))
@@ -188,7 +190,8 @@ class Report:
         rows = self.rows()
         columns = list(rows["full"])
         lines = [f"| {' | '.join(['subset', *map(heading, columns)])} |", "|---|" + "---:|" * len(columns)]
-        lines += [f"| {' | '.join([name, *map(shown, row, row.values())])} |" for name, row in rows.items()]
+        for name, row in rows.items():
+            lines.append(f"| {' | '.join([name.replace('|', chr(92) + '|'), *map(shown, row, row.values())])} |")
         return "\n".join(lines)
 
     def to_json(self) -> str:
@@ -267,7 +270,8 @@ def report(
         subsets: dict of name -> positions of faces, or `(N,)` flags.
         normalizer: name of the normaliser; None takes the scheme's default.
         thresholds: thresholds of failure rate and AUC, in percent.
-        names: N names of faces; None takes their numbers.
+        names: N names of faces; None takes their numbers. What cannot be printed or encoded is kept as `\\xe9`, see
+            `kfacealign.console.shown`; likewise in the names of subsets.
         image_size: side of the images, a number or `(N,)`, for the normaliser "image".
 
     Raises:
@@ -278,12 +282,12 @@ def report(
     scheme = schemes.get(scheme)
     if truth.shape != predicted.shape or truth.shape[1:] != (scheme.num_points, 2):
         raise ValueError(f"truth {truth.shape} and prediction {predicted.shape} must both be (N, {scheme.num_points}, 2)")
-    names = [str(index) for index in range(len(truth))] if names is None else list(names)
+    names = [str(index) for index in range(len(truth))] if names is None else [shown_name(str(name)) for name in names]
     weights = np.ones(truth.shape[:2], "float32") if weights is None else np.asarray(weights, "float32")
     if weights.shape != truth.shape[:2] or len(names) != len(truth):
         raise ValueError(f"weights {weights.shape} and {len(names)} names do not fit truth {truth.shape}")
     _check_finite(predicted, weights, names)
-    subsets = {name: _positions(name, indices, len(truth)) for name, indices in (subsets or {}).items()}
+    subsets = {shown_name(str(name)): _positions(name, places, len(truth)) for name, places in (subsets or {}).items()}
     normalizer = normalizer or scheme.default_normalizer
     given = {"name": normalizer, "weights": weights, "image_size": image_size}
     length = ops.convert_to_numpy(metrics.normalizer(truth, scheme, **given))

@@ -48,7 +48,8 @@ def write_predictions(report: Report, faces: Faces, path: Path) -> Path:
     """Writes what was predicted to an `.npz`, which `kfacealign score` and `kfacealign compare` read; returns the path.
 
     Its arrays are `names` and `images` (N,), `landmarks` and `truth` (N, K, 2) in image coordinates, and `weights` (N, K),
-    0 = not annotated.
+    0 = not annotated. Names are text that can be printed and encoded, as in the report; the paths in `images` are kept as Python
+    has them, so that they open the same files again whatever bytes are in them.
     """
     arrays = {"landmarks": report.predicted, "truth": faces.landmarks, "weights": faces.weights}
     with replacing(path) as temporary:

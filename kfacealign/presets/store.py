@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kfacealign.console import make_console
 from kfacealign.presets import cards
 
 if TYPE_CHECKING:
@@ -122,9 +123,7 @@ def chosen(model: str | None = None, *, keras: bool = False, console: "Console |
     file = path(name, format=format)
     data = " and ".join(source["name"] for source in card(name)["data"])
     if console is None:
-        from rich.console import Console
-
-        console = Console()
+        console = make_console()
     console.print(f"model: {name} ({format}), trained on {data}", markup=False, highlight=False, soft_wrap=True)
     return os.fspath(file)
 

@@ -1,3 +1,4 @@
+from . import rendered_and_real as rendered_and_real
 from .checkpoint import EpochCheckpoint as EpochCheckpoint
 from .checkpoint import load_state as load_state
 from .clips import run_clips as run_clips
@@ -7,8 +8,8 @@ from .loop import OPTIMIZERS as OPTIMIZERS
 from .loop import adam as adam
 from .loop import run as run
 from .loop import step_decay as step_decay
+from .recipes import main as main
 from .self_training import self_train as self_train
 from .settings import LOSSES as LOSSES
-from .settings import main as main
 from .settings import parse_settings as parse_settings
 from .siamese import Siamese as Siamese

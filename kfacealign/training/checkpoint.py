@@ -1,14 +1,25 @@
 """What makes a killed run go on: the model, its optimiser and the history after every epoch."""
 
+import contextlib
 import csv
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from kfacealign.backend import keras
-from kfacealign.files import read_bytes, replacing
+from kfacealign.console import shown
+from kfacealign.files import lock, read_bytes, replacing, sweep
 from kfacealign.models.loading import open_keras
+from kfacealign.process import resumable
+
+# What runs write to their folders.
+WRITTEN = (
+    *("checkpoint-*.keras", "state.json", "history.csv", "model.keras", "*.tflite", "report.json", "report.html"),
+    *("ced.png", "landmark_errors.png", "predictions.png", "predictions.npz", "pseudo_labels.npz", "rounds.json"),
+    *("facts.json", "sparsity.csv"),
+)
 
 LIMIT = 256 * 2**20  # bytes of a state, which has a row for each epoch
 
@@ -47,6 +58,35 @@ class EpochCheckpoint(keras.callbacks.Callback):
         for old in self.directory.glob("checkpoint-*.keras"):
             if old != checkpoint:
                 old.unlink()
+
+
+@contextlib.contextmanager
+def run_folder(out: str | os.PathLike) -> Iterator[Path]:
+    """The folder of a run, which is its alone while the block runs; what a killed run was about to write there is deleted.
+
+    Args:
+        out: the folder; it is made if it is not there.
+
+    Raises:
+        BlockingIOError: another run has it; the message names its process.
+        OSError: it cannot be made or written to.
+    """
+    with lock(out), resumable(f"--resume goes on after the last finished epoch in {shown(out)}"):
+        sweep(out, WRITTEN)
+        yield Path(out)
+
+
+def tidy(state: dict[str, Any]) -> None:
+    """Brings the other files of a run to what its state says, where a process was killed between the two.
+
+    Args:
+        state: what `read_state` returned.
+    """
+    checkpoint = state["checkpoint"]
+    write_history(checkpoint.with_name("history.csv"), state["history"])
+    for other in checkpoint.parent.glob("checkpoint-*.keras"):
+        if other != checkpoint:
+            other.unlink()
 
 
 def read_state(directory: str | os.PathLike) -> dict[str, Any] | None:

@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
+from rich.text import Text
 
 from kfacealign import data, metrics
 from kfacealign.backend import keras
+from kfacealign.console import make_console, shown
 from kfacealign.evaluation.clips import evaluate_clips
 from kfacealign.evaluation.reports import Report
 from kfacealign.files import replacing
 from kfacealign.models.aligner import FaceAligner
 from kfacealign.models.complexity import trainable_parameters
+from kfacealign.training.checkpoint import run_folder
 from kfacealign.training.loop import adam, fit, start, start_or_resume
 from kfacealign.training.resuming import describe
 
@@ -48,19 +50,23 @@ def run_clips(
         The trained tracker and the `Report` of all frames of the test windows.
 
     Raises:
-        ValueError: the directory holds a run that is not resumed, or one of other settings; no video has so many frames.
+        ValueError: the directory holds a run that is not resumed, or one of other settings; no video has so many frames;
+            with `settings.strict`, a frame cannot be read.
+        BlockingIOError: another run writes to the directory.
+        OSError: a file cannot be read or written; the error names it.
     """
-    console, out = Console(), Path(settings.out)
-    start(settings)
-    train, test = cut(videos.train, frames), cut(videos.test, frames)
-    described = describe(videos, settings, views=views, frames=frames)
-    model, history = start_or_resume(build, settings, described, optimizer)
-    announce(console, model, videos, (train, test), frames, history, settings)
-    options = {"enlarge": model.enlarge, "cache": settings.cache, "strict": settings.strict}
-    train, test = (data.ClipCrops(clips, model.input_size, **options) for clips in (train, test))
-    fit(model, train, test, views, history, settings, described, pipeline=data.clip_pipeline)
-    report = evaluate_clips(model, test, subsets=windows_of(test.clips, videos), normalizer=videos.normalizer)
-    finish(console, model, report, frames, out, export)
+    with run_folder(settings.out) as out:
+        console = make_console()
+        start(settings)
+        train, test = cut(videos.train, frames), cut(videos.test, frames)
+        described = describe(videos, settings, views=views, frames=frames)
+        model, history = start_or_resume(build, settings, described, optimizer)
+        announce(console, model, videos, (train, test), frames, history, settings)
+        options = {"enlarge": model.enlarge, "cache": settings.cache, "strict": settings.strict}
+        train, test = (data.ClipCrops(clips, model.input_size, **options) for clips in (train, test))
+        fit(model, train, test, views, history, settings, described, pipeline=data.clip_pipeline)
+        report = evaluate_clips(model, test, subsets=windows_of(test.clips, videos), normalizer=videos.normalizer)
+        finish(console, model, report, frames, out, export)
     return model, report
 
 
@@ -90,10 +96,12 @@ def announce(console, model, videos, windows, frames, history, settings):
     """Says what is about to happen and where its results go."""
     parameters, frozen = trainable_parameters(model) / 1e6, "frozen" if model.frozen else "trained with it"
     console.print(
-        f"[bold]{type(model).__name__} {settings.variant}[/bold]: {parameters:.2f} M trainable parameters, "
-        f"{model.input_size} px crops, lambda {model.lam:g}, detector {frozen}"
+        Text.assemble(
+            (f"{type(model).__name__} {settings.variant}", "bold"),
+            f": {parameters:.2f} M trainable parameters, {model.input_size} px crops, lambda {model.lam:g}, detector {frozen}",
+        )
     )
-    console.print(videos.summary())
+    console.print(videos.summary(), soft_wrap=True)
     console.print(f"cut into {len(windows[0]):,} and {len(windows[1]):,} clips of {frames} frames")
     drops = f" (a tenth from epochs {', '.join(map(str, settings.drops))} on)" if settings.drops else ""
     warmup = f", the first {settings.warmup_epochs} as warm-up" if settings.warmup_epochs else ""
@@ -103,7 +111,10 @@ def announce(console, model, videos, windows, frames, history, settings):
     )
     if history:
         console.print(f"resumed after epoch {len(history)}")
-    console.print(f"writing to {settings.out}: a checkpoint and history.csv an epoch; --resume goes on after an interruption\n")
+    console.print(
+        f"writing to {shown(settings.out)}: a checkpoint and history.csv an epoch; --resume goes on after an interruption\n",
+        soft_wrap=True,
+    )
 
 
 def finish(console, model, report, frames, out, export):
@@ -118,4 +129,4 @@ def finish(console, model, report, frames, out, export):
     console.print(f"jitter {metrics.jitter(report.predicted, report.scheme, starts=starts):.2f} %")
     console.print("\nwritten:")
     for path in written:
-        console.print(f"  {path}")
+        console.print(f"  {shown(path)}", soft_wrap=True)

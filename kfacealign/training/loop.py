@@ -7,16 +7,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.text import Text
 
 from kfacealign import data, evaluation
 from kfacealign.backend import keras
+from kfacealign.console import make_console, shown
 from kfacealign.files import replacing
 from kfacealign.models.aligner import FaceAligner
 from kfacealign.models.complexity import trainable_parameters
 from kfacealign.models.loading import load_keras, open_keras
-from kfacealign.quiet import quiet
-from kfacealign.training.checkpoint import EpochCheckpoint, read_state
+from kfacealign.training.checkpoint import EpochCheckpoint, read_state, run_folder, tidy
 from kfacealign.training.finetuning import begin_with
 from kfacealign.training.resuming import alignment_of, check_same, describe, describe_model
 
@@ -80,33 +80,34 @@ def run(
 
     Raises:
         ValueError: the directory holds a run that is not resumed, or one of other settings; `settings.begin_with` is
-            no model of this network.
+            no model of this network; with `settings.strict`, a photograph cannot be read.
+        BlockingIOError: another run writes to the directory.
+        OSError: a file cannot be read or written; the error names it.
     """
-    console = Console()
-    start(settings)
-    described = describe(faces, settings, views=views, **(compared or {}))
-    model, history = start_or_resume(build, settings, described, optimizer, load)
-    if prepare is not None:
-        prepare(model)
-    announce(console, model, faces, history, settings)
-    crops = {"size": model.input_size, "enlarge": model.enlarge, "cache": settings.cache, "strict": settings.strict}
-    crops["align"] = alignment_of(settings)
-    train, test = data.Crops(faces.train, box=box, **crops), data.Crops(faces.test, **crops)
-    fitted = model if wrap is None else wrap(model)
-    fit(fitted, train, test, views, history, settings, described, callbacks, labels=labels)
-    report = evaluation.evaluate(model, test, subsets=faces.subsets, normalizer=faces.normalizer)
-    for part, made in (("training set", train), ("test set", test)):
-        if made.failures:
-            console.print(f"{part}: {made.summary()}", style="yellow")
-    finish(console, model, report, faces, settings, export)
+    with run_folder(settings.out):
+        console = make_console()
+        start(settings)
+        described = describe(faces, settings, views=views, **(compared or {}))
+        model, history = start_or_resume(build, settings, described, optimizer, load)
+        if prepare is not None:
+            prepare(model)
+        announce(console, model, faces, history, settings)
+        crops = {"size": model.input_size, "enlarge": model.enlarge, "cache": settings.cache, "strict": settings.strict}
+        crops["align"] = alignment_of(settings)
+        train, test = data.Crops(faces.train, box=box, **crops), data.Crops(faces.test, **crops)
+        fitted = model if wrap is None else wrap(model)
+        fit(fitted, train, test, views, history, settings, described, callbacks, labels=labels)
+        report = evaluation.evaluate(model, test, subsets=faces.subsets, normalizer=faces.normalizer)
+        for part, made in (("training set", train), ("test set", test)):
+            if made.failures:
+                console.print(f"{part}: {made.summary()}", style="yellow", soft_wrap=True)
+        finish(console, model, report, faces, settings, export)
     return model, report
 
 
 def start(settings: argparse.Namespace) -> None:
-    """Makes the folder of the results, and sets seed and arithmetic."""
-    Path(settings.out).mkdir(parents=True, exist_ok=True)
-    with quiet():  # TensorFlow's search for a GPU
-        keras.utils.set_random_seed(settings.seed)
+    """Sets seed and arithmetic."""
+    keras.utils.set_random_seed(settings.seed)
     keras.config.set_dtype_policy("mixed_float16" if settings.mixed_precision else "float32")
 
 
@@ -132,6 +133,7 @@ def start_or_resume(build, settings, described, optimizer, load=load_keras):
         model.compile(optimizer(settings.learning_rate))
         return model, []
     check_same(state["settings"], {"hyperparameters": described["hyperparameters"]}, settings.out)
+    tidy(state)
     return open_keras(state["checkpoint"], compiled=True), state["history"]
 
 
@@ -140,8 +142,8 @@ def announce(console, model, faces, history, settings):
     parameters = trainable_parameters(model) / 1e6
     variant = getattr(settings, "backbone", getattr(settings, "variant", ""))
     name = f"{type(model).__name__} {variant}".strip()
-    console.print(f"[bold]{name}[/bold]: {parameters:.2f} M parameters, {model.input_size} px crops")
-    console.print(faces.summary())
+    console.print(Text.assemble((name, "bold"), f": {parameters:.2f} M parameters, {model.input_size} px crops"))
+    console.print(faces.summary(), soft_wrap=True)
     if "unlabelled" in faces.train.attributes:
         count = int(faces.train.attributes["unlabelled"].sum())
         console.print(f"of the training faces {count:,} are without labels: {settings.paradigm}, {settings.method}")
@@ -159,11 +161,12 @@ def announce(console, model, faces, history, settings):
         f"seed {settings.seed}, on {keras.config.backend()}"
     )
     if getattr(settings, "begin_with", None) is not None:
-        console.print(f"begun with the weights of {settings.begin_with}")
+        console.print(f"begun with the weights of {shown(settings.begin_with)}", soft_wrap=True)
     if history:
         console.print(f"resumed after epoch {len(history)}")
     console.print(
-        f"writing to {settings.out}: a checkpoint and history.csv every epoch; --resume goes on after an interruption\n"
+        f"writing to {shown(settings.out)}: a checkpoint and history.csv every epoch; --resume goes on after an interruption\n",
+        soft_wrap=True,
     )
 
 
@@ -244,4 +247,4 @@ def finish(console, model, report, faces, settings, export):
     console.print(report.table())
     console.print("\nwritten:")
     for name in written:
-        console.print(f"  {out / name}")
+        console.print(f"  {shown(out / name)}", soft_wrap=True)

@@ -75,7 +75,7 @@ def alignment_of(settings: argparse.Namespace) -> str:
 def fingerprint(faces: Any) -> str:
     """Twelve hexadecimal digits of a hash of the names and labels of `Faces` or `Clips`."""
     faces = getattr(faces, "faces", faces)
-    digest = hashlib.sha256("\n".join(faces.names).encode())
+    digest = hashlib.sha256("\n".join(faces.names).encode("utf-8", "backslashreplace"))
     for labels in (faces.landmarks, faces.weights, faces.boxes):
         digest.update(np.ascontiguousarray(labels, "float32").tobytes())
     return digest.hexdigest()[:12]

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Column, Table
 
 from kfacealign import data
+from kfacealign.console import make_console
+from kfacealign.console import shown as shown_name
 from kfacealign.data.faces import Faces
 from kfacealign.data.unlabelled import mixed
 from kfacealign.evaluation.evaluating import predict
@@ -27,7 +28,7 @@ from kfacealign.evaluation.reports import heading, shown
 from kfacealign.files import replacing
 from kfacealign.models.aligner import FaceAligner
 from kfacealign.models.loading import open_keras
-from kfacealign.training.checkpoint import read_state
+from kfacealign.training.checkpoint import read_state, run_folder
 from kfacealign.training.loop import run
 from kfacealign.training.resuming import check_same, describe
 
@@ -66,24 +67,24 @@ def self_train(
     Raises:
         ValueError: before anything is trained, for a model without tasks, no unlabelled face, another scheme, a task
             that is not 1, 2 or 3 or that the model is too small for, or a directory that holds other rounds.
+        BlockingIOError: another training writes to the directory.
     """
-    out = Path(settings.out)
     tasks = list(settings.tasks)
     check(faces, unlabelled, tasks)
     rounds = [round_settings(settings, number, task) for number, task in enumerate((None, *tasks))]
-    finished = count_finished(faces, views, rounds)
-
-    console, rows = Console(), []
-    for number, own in enumerate(rounds):
-        if number >= finished:
-            console.rule(f"round {number}: " + ("supervised" if number == 0 else f"task {own.task} on pseudo-labels"))
-            if number == 0:
-                run(build, faces, views, own, prepare=try_tasks(tasks), **options)
-            else:
-                labelled = pseudo_labelled(unlabelled, out / f"round_{number - 1}" / "model.keras", own)
-                train_round(build, faces, labelled, views, own, options)
-        rows.append({"round": number, "task": own.task, **figures(own.out)})
-    write_rounds(console, out, faces, unlabelled, settings, rows)
+    with run_folder(settings.out) as out:
+        finished = count_finished(faces, views, rounds)
+        console, rows = make_console(), []
+        for number, own in enumerate(rounds):
+            if number >= finished:
+                console.rule(f"round {number}: " + ("supervised" if number == 0 else f"task {own.task} on pseudo-labels"))
+                if number == 0:
+                    run(build, faces, views, own, prepare=try_tasks(tasks), **options)
+                else:
+                    labelled = pseudo_labelled(unlabelled, out / f"round_{number - 1}" / "model.keras", own)
+                    train_round(build, faces, labelled, views, own, options)
+            rows.append({"round": number, "task": own.task, **figures(own.out)})
+        write_rounds(console, out, faces, unlabelled, settings, rows)
     return open_keras(Path(rounds[-1].out) / "model.keras", compiled=True), rows
 
 
@@ -257,4 +258,5 @@ def write_rounds(console, out, faces, unlabelled, settings, rows):
     for row in rows:
         table.add_row(str(row["round"]), str(row["task"] or "-"), *(shown(name, row[name]) for name in columns))
     console.print(table)
-    console.print(f"written: {path}, the last model {out / f'round_{len(rows) - 1}' / 'model.keras'}", soft_wrap=True)
+    last = out / f"round_{len(rows) - 1}" / "model.keras"
+    console.print(f"written: {shown_name(path)}, the last model {shown_name(last)}", soft_wrap=True)

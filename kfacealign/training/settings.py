@@ -1,17 +1,14 @@
 """The settings of a recipe, from its command line: every key of the paper's settings is a flag."""
 
 import argparse
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kfacealign import losses, schemes
-from kfacealign.backend import keras
 from kfacealign.data import catalogue
 from kfacealign.data.readers import missing
 from kfacealign.models.backbones import BACKBONES
-from kfacealign.quiet import quiet
 from kfacealign.training.loop import OPTIMIZERS
 
 # What --loss names: losses of coordinates in pixels.
@@ -208,14 +205,3 @@ def check_paradigm(settings: argparse.Namespace, given: Sequence[str]) -> None:
         settings.tasks = list(settings.tasks[settings.method])
     elif not set(settings.tasks) <= {1, 2, 3}:
         raise ValueError(f"--tasks are 1, 2 or 3, got {' '.join(map(str, settings.tasks))}")
-
-
-def main(recipe: Callable[[], Any]) -> None:
-    """Runs a recipe's function; mistakes in input end in one line, not in a traceback."""
-    if keras.config.backend() == "tensorflow":
-        with quiet():  # its search for a GPU, which else the first layer of a recipe begins
-            keras.distribution.list_devices()
-    try:
-        recipe()
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")

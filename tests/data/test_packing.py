@@ -1,3 +1,5 @@
+import resource
+
 import h5py
 import numpy as np
 import pytest
@@ -99,3 +101,15 @@ def test_errors(dataset, tmp_path):
         pass
     with pytest.raises(ValueError, match="another version"):
         packed(tmp_path / "b.h5")
+
+
+def test_a_full_disk_is_told_before_the_first_photograph_is_read(dataset, tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, hard))
+    try:
+        with pytest.raises(OSError, match="no room for") as caught:
+            pack(dataset, tmp_path / "faces.h5", size=64)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.filename == str(tmp_path / "faces.h5")
+    assert list(tmp_path.glob("*.h5")) == [] and list(tmp_path.glob(".*")) == []

@@ -1,8 +1,10 @@
 import argparse
 import csv
+import dataclasses
 import importlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -14,6 +16,8 @@ import numpy as np
 import pytest
 
 import kfacealign as kfa
+from kfacealign.files import lock
+from kfacealign.process import guarded
 from kfacealign.training import loop
 from kfacealign.training.checkpoint import write_history
 
@@ -97,7 +101,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_history(folder, finished, tmp_p
     assert 2 <= len(before) < 4
 
     refused = start(folder, tmp_path)
-    assert "--resume" in refused.communicate()[1] and refused.returncode == 1
+    assert "--resume" in refused.communicate()[1] and refused.returncode == 2
     other = start(folder, tmp_path, "--resume", "--seed", "3")
     assert "seed was 0 and is 3" in other.communicate()[1]
 
@@ -115,27 +119,105 @@ def test_a_killed_run_goes_on_and_gives_the_same_history(folder, finished, tmp_p
 def test_a_missing_directory_is_one_line(tmp_path):
     process = start(tmp_path / "nowhere", tmp_path / "out")
     errors = process.communicate()[1].strip().splitlines()
-    assert process.returncode == 1
+    assert process.returncode == 2
     assert errors[-1].startswith("error: ") and "nowhere" in errors[-1]
+
+
+# === Runs in this process, of a network that does next to nothing ===
+
+
+def small_network():
+    image = keras.Input((16, 16, 3))
+    points = keras.layers.Reshape((68, 2))(keras.layers.Dense(136)(keras.layers.GlobalAveragePooling2D()(image)))
+    return kfa.models.FaceAligner(keras.Model(image, {"landmarks": points}), kfa.codecs.Coordinates(), "ibug68")
+
+
+def small_settings(out, **changed):
+    values = {"input_size": 16, "batch_size": 4, "learning_rate": 1e-3, "drops": [], "warmup_epochs": 0, "epochs": 1, "seed": 0}
+    flags = {name: False for name in ("resume", "mixed_precision", "strict")}
+    return argparse.Namespace(**{**values, **flags, "out": str(out), "cache": "memory", **changed})
+
+
+@pytest.fixture
+def unreadable(folder):
+    """The faces of the folder, and one more whose photograph is cut off and whose name is no UTF-8."""
+    faces = kfa.data.pts(folder, scheme="ibug68")
+    bad = folder / os.fsdecode(b"caf\xe9 [bold] $x^{$.jpg")
+    bad.write_bytes(b"\xff\xd8\xff no photograph")
+    points = faces.train.landmarks[:1]
+    more = kfa.data.Faces("ibug68", [*faces.train.images, bad], np.concatenate([faces.train.landmarks, points]))
+    test = kfa.data.Faces("ibug68", [*faces.test.images, bad], np.concatenate([faces.test.landmarks, points]))
+    yield dataclasses.replace(faces, train=more, test=test, subsets={"$x^{$ [/b]": np.arange(2)})
+    bad.unlink()
+
+
+def test_a_strict_run_names_the_photograph_and_others_go_on(unreadable, tmp_path, capsys):
+    def strict():
+        kfa.training.run(small_network, unreadable, None, small_settings(tmp_path / "strict", strict=True))
+
+    assert guarded("", strict) == 2
+    printed = capsys.readouterr().err.splitlines()
+    assert len(printed) == 1 and "caf\\xe9 [bold] $x^{$.jpg: cannot be read" in printed[0]
+    assert not (tmp_path / "strict" / "history.csv").exists()
+
+    out = tmp_path / "run [/b] $x^{$"
+    with pytest.warns(UserWarning, match="cannot be read"):
+        _, report = kfa.training.run(small_network, unreadable, None, small_settings(out))
+    told = capsys.readouterr().out
+    assert "training set: 13 face crops" in told and told.count("caf\\xe9 [bold] $x^{$.jpg (") == 2
+    assert f"  {out / 'report.html'}\n" in told and "$x^{$ [/b]" in told
+    assert report.names[-1].endswith("caf\\xe9 [bold] $x^{$.jpg")
+    assert {"model.keras", "report.html", "predictions.npz", "ced.png"} <= {path.name for path in out.iterdir()}
+
+
+def test_a_second_run_does_not_get_the_folder(folder, tmp_path):
+    faces = kfa.data.pts(folder, scheme="ibug68")
+    with lock(tmp_path), pytest.raises(BlockingIOError, match=rf"in use by process {os.getpid()} on .*; choose another --out"):
+        kfa.training.run(small_network, faces, None, small_settings(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_what_a_killed_run_left_is_brought_in_order(folder, tmp_path):
+    """Killed after the state was written and before the history was; beside it lie a half checkpoint and an older one."""
+    faces = kfa.data.pts(folder, scheme="ibug68")
+    kfa.training.run(small_network, faces, None, small_settings(tmp_path))
+    whole = (tmp_path / "history.csv").read_bytes()
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    (tmp_path / "history.csv").write_text("epoch\n")
+    for name in ("checkpoint-0000.keras", f".checkpoint-0002.{dead.pid}.keras", f".other.{dead.pid}.txt"):
+        (tmp_path / name).touch()
+    kfa.training.run(small_network, faces, None, small_settings(tmp_path, resume=True))
+    assert (tmp_path / "history.csv").read_bytes() == whole
+    assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-0001.keras"]
+    assert {path.name for path in tmp_path.glob(".*")} == {".lock", f".other.{dead.pid}.txt"}
+
+
+def test_a_full_disk_names_the_file_and_leaves_a_state_that_resumes(folder, tmp_path):
+    faces = kfa.data.pts(folder, scheme="ibug68")
+    kfa.training.run(small_network, faces, None, small_settings(tmp_path))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            kfa.training.run(small_network, faces, None, small_settings(tmp_path, resume=True, epochs=2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.filename == str(tmp_path / "checkpoint-0002.keras")
+    assert len(history(tmp_path)) == 1
+    kfa.training.run(small_network, faces, None, small_settings(tmp_path, resume=True, epochs=2))
+    assert [row["epoch"] for row in history(tmp_path)] == ["1", "2"]
 
 
 def test_crops_are_cut_as_the_settings_say(folder, tmp_path, monkeypatch, capsys):
     module = importlib.import_module("kfacealign.training.loop")
     faces, seen = kfa.data.pts(folder, scheme="ibug68"), []
-    image = keras.Input((16, 16, 3))
-    points = keras.layers.Reshape((68, 2))(keras.layers.Dense(136)(keras.layers.GlobalAveragePooling2D()(image)))
-    network = keras.Model(image, {"landmarks": points})
     monkeypatch.setattr(module, "fit", lambda model, train, test, *rest, **options: seen.extend((train.align, test.align)))
     monkeypatch.setattr(module, "finish", lambda *arguments: None)
-    values = {"input_size": 16, "batch_size": 4, "learning_rate": 1e-3, "drops": [], "warmup_epochs": 0}
-    flags = {name: False for name in ("resume", "mixed_precision", "strict")}
-    settings = argparse.Namespace(**values, **flags, epochs=1, seed=0, out=str(tmp_path), cache="memory")
-
-    def build():
-        return kfa.models.FaceAligner(network, kfa.codecs.Coordinates(), "ibug68")
+    settings = small_settings(tmp_path)
 
     def run():
-        return kfa.training.run(build, faces, None, settings)[1]
+        return kfa.training.run(small_network, faces, None, settings)[1]
 
     assert run().align == "box"  # settings that say nothing, as those of other programs
     assert "five points" not in capsys.readouterr().out

@@ -7,7 +7,7 @@ it opens at once whatever its size, and any program can use it that reads HDF5 o
     landmarks   (N, K, 2) float32, pixels of the crop       weights (N, K) float32
     boxes       (N, 4) float32, pixels of the crop          occluded (N, K) uint8, only where the dataset has it
     matrices    (N, 2, 3) float64, the photograph's image coordinates -> pixels of the crop
-    names, origins                                          text
+    names, origins                                          text that can be printed: other bytes and signs as \\xe9, \\n
     attributes/NAME (N,) uint8                              subsets/NAME: positions among the test faces
     attributes of the file: format, dataset, scheme, normalizer, train (number), size, enlarge, box
 
@@ -79,6 +79,17 @@ def read_image(path: str, place: int) -> np.ndarray:
     return np.array(pixels[place])
 
 
+def subset_key(name: str) -> str:
+    """The name of a subset in the file: "/" and a leading "." mean something else to HDF5 and are written as %2F and %2E."""
+    key = name.replace("%", "%25").replace("/", "%2F")
+    return f"%2E{key[1:]}" if key.startswith(".") else key
+
+
+def subset_name(key: str) -> str:
+    """The inverse of `subset_key`."""
+    return key.replace("%2E", ".").replace("%2F", "/").replace("%25", "%")
+
+
 def _dataset(path, content, pixels):
     said, count = content.attributes, len(pixels)
     train = said["train"]
@@ -94,7 +105,7 @@ def _dataset(path, content, pixels):
     scheme = schemes.get(said["scheme"])
     arrays = _checked(path, content.arrays, count, scheme.num_points)
     tests = count - train
-    subsets = {name.partition("/")[2]: places for name, places in arrays.items() if name.startswith("subsets/")}
+    subsets = {subset_name(name.partition("/")[2]): places for name, places in arrays.items() if name.startswith("subsets/")}
     for name, places in subsets.items():
         wrong = (
             places.ndim != 1 or places.dtype.kind not in "iu" or (places.size and not 0 <= places.min() <= places.max() < tests)

@@ -13,8 +13,10 @@ from rich.table import Table
 
 from kfacealign import data, deploy, evaluation
 from kfacealign.backend import keras
+from kfacealign.console import make_console, shown
 from kfacealign.files import replacing
 from kfacealign.training import settings as flags
+from kfacealign.training.checkpoint import run_folder
 from kfacealign.training.loop import adam, announce, fit, start_or_resume
 from kfacealign.training.resuming import alignment_of, describe
 
@@ -95,29 +97,30 @@ def tune(
     Raises:
         ValueError: the directory holds a run, and `--resume` was not given or its settings differ; the faces have another
             scheme; or a layer of the model has no twin.
+        BlockingIOError: another run writes to the directory.
     """
-    console = Console()
+    console = make_console()
     source = deploy.load(settings.model)
     if source.scheme.name != faces.scheme.name:
         raise ValueError(f"{settings.model} predicts {source.scheme.name}, the faces of {faces.name} have {faces.scheme.name}")
     settings = argparse.Namespace(**vars(settings))
     settings.variant = f"{settings.model}, {method(settings.sparsity)}"
     settings.input_size, settings.warmup_epochs, settings.mixed_precision = source.input_size, 0, False
-    Path(settings.out).mkdir(parents=True, exist_ok=True)
-    keras.utils.set_random_seed(settings.seed)
+    with run_folder(settings.out):
+        keras.utils.set_random_seed(settings.seed)
 
-    described = describe(faces, settings, views=views)
-    model, history = start_or_resume(lambda: begin(settings, source, len(faces.train)), settings, described, adam)
-    announce(console, model, faces, history, settings)
-    crops = {"size": source.input_size, "enlarge": source.enlarge, "cache": settings.cache, "strict": settings.strict}
-    crops["align"] = alignment_of(settings)
-    train, test = (data.Crops(part, **crops) for part in (faces.train, faces.test))
-    seen = sample(train)
-    if not settings.sparsity and not history:
-        model.observe(seen)
-    callbacks = [masks()] if settings.sparsity else []
-    fit(model, train, test, views, history, settings, described, callbacks)
-    return finish(console, source if baseline else None, model, seen, test, faces, settings)
+        described = describe(faces, settings, views=views)
+        model, history = start_or_resume(lambda: begin(settings, source, len(faces.train)), settings, described, adam)
+        announce(console, model, faces, history, settings)
+        crops = {"size": source.input_size, "enlarge": source.enlarge, "cache": settings.cache, "strict": settings.strict}
+        crops["align"] = alignment_of(settings)
+        train, test = (data.Crops(part, **crops) for part in (faces.train, faces.test))
+        seen = sample(train)
+        if not settings.sparsity and not history:
+            model.observe(seen)
+        callbacks = [masks()] if settings.sparsity else []
+        fit(model, train, test, views, history, settings, described, callbacks)
+        return finish(console, source if baseline else None, model, seen, test, faces, settings)
 
 
 def begin(settings: argparse.Namespace, source: Any, faces: int) -> Any:
@@ -206,7 +209,7 @@ def finish(
     console.print(reports[last].table())
     console.print("\nwritten:")
     for name in written:
-        console.print(f"  {out / name}")
+        console.print(f"  {shown(out / name)}", soft_wrap=True)
     return reports
 
 

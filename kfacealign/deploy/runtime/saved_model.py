@@ -9,7 +9,7 @@ import numpy as np
 from kfacealign.deploy import metadata
 from kfacealign.deploy.runtime.exported import ExportedAligner, first_line
 from kfacealign.files import read_bytes
-from kfacealign.quiet import quiet
+from kfacealign.quiet import import_tensorflow
 
 
 class SavedModelAligner(ExportedAligner):
@@ -33,9 +33,7 @@ class SavedModelAligner(ExportedAligner):
             )
         file = Path(path) / metadata.FILE
         described = metadata.parse(read_bytes(file, limit=metadata.LIMIT) if file.exists() else None, path)
-        with quiet():
-            import tensorflow as tf
-
+        tf = import_tensorflow()
         try:
             # The model is kept because the signature's variables live only as long as it does.
             self.model = tf.saved_model.load(str(path))
