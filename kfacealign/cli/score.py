@@ -13,6 +13,7 @@ from rich.table import Column, Table
 from kfacealign import evaluation, schemes
 from kfacealign.cli.arguments import SCHEMES, add_missing, positive
 from kfacealign.console import make_console, shown
+from kfacealign.data.readers.checks import shown as first_of
 from kfacealign.evaluation import protocols
 from kfacealign.files import replacing
 
@@ -127,7 +128,7 @@ def left_out(truth: "PointFile", predicted: "PointFile", order: np.ndarray) -> l
     told = []
     lacking = np.flatnonzero(order < 0)
     if len(lacking):
-        which = shown(truth.names[face] for face in lacking)
+        which = first_of(truth.names[face] for face in lacking)
         told.append(f"{len(lacking):,} of {len(truth):,} faces have no prediction and are left out: {which}")
     unused = len(predicted) - len(np.unique(order[order >= 0]))
     if unused:
