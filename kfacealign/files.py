@@ -1,5 +1,6 @@
 """Files that are read whole and within limits, files and folders that appear whole or not at all, folders of one process."""
 
+import contextlib
 import errno
 import fnmatch
 import os
@@ -8,7 +9,6 @@ import shutil
 import socket
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 try:
@@ -64,7 +64,7 @@ def read_bytes(path: str | os.PathLike, *, limit: int = 2**30) -> bytes:
     return content
 
 
-@contextmanager
+@contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends without an error.
 
@@ -117,13 +117,13 @@ def remove(path: Path) -> None:
 # === One process a folder ===
 
 
-@contextmanager
+@contextlib.contextmanager
 def lock(folder: str | os.PathLike) -> Iterator[None]:
     """While the block runs, no other process gets this folder: two runs must not write to one.
 
     The lock is held on the file `.lock` in the folder, which names the process. The system releases it when the process ends,
-    however it ends, so that no dead process keeps a folder. The file stays: a process that deleted it would leave another one,
-    which has it open already, with a lock that nobody sees.
+    however it ends, so that no dead process keeps a folder. The file is deleted while the lock is held; whoever had it open
+    already sees that it is no longer the folder's, and begins anew.
 
     On Windows, and on file systems that know no locks, the block runs without one.
 
@@ -136,13 +136,15 @@ def lock(folder: str | os.PathLike) -> Iterator[None]:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / LOCK, "a+", encoding="utf-8", errors="replace") as file:
-        if fcntl is not None:
-            _take(file, folder)
+    with _locked(folder) as file:
         file.truncate(0)
         file.write(f"{os.getpid()} {socket.gethostname()}\n")
         file.flush()
-        yield
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(folder / LOCK)
 
 
 def sweep(folder: str | os.PathLike, names: Sequence[str]) -> None:
@@ -179,6 +181,30 @@ def reserve(path: str | os.PathLike, size: int) -> None:
             raise OSError(error.errno, f"no room for {size / 1e6:,.0f} MB: {error.strerror}", os.fspath(path)) from None
     finally:
         os.close(descriptor)
+
+
+def _locked(folder):
+    """The folder's lock file, open and locked."""
+    while True:
+        file = open(folder / LOCK, "a+", encoding="utf-8", errors="replace")  # noqa: SIM115 (the caller closes it)
+        try:
+            if fcntl is None:
+                return file
+            _take(file, folder)
+            if _is_at(file, folder / LOCK):
+                return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+
+
+def _is_at(file, path):
+    """Whether an open file is still the one at a path."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _take(file, folder):

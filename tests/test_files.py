@@ -136,6 +136,32 @@ def test_a_second_process_is_refused_by_the_name_of_the_first(tmp_path):
         raise KeyError
     with lock(folder), lock(tmp_path / "another"):
         pass
+    assert list(folder.iterdir()) == []
+
+
+COUNT = """
+import sys, time
+from pathlib import Path
+from kfacealign.files import lock
+folder, done = Path(sys.argv[1]), 0
+while done < 60:
+    try:
+        with lock(folder):
+            count = int((folder / "count").read_text())
+            time.sleep(0.0005)
+            (folder / "count").write_text(str(count + 1))
+            done += 1
+    except BlockingIOError:
+        time.sleep(0.0003)
+"""
+
+
+def test_a_lock_that_is_deleted_is_never_held_twice(tmp_path):
+    """Three processes count to 60 each; were two of them inside at a time, a count would be lost."""
+    (tmp_path / "count").write_text("0")
+    others = [subprocess.Popen([sys.executable, "-c", COUNT, str(tmp_path)]) for _ in range(3)]
+    assert [other.wait() for other in others] == [0, 0, 0]
+    assert (tmp_path / "count").read_text() == "180"
 
 
 def test_only_what_the_dead_left_of_these_files_is_swept(tmp_path):

@@ -21,7 +21,7 @@ from kfacealign.console import make_console, shown
 from kfacealign.data import five_points
 from kfacealign.data.image_files import limit_pixels
 from kfacealign.face_landmarks import FaceLandmarks
-from kfacealign.files import require_regular
+from kfacealign.files import lock, sweep
 
 FORMATS = ("pts", "json", *TABLES, "none")
 FAILURES = (ValueError, OSError, RuntimeError, MemoryError, cv2.error)  # of one photograph; the others go on
@@ -107,13 +107,15 @@ def run(arguments: argparse.Namespace) -> int:
     limit_pixels(arguments.max_pixels)
     found = photo_list.find_photos(arguments.photos, out=out, is_overlay=align_results.is_overlay)
     boxes = chosen_boxes(arguments, found.paths, console)
-    new = align_results.prepare_folder(out) if kinds != {"none"} or not arguments.no_overlay else False
-    try:
+    if kinds == {"none"} and arguments.no_overlay:
         return Batch(arguments, found, boxes, kinds, console).run()
+    new = align_results.prepare_folder(out)
+    try:
+        with lock(out):
+            return Batch(arguments, found, boxes, kinds, console).run()
     finally:
         if new:
-            with contextlib.suppress(OSError):
-                out.rmdir()  # only if it is empty
+            align_results.remove_unused(out)
 
 
 def chosen_boxes(arguments: argparse.Namespace, paths: Sequence[str], console: Console) -> dict[str, list] | None:
@@ -190,6 +192,9 @@ class Batch:
 
     def run(self) -> int:
         """Aligns the photographs, and writes the tables with what there is, also after an error or Ctrl-C."""
+        for folder in {(self.out / name).parent for name in self.names}:
+            if folder.is_dir():
+                sweep(folder, align_results.PATTERNS)
         for note in self.found.notes:
             say(self.console, note)
         for path, reason in self.found.problems:
@@ -242,7 +247,6 @@ class Batch:
         """
         if self.boxes is not None and path not in self.boxes:
             raise ValueError(f"no box in {shown(self.arguments.boxes)}")
-        require_regular(path)
         image = photo.read_photo(path)
         faces = self.landmarker(image, boxes=None if self.boxes is None else self.boxes[path])
         if not faces:

@@ -34,6 +34,7 @@ COORDINATES = (
     "the photograph upright, its EXIF orientation applied. In the .pts files the centre of the first pixel is (1, 1)"
 )
 OVERLAY = "_landmarks.png"
+PATTERNS = ("*.pts", "*.json", "*.png", "*.csv")  # what a run writes
 LARGEST = 2**26  # bytes of a JSON file
 OVERWRITE = "--overwrite replaces it"
 
@@ -82,6 +83,12 @@ def prepare_folder(folder: Path) -> bool:
     except OSError as error:
         raise NotWritten(f"--out {shown(folder)}: {error.strerror or error}") from None
     return new
+
+
+def remove_unused(folder: Path) -> None:
+    """Deletes a folder of results that a run has made and written nothing to."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()  # which only an empty folder allows
 
 
 # === Names ===

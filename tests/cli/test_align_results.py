@@ -4,6 +4,8 @@ import errno
 import json
 import math
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -14,6 +16,7 @@ from kfacealign.cli import align as command
 from kfacealign.cli.align_results import is_overlay
 from kfacealign.cli.main import main
 from kfacealign.data.readers.pts import read_pts
+from kfacealign.files import lock
 
 TWO = '{"%s": [[10, 20, 50, 60], [60, 20, 100, 60]]}'
 
@@ -372,6 +375,21 @@ def test_no_empty_folder_is_left(align, photo, tmp_path):
     (tmp_path / "out").mkdir()
     assert align("x.png", "--box=500,500,600,600") == 1
     assert (tmp_path / "out").is_dir()
+
+
+def test_a_folder_has_one_run_at_a_time_and_what_a_killed_one_left_goes(align, photo, tmp_path, capsys):
+    photo(tmp_path / "x.png")
+    (tmp_path / "out").mkdir()
+    with lock("out"):
+        assert align("x.png") == 2
+    assert f"out is in use by process {os.getpid()} on " in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    (tmp_path / "out" / f".x.{dead.pid}.pts").touch()
+    (tmp_path / "out" / f".mine.{dead.pid}.doc").touch()
+    assert align("x.png") == 0
+    assert set(tree("out")) == {"x.json", "x.pts", "x_landmarks.png", f".mine.{dead.pid}.doc"}
 
 
 # === Formats and boxes ===
