@@ -4,7 +4,6 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 import cv2
 
@@ -22,12 +21,12 @@ def is_address(text: str) -> bool:
 def without_secrets(address: str) -> str:
     """An address that may be printed: without user, password, query and fragment."""
     head, _, rest = address.partition("://")
-    place = re.split(r"[?#]", rest, maxsplit=1)
-    host, slash, path = place[0].partition("/")
-    # A password may have an "@" of its own, and even a "/": what is before the last "@" is no host.
-    if "@" in place[0]:
-        host, slash, path = place[0].rpartition("@")[2].partition("/")
-    return f"{head}://{host}{slash}{path}" + ("?..." if len(place) > 1 else "")
+    place, slash, path = rest.partition("/")
+    user, at, host = place.rpartition("@")
+    if re.search(r"[?#]", user) or (not at and "@" in path):
+        return f"{head}://..."  # where its password ends cannot be told
+    parts = re.split(r"[?#]", host + slash + path, maxsplit=1)
+    return f"{head}://{parts[0]}" + ("?..." if len(parts) > 1 else "")
 
 
 class Webcam:
@@ -80,7 +79,7 @@ class NetworkStream:
 
     def __init__(self, address: str, *, every: int = 1):
         self.path, self.every = without_secrets(address), every
-        if urlsplit(f"{address.partition('://')[0]}://").scheme not in SCHEMES:
+        if address.partition("://")[0].lower() not in SCHEMES:
             raise ValueError(f"{self.path}: no stream; an address begins with {', '.join(f'{one}://' for one in SCHEMES)}")
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # which would print the address as it is
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, PATIENCE, cv2.CAP_PROP_READ_TIMEOUT_MSEC, PATIENCE]

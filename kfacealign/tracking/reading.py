@@ -161,7 +161,9 @@ def small(crop: np.ndarray) -> np.ndarray:
 
 
 def likeness(first: np.ndarray, second: np.ndarray) -> float:
-    """The correlation of two small grey pictures, from -1 to 1; 0 where either of them shows nothing."""
+    """The correlation of two small grey pictures, from -1 to 1; 0 where one of them shows nothing, 1 where both do."""
     first, second = first - first.mean(), second - second.mean()
     deviations = first.std(), second.std()
-    return float((first * second).mean() / (deviations[0] * deviations[1])) if min(deviations) >= PLAIN else 0.0
+    if min(deviations) < PLAIN:
+        return float(max(deviations) < PLAIN)
+    return float((first * second).mean() / (deviations[0] * deviations[1]))

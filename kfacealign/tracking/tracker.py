@@ -281,4 +281,3 @@ class Tracker:
             outside = (centre < 0).any() or (centre > self._size[::-1]).any()
             if face.missed > PATIENCE or outside:
                 self._faces.remove(face)
-

@@ -22,15 +22,17 @@ class Model:
     scheme, input_size, enlarge = SCHEME, SIDE, 1.25
 
     def align(self, images, verbose=0):
-        scores = 0.7 if images.mean() > 128 else 0.1
-        points = SCHEME.mean_shape + self.tremble()
-        return points[None].astype("float32"), np.full((1, 68), scores, "float32")
+        assert images.dtype == np.uint8 and images.shape[1:] == (SIDE, SIDE, 3) and verbose == 0
+        points, scores = zip(*[self.one(image) for image in images], strict=True)
+        return np.stack(points), np.stack(scores)
 
     calls = 0
 
-    def tremble(self):
+    def one(self, image):
         self.calls += 1
-        return 0.01 * (-1) ** self.calls
+        tremble = (-1) ** self.calls
+        score = (0.7 if image.mean() > 128 else 0.1) + 0.001 * tremble
+        return (SCHEME.mean_shape + 0.01 * tremble).astype("float32"), np.full(68, score, "float32")
 
 
 class Detector:
@@ -46,7 +48,8 @@ class Detector:
 @pytest.fixture(autouse=True)
 def fakes(monkeypatch):
     monkeypatch.setattr(track.deploy, "load", lambda path, threads: Model())
-    monkeypatch.setattr(track, "HaarDetector", Detector)
+    monkeypatch.setattr(track.detect, "make", lambda detector, min_score: Detector())
+    monkeypatch.setenv("PATH", os.devnull)  # no ffmpeg
 
 
 def write_video(path, dark=(), count=12, size=(80, 64)):
@@ -173,15 +176,15 @@ def test_no_face_at_all(tmp_path, capsys):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), cv2.error("out of memory"), OSError(28, "No space left on device")])
 def test_what_was_done_is_kept(tmp_path, capsys, monkeypatch, error):
-    update, calls = track.FaceTracker.update, []
+    update, calls = track.MultiFaceTracker.update, []
 
-    def stopping(self, image):
+    def stopping(self, image, time):
         calls.append(1)
         if len(calls) == 6:
             raise error
-        return update(self, image)
+        return update(self, image, time)
 
-    monkeypatch.setattr(track.FaceTracker, "update", stopping)
+    monkeypatch.setattr(track.MultiFaceTracker, "update", stopping)
     status = run(write_video(tmp_path / "a.avi"), "--out", tmp_path / "o.mp4")
     report, table, rows, pictures = read(tmp_path / "o.mp4")
     assert len(table["frame"]) == len(pictures) == len(rows) - 1 == 5
