@@ -35,6 +35,8 @@ class Motion:
         self._noise = np.diag([1.0, 1, 1, 1, 0.01, 0.01, 0.0001])
         self._filter.errorCovPost = np.diag([10.0, 10, 10, 10, 1e4, 1e4, 1e4])
         self._filter.statePost = np.concatenate([self._measured(box), np.zeros(3)])[:, None]
+        # What is seen in the first frame corrects what was known of it.
+        self._filter.statePre, self._filter.errorCovPre = self._filter.statePost.copy(), self._filter.errorCovPost.copy()
         self.box = np.asarray(box, float)
 
     def copy(self) -> "Motion":
