@@ -23,6 +23,7 @@ import numpy as np
 from rich.table import Table
 
 import kfacealign as kfa
+from kfacealign.console import make_console
 from kfacealign.data.frames import VideoFile
 from kfacealign.data.rendered.scene import background
 from kfacealign.tracking import FaceTracker, MultiFaceTracker, OneEuro
