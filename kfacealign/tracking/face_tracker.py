@@ -31,7 +31,8 @@ class FaceTracker(Tracker):
     The detector checks a face whose crop is unlike that of the frame before, as after a cut. The scores of some models are
     the same for everything, those of coordinates that are regressed for example, and cannot tell that a face is gone. A face
     whose score has never differed is also checked every third frame and when its box jumps; two checks in a row without a
-    face, and it is lost.
+    face, and it is lost. Its landmarks are read anew in the detector's box where they have drifted away from it, and its crop
+    goes ahead by its velocity, as such a model has no score by which to look around.
 
     Args:
         model: an object with `scheme`, `input_size`, `enlarge` and one of the following. `align(crops)` reads every frame

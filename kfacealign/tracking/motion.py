@@ -13,6 +13,8 @@ from kfacealign.detect.detections import shared
 
 UNIT = 100.0  # sides are told in units in which the first box is this many long, for which SORT's noise was chosen
 OVERLAP = 0.3  # least intersection over union of two boxes of one face, as in SORT
+AROUND = 0.15  # what a head shows around its landmarks' box, in widths of the box
+TOUCHING = 0.15  # least share of the smaller of two heads in the other, if one may hide the other
 TWIN = 0.35  # mean distance of two faces' points over the side of their boxes, below which they are one face
 
 
@@ -120,6 +122,7 @@ def distance(first: np.ndarray, second: np.ndarray) -> float:
     return float(apart + abs(np.log(max(sides[0], 1e-6) / max(sides[1], 1e-6))))
 
 
-def covers(first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether one of two boxes (4,) may hide the other."""
-    return shared(np.asarray(first, float), np.asarray(second, float)) >= OVERLAP
+def touch(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether one of two boxes (4,) may hide the other: they overlap, or nearly."""
+    around = [np.asarray(box, float) + AROUND * (box[2] - box[0]) * np.array([-1, -1, 1, 1]) for box in (first, second)]
+    return shared(*around) >= TOUCHING

@@ -20,9 +20,9 @@ class MultiFaceTracker(Tracker):
     the filter sees.
 
     The detector looks for further faces every few frames while fewer than wanted are followed. Two tracks whose landmarks
-    lie on one face are one: the one that was less expected there is taken for hidden, goes on by its velocity for a second
-    at most, and is found again under its number behind the other face. Any other face that is missed in more than one frame
-    is lost, and has a new number when it comes back.
+    lie on one face are one: the one that was less expected there is taken for hidden, goes on by its velocity for two
+    seconds at most, and is found again under its number behind the other face. Any other face that is missed in more than
+    one frame is lost, and has a new number when it comes back.
 
     Args:
         model: as for `FaceTracker`; one with `step` needs `stream()` to follow more than one face.

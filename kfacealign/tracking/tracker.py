@@ -21,10 +21,11 @@ PAUSE = 5  # but only after this many frames without looking around, so that the
 SEARCH = 5  # frames from one search for further faces to the next,
 SEARCH_HIDDEN = 2  # and while a face is hidden by another
 CHECK = 3  # frames from one check of a face whose scores never differ to the next
+ANCHOR = 0.55  # overlap with the detector's box below which such a face is read there anew
 DENIALS = 2  # so many checks in a row without a face, and the face is lost
 ALIKE = 0.4  # correlation of a face's crop with that of the frame before, below which it is checked at once
 JUMP = 0.25  # the same by where its box was expected: distance over its side
-HIDDEN = 1.0  # seconds for which a face may be hidden by another
+HIDDEN = 2.0  # seconds for which a face may be hidden by another
 PATIENCE = 1  # frames for which any other face may be missed, as in SORT
 APART = 0.5  # distance over their side of two faces that have crossed
 FPS = 25.0  # frames a second of frames that come without a time
@@ -35,12 +36,24 @@ class Followed:
     """A face that is followed, and what is remembered of it.
 
     Attributes:
-        id: its number. stream: the model's memory of it, or None. smoother: its filter, or None. motion: its box.
-        live: whether it was read in the frame before. square: where to look next.
-        usual: its usual score. lowest, highest: of its scores since it was detected. view: its crop, small and grey.
-        looked: frames since the tracker looked around. unchecked: frames since a detector saw it. denials: how often it did
-            not. changed: whether its crop is unlike that of the frame before.
-        missed: frames without it. hidden_until: time until which another face may hide it. rival: that face.
+        id: its number.
+        stream: the model's memory of it, or None.
+        smoother: its filter, or None.
+        motion: where its box is and where it goes.
+        live: whether it was read in the frame before.
+        square: (4,), where to look next.
+        seen_at: (4,), its box in the last frame that showed it.
+        usual: its usual score.
+        lowest: of its scores since it was detected.
+        highest: of these.
+        view: its crop, small and grey.
+        looked: frames since the tracker looked around.
+        unchecked: frames since a detector saw it.
+        denials: how often the detector did not see it, in a row.
+        changed: whether its crop is unlike that of the frame before.
+        missed: frames without it.
+        hidden_until: time until which another face may hide it.
+        rival: that face.
         rival_motion: where the other should be if it went on as before they met.
     """
 
@@ -58,10 +71,16 @@ class Followed:
     unchecked: int = 0
     denials: int = 0
     changed: bool = False
+    seen_at: np.ndarray | None = None
     missed: int = 0
     hidden_until: float = -math.inf
     rival: "Followed | None" = None
     rival_motion: Motion | None = None
+
+    @property
+    def silent(self) -> bool:
+        """Whether its scores have never differed, so that they do not tell whether there is a face."""
+        return self.lowest == self.highest
 
 
 class Tracker:
@@ -130,7 +149,7 @@ class Tracker:
     def _read_on(self, image):
         """Face -> `Reading`, of the faces that still look like one where they were."""
         live = [face for face in self._faces if face.live]
-        found = self._reader.read(image, [face.square for face in live], [face.stream for face in live])
+        found = self._reader.read(image, [self._place(face) for face in live], [face.stream for face in live])
         seen = {}
         for face, read in zip(live, found, strict=True):
             # A face that is lost is not looked around for: the best of many squares of anything may score like a face.
@@ -142,6 +161,13 @@ class Tracker:
                 read = self._reader.look_around(image, read, None)
             seen[face] = read
         return seen
+
+    def _place(self, face):
+        """The square (4,) where to look: where the face was, or where it is going if its scores could not tell a bad crop."""
+        if not (self._reader.stills and face.silent):
+            return face.square
+        ahead = (face.motion.box[:2] + face.motion.box[2:] - face.seen_at[:2] - face.seen_at[2:]) / 2
+        return (face.square + np.tile(ahead, 2)).astype("float32")
 
     # === Faces that meet ===
 
@@ -187,9 +213,8 @@ class Tracker:
         face.lowest, face.highest = min(face.lowest, read.score), max(face.highest, read.score)
         face.unchecked += 1
         face.changed = likeness(face.view, read.view) < ALIKE
-        silent = face.lowest == face.highest
         jumped = motion.distance(face.motion.box, read.box) > JUMP
-        return face.changed or (silent and (jumped or face.unchecked >= CHECK))
+        return face.changed or (face.silent and (jumped or face.unchecked >= CHECK))
 
     def _ask(self, image, seen):
         """Has the detector confirm, find again and find faces; adds to `seen` and takes from it.
@@ -204,7 +229,7 @@ class Tracker:
         order = [*seen, *missing]
         pairs = {order[row]: column for row, column in pairs.items()}
         for face in list(seen):
-            self._check(image, seen, face, confirmed=face in pairs)
+            self._check(image, seen, face, boxes[pairs[face]] if face in pairs else None)
         free = [place for place in range(len(boxes)) if place not in pairs.values()]
         detected = {face for face in missing if face in pairs and self._begin(image, boxes[pairs[face]], seen, face)}
         most = None if self.limit is None else CANDIDATES * self.limit
@@ -220,26 +245,33 @@ class Tracker:
                 detected.add(face)
         return detected
 
-    def _check(self, image, seen, face, *, confirmed):
-        """Takes a face that the detector does not see from `seen`, if it has to tell."""
-        if not confirmed and not self._doubtful_still(face):
+    def _check(self, image, seen, face, box):
+        """Takes a face from `seen` that the detector does not see, if it has to tell; `box` is where it does, or None."""
+        if box is None and not face.changed and not face.silent:
             return
-        if confirmed or self._seeker.near(image, seen[face].box) is not None:
-            face.unchecked = face.denials = 0
+        if box is None:
+            box = self._seeker.near(image, seen[face].box)
+        if box is None:
+            face.denials += 1
+            if face.changed or face.denials >= DENIALS:
+                del seen[face]
             return
-        face.denials += 1
-        if face.changed or face.denials >= DENIALS:
-            del seen[face]
+        face.unchecked = face.denials = 0
+        if face.silent and motion.overlap(seen[face].box, box) < ANCHOR:
+            read = self._reader.begin(image, box, face.stream)
+            if read is not None and not self._taken(read, seen, face):
+                seen[face] = read
 
-    def _doubtful_still(self, face):
-        return face.changed or face.lowest == face.highest
+    def _taken(self, read, seen, face):
+        """Whether another track is on the face that was read."""
+        return any(motion.one_face(read.landmarks, other.landmarks) for one, other in seen.items() if one is not face)
 
     def _begin(self, image, box, seen, face):
         """Reads a face that the detector found; whether there is one that no other track is on."""
         if not self._has_room(seen):
             return False
         read = self._reader.begin(image, box, face.stream)
-        if read is None or any(motion.one_face(read.landmarks, other.landmarks) for other in seen.values()):
+        if read is None or self._taken(read, seen, face):
             return False
         seen[face] = read
         face.looked = face.unchecked = face.denials = 0
@@ -260,6 +292,7 @@ class Tracker:
         grown = abs(change[2] - change[0])
         face.square = square if max(moved, grown) < self.hold * side else following
         face.motion.correct(read.box)
+        face.seen_at = face.motion.box
         face.live, face.view, face.missed, face.hidden_until, face.rival = True, read.view, 0, -math.inf, None
         smooth = read.landmarks
         if face.smoother is not None:
@@ -272,7 +305,7 @@ class Tracker:
     def _forget(self, seen):
         """Ages the faces that were not seen, and drops those that are lost."""
         for face in [face for face in self._faces if face not in seen]:
-            hidden = any(motion.covers(face.motion.box, read.box) for read in seen.values())
+            hidden = any(motion.touch(face.motion.box, read.box) for read in seen.values())
             if face.live and hidden:
                 face.hidden_until = self._time + HIDDEN
             face.live = False

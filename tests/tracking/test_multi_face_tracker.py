@@ -114,7 +114,7 @@ def test_the_largest_faces_are_followed_and_no_more():
 
 
 @pytest.mark.parametrize("front", [250, 200])
-@pytest.mark.parametrize(("speed", "lower"), [(4, 0), (6, 6), (3, 12)])
+@pytest.mark.parametrize(("speed", "lower"), [(4, 0), (6, 6), (5, 12)])
 def test_faces_that_cross_keep_their_numbers(front, speed, lower):
     tracker, numbers = MultiFaceTracker(Model(), detector=Detector()), {}
     frames = round(300 / speed)
