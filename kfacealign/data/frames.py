@@ -23,6 +23,7 @@ from kfacealign.files import IMAGE_SUFFIXES
 
 KEPT = 8  # decoded frames that a reader remembers, because threads may ask for so many in another order
 OPEN = 4  # videos kept open at a time
+ROUNDED = 0.002  # fraction by which rounded time stamps miss a frame rate
 FAILURES = 250  # so many frames in a row that cannot be decoded end the video
 
 
@@ -172,8 +173,10 @@ class VideoFile:
         self.path, self.every = os.fspath(path), every
         self.reader = VideoReader(path, keep=1)
         self.rate = rate(self.path)
-        self.fps = (self.rate.fps if self.rate else self.reader.fps) / every
         self.varies = self.rate is not None and self.rate.varies
+        # A rate that the file tells is that of its time stamps but for their rounding, or a mean that is not meant.
+        told = self.rate is None or (not self.varies and abs(self.rate.fps / self.reader.fps - 1) < ROUNDED)
+        self.fps = (self.reader.fps if told else self.rate.fps) / every
         # Files without an index announce a number of frames that is estimated from their length.
         count = self.rate.frames if self.varies else self.reader.count
         self.count, self.problems, self.notes = -(-count // every) or None, [], []
