@@ -239,7 +239,7 @@ class Tracker:
                 self._last_id += 1
                 self._faces.append(face)
                 detected.add(face)
-        for face in [face for face in self._faces if face.live and face not in seen and face.rival is None]:
+        for face in [face for face in missing if face.live and face not in seen and face.rival is None]:
             box = self._seeker.near(image, face.motion.box) if self._has_room(seen) else None
             if box is not None and self._begin(image, box, seen, face):
                 detected.add(face)
