@@ -262,6 +262,7 @@ def tell(console: Console, report: dict[str, Any], written: Sequence[Path]) -> N
     kept = ", interrupted: what was done is kept" if report["interrupted"] else ""
     most = f", up to {report['most_faces']} at once" if report["most_faces"] > 1 else ""
     line(f"face found in {report['found']} of {report['frames']} frames, in {report['tracks']} tracks{most}{kept}")
+    line(f"detector: {report['detector']}, asked in {report['detector_runs']} frames")
     parts = dict(report["milliseconds_per_frame"])
     parts.pop("total")
     told = ", ".join(f"{name} {value:.1f}" for name, value in parts.items())

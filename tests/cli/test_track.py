@@ -110,7 +110,8 @@ def test_everything_is_written(tmp_path, capsys, suffix):
     assert len(pictures) == 12 and pictures[0].shape == (64, 80, 3)
     assert np.ptp(pictures[0]) > 60 and np.ptp(pictures[4]) < 30  # landmarks are drawn where there is a face
     shown = capsys.readouterr().out
-    assert "face found in 10 of 12 frames, in 2 tracks" in shown and "frames/s" in shown and "jitter" in shown
+    assert "face found in 10 of 12 frames, in 2 tracks" in shown and "detector: Detector, asked in 4 frames" in shown
+    assert "frames/s" in shown and "jitter" in shown
     assert all(str(out.with_suffix(ending)) in shown for ending in (suffix, ".csv", ".npz", ".json"))
 
 
