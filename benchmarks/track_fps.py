@@ -1,12 +1,16 @@
 """A face tracked through a synthetic video with a scene cut and ten frames without a face: what is lost, and how fast.
 
-    python benchmarks/track_fps.py --model runs/quick/model.tflite [--threads 2] [--size 480]
+    python benchmarks/track_fps.py --model runs/quick/model.tflite [--threads 2] [--size 480] [--detector haar]
+    python benchmarks/track_fps.py --model runs/quick/model.tflite --faces 4 [--size 320]
 
 300 frames at 25 a second, half as wide again as high: one person on the left for 120 frames, a cut, another person on the
 right for 100, the background alone for 10, and the other person again for 70. The people are the first two of the seed
 whom the detector finds in their first frame. Prints the frames with a face that were lost, the frames without one in which
 a face was "found", the error against the rendered truth, the jitter with and without the One-Euro filter beside that of the
 truth, and frames a second. The video is read from a file (MJPEG); nothing is drawn or written.
+
+With `--faces N` N people move side by side for 150 frames, and the background alone follows for 100: prints how many faces
+were found under how many numbers, and frames a second with and without faces.
 """
 
 import argparse
@@ -16,25 +20,25 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 import kfacealign as kfa
+from kfacealign.console import make_console
 from kfacealign.data.frames import VideoFile
 from kfacealign.data.rendered.scene import background
-from kfacealign.detect import HaarDetector
-from kfacealign.tracking import FaceTracker, OneEuro
+from kfacealign.tracking import FaceTracker, MultiFaceTracker, OneEuro
 
+TURN, ALL, NONE = 25, 150, 100  # of several people: frames of a clip, which is shown to and fro, with them, and without
 FIRST, SECOND, GONE, AGAIN = 120, 100, 10, 70
 FPS = 25.0
 
 
 def people(seed, size, count):
     """Clips of the first `count` people whom the detector finds."""
-    source, detector, clips = kfa.data.SyntheticFaces(seed, size=size), HaarDetector(), []
+    source, detector, clips = kfa.data.SyntheticFaces(seed, size=size), kfa.detect.make(), []
     index = 0
     while len(clips) < count:
-        if len(detector.boxes(source.clip(index, 1)[0].image)):
+        if len(detector.detect(source.clip(index, 1)[0].image)):
             clips.append(index)
         index += 1
     return source, clips
@@ -62,6 +66,47 @@ def shown(face, wide, left, scheme):
     return image, face.landmarks[scheme.name] + np.float32([left, 0])
 
 
+def write_several(path, seed, size, count):
+    """Writes the video of several people side by side, then of none."""
+    source, chosen = people(seed, size, count)
+    clips = [source.clip(index, TURN) for index in chosen]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), FPS, (count * size, size))
+    for frame in range(ALL):
+        place = abs((frame + TURN - 1) % (2 * TURN - 2) - TURN + 1)
+        writer.write(cv2.cvtColor(np.hstack([clip[place].image for clip in clips]), cv2.COLOR_RGB2BGR))
+    empty = np.hstack([background(np.random.default_rng([seed, index]), size) for index in chosen])
+    for _ in range(NONE):
+        writer.write(cv2.cvtColor(empty, cv2.COLOR_RGB2BGR))
+    writer.release()
+
+
+def several(model, arguments, console):
+    """Follows several faces and prints what was found and how fast."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "video.avi"
+        console.print(f"rendering {arguments.faces} people ...")
+        write_several(path, arguments.seed, arguments.size, arguments.faces)
+        tracker = MultiFaceTracker(model, detector=arguments.detector, threshold=arguments.threshold)
+        tracker.update(next(iter(VideoFile(path))).image)  # the first frame warms the caches
+        tracker.reset()
+        found, marks, work = [], [time.perf_counter()], [time.process_time()]
+        for frame in VideoFile(path):
+            found.append(tracker.update(frame.image, frame.time))
+            if frame.number in (ALL, ALL + NONE):
+                marks.append(time.perf_counter())
+                work.append(time.process_time())
+    counts = np.array([len(faces) for faces in found])
+    numbers = {face.id for faces in found for face in faces}
+    console.print(
+        f"{arguments.model}: {arguments.faces} people in {ALL} frames of {arguments.faces * arguments.size} x {arguments.size}"
+    )
+    console.print(f"faces found {counts[:ALL].sum()} of {arguments.faces * ALL} under {len(numbers)} numbers")
+    console.print(f"frames without a face in which one was found: {np.count_nonzero(counts[ALL:])} of {NONE}")
+    for name, place, frames in (("with faces", 0, ALL), ("without", 1, NONE)):
+        spent, busy = marks[place + 1] - marks[place], work[place + 1] - work[place]
+        console.print(f"{name}: {frames / spent:.1f} frames/s, processor time {1000 * busy / frames:.1f} milliseconds a frame")
+
+
 def follow(path, tracker):
     """All tracks of the video, and seconds by part."""
     source, faces, reading = iter(VideoFile(path)), [], 0.0
@@ -84,15 +129,21 @@ def main():
     parser.add_argument("--size", type=int, default=480, help="side of the frames in pixels")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threshold", type=float, default=0.8)
+    parser.add_argument("--faces", type=int, default=1, help="people in the video, who are all followed")
+    parser.add_argument("--detector", help="blazeface or haar; by default the best one installed")
     arguments = parser.parse_args()
     cv2.setNumThreads(arguments.threads)
-    model, console = kfa.deploy.load(arguments.model, threads=arguments.threads), Console()
+    model, console = kfa.deploy.load(arguments.model, threads=arguments.threads), make_console()
+    if arguments.faces > 1:
+        several(model, arguments, console)
+        return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "video.avi"
         console.print("rendering 300 frames ...")
         truth = write_video(path, model.scheme, arguments.seed, arguments.size)
-        follow(path, FaceTracker(model))  # the first run warms the caches
-        tracker = FaceTracker(model, threshold=arguments.threshold, smoother=OneEuro(fps=FPS))
+        follow(path, FaceTracker(model, detector=arguments.detector))  # the first run warms the caches
+        smoother = OneEuro(fps=FPS)
+        tracker = FaceTracker(model, detector=arguments.detector, threshold=arguments.threshold, smoother=smoother)
         faces, seconds = follow(path, tracker)
 
     there = np.isfinite(truth).all((1, 2))

@@ -1,7 +1,6 @@
-"""`kfacealign track`: the landmarks of a face through a video."""
+"""`kfacealign track`: the landmarks of faces through a video."""
 
 import argparse
-import csv
 import json
 import time
 from collections.abc import Sequence
@@ -9,25 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from kfacealign import deploy, presets
-from kfacealign.cli.arguments import MODEL_HELP, add_model, add_trust, not_negative, positive, positive_count, share
+from kfacealign import deploy, detect, presets
+from kfacealign.cli.arguments import MODEL_HELP, add_detector, add_model, add_trust, not_negative, positive, positive_count, share
 from kfacealign.console import make_console, shown
-from kfacealign.data.frames import Frame, open_source
-from kfacealign.detect import HaarDetector
-from kfacealign.drawing import draw_landmarks
+from kfacealign.data.frames import VideoFile, open_source
 from kfacealign.files import replacing, require_utf8
-from kfacealign.metrics.stability import jitter
 from kfacealign.process import go_on
-from kfacealign.schemes import Scheme
-from kfacealign.tracking import FaceTracker, OneEuro, Track
+from kfacealign.tracking import MultiFaceTracker, OneEuro
+from kfacealign.tracking.overlay import CODECS, LONGEST, Overlay
+from kfacealign.tracking.records import Record, by_face, one_by_one, trembling, write_tables
+from kfacealign.tracking.sound import add_sound
 
-CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
-COLOR = (60, 230, 90)
 SHOWN = 10  # number of problems that are printed; the JSON file has all of them
 COORDINATES = (
     "image coordinates: (x, y) in pixels of the frame, origin at the outer top-left corner, the centre of the first pixel at "
@@ -36,22 +31,40 @@ COORDINATES = (
 
 
 DESCRIPTION = (
-    "Follows the largest face of a video: OpenCV's Haar cascades find it on the first frame and whenever it is lost, in "
+    "Follows the largest face of a video, or several: a detector finds them on the first frame and whenever one is lost, in "
     "between the crop follows the landmarks. Writes the video with the landmarks drawn, and beside it NAME.csv and "
-    "NAME.npz (landmarks in image coordinates of every frame) and NAME.json (speed, jitter, what went wrong). Ctrl-C ends "
-    "the tracking and keeps what was done. The exit status is 1 where frames could not be read or no face was found."
+    "NAME.npz (landmarks in image coordinates of every face of every frame) and NAME.json (speed, jitter, what went wrong). "
+    "The sound is kept where ffmpeg is installed. Ctrl-C ends the tracking and keeps what was done. The exit status is 1 where "
+    "frames could not be read or no face was found."
 )
 
 
+def faces(text: str) -> int | None:
+    """A whole number, 1 or more; None for "all"."""
+    return None if text == "all" else positive_count(text)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("video", metavar="VIDEO", help="a video file, a folder of frames, or the number of a webcam")
+    parser.add_argument(
+        "video",
+        metavar="VIDEO",
+        help="a video file, a folder of frames, the address of a stream (rtsp://..., https://...), or the number of a webcam",
+    )
     add_model(parser, help=f"{MODEL_HELP}; by default the first that kfacealign presets lists")
     add_trust(parser)
     parser.add_argument("--out", default="tracked.mp4", metavar="OUT.mp4", help="an .mp4 or .avi file (default %(default)s)")
     parser.add_argument(
         "--every", type=positive_count, default=1, metavar="N", help="take every N-th frame (default %(default)s)"
     )
-    parser.add_argument("--frames", type=positive_count, metavar="N", help="stop after N frames, for webcams")
+    parser.add_argument(
+        "--faces",
+        type=faces,
+        default=1,
+        metavar="N|all",
+        help="follow so many faces at most, the largest first (default %(default)s)",
+    )
+    add_detector(parser)
+    parser.add_argument("--frames", type=positive_count, metavar="N", help="stop after N frames, for webcams and streams")
     parser.add_argument(
         "--fps", type=positive, default=25.0, metavar="FPS", help="of a folder's frames, which does not say (default %(default)g)"
     )
@@ -60,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=share,
         default=0.8,
         metavar="SHARE",
-        help="the face is lost, and searched again, where its mean score falls below this share of its usual score "
+        help="a face is lost, and searched again, where its mean score falls below this share of its usual score "
         "(default %(default)g; 0 for never)",
     )
     parser.add_argument(
@@ -94,37 +107,45 @@ def run(arguments: argparse.Namespace) -> int:
     model = deploy.load(arguments.model, threads=arguments.threads, trust=arguments.trust)
     source = open_source(arguments.video, every=arguments.every, fps=arguments.fps)
     smoother = OneEuro(fps=source.fps, min_cutoff=arguments.min_cutoff, beta=arguments.beta) if arguments.smooth else None
-    tracker = FaceTracker(model, detector=HaarDetector(), threshold=arguments.threshold, smoother=smoother)
+    detector = detect.make(arguments.detector, min_score=arguments.min_score)
+    options = {"detector": detector, "threshold": arguments.threshold, "smoother": smoother}
+    tracker = MultiFaceTracker(model, faces=arguments.faces, **options)
     with replacing(out) as temporary:
-        overlay = Overlay(temporary, source.fps, tracker.scheme)
+        overlay = Overlay(temporary, fps=source.fps, scheme=tracker.scheme)
         records, seconds, interrupted = follow(source, tracker, overlay, arguments.frames, console)
         if interrupted and not records:
             raise KeyboardInterrupt
-        if all(face is None for _, face in records):
+        if overlay.shape is None:
             raise ValueError("; ".join([f"{source.path}: no frame could be read", *source.problems[:1]]))
-        overlay.close()
+        overlay.close(time=end_of(source, records))
+        if overlay.cut:
+            source.notes.append(
+                f"{source.path}: gaps of more than {LONGEST:.0f} seconds between frames are cut to it in the overlay"
+            )
+        sound = sound_of(source, temporary, out, overlay.written / overlay.fps)
     report = summary(arguments, source, tracker, records, seconds, interrupted)
-    written = [out, *write_records(out, tracker.scheme, records, report)]
+    report["sound"] = sound
+    written = [out, *write_records(out, tracker, records, report)]
     tell(console, report, written)
     return 130 if interrupted else 1 if report["problems"] else 0
 
 
 def follow(
-    source: Any, tracker: FaceTracker, overlay: "Overlay", limit: int | None, console: Console
-) -> tuple[list[tuple[Frame, Track | None]], dict[str, float], bool]:
+    source: Any, tracker: MultiFaceTracker, overlay: Overlay, limit: int | None, console: Console
+) -> tuple[list[Record], dict[str, float], bool]:
     """Tracks until the source ends, `limit` frames are done, or the user presses Ctrl-C.
 
     An error in between ends the tracking too, and becomes a problem of the source. What was done is kept in any case.
 
     Returns:
-        records: list of (`Frame` without its image, `Track` or None where the frame could not be read).
+        records: list of `Record`; a frame that could not be read has no faces.
         seconds: time spent, by part.
         interrupted: whether Ctrl-C ended it.
     """
-    records, interrupted = [], False
+    records, interrupted, size = [], False, None
     seconds, start = {"reading": 0.0, "drawing and writing": 0.0}, time.perf_counter()
     total = min(filter(None, (source.count, limit)), default=None)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console) as bar:
         task, frames = bar.add_task("tracking", total=total), iter(source)
         try:
@@ -134,160 +155,97 @@ def follow(
                 seconds["reading"] += time.perf_counter() - begun
                 if frame is None:
                     break
-                image, frame.image = frame.image, None
-                face = None if image is None else tracker.update(image)
-                records.append((frame, face))
+                found = [] if frame.image is None else tracker.update(frame.image, frame.time)
+                records.append(Record(frame.number, frame.time, found))
                 begun = time.perf_counter()
-                overlay.add(frame, image, face, source)
+                overlay.add(frame.time, frame.image, found)
                 seconds["drawing and writing"] += time.perf_counter() - begun
+                size = told_size(source, frame, size)
                 bar.update(task, advance=1)
         except KeyboardInterrupt:
             go_on()
             interrupted = True
         except (OSError, ValueError, cv2.error) as error:
-            place = f"frame {records[-1][0].number}" if records else "its first frame"
+            place = f"frame {records[-1].number}" if records else "its first frame"
             source.problems.append(f"{source.path}: stopped at {place}: {error}")
     return records, {**seconds, **tracker.seconds, "total": time.perf_counter() - start}, interrupted
 
 
-class Overlay:
-    """The video with the landmarks drawn. Its frames are as large as the first frame that could be read.
-
-    Args:
-        path: the video, an .mp4 or .avi file.
-        fps: frames a second.
-        scheme: the scheme of the landmarks.
-    """
-
-    def __init__(self, path: Path, fps: float, scheme: Scheme):
-        self.path, self.fps, self.scheme = path, fps, scheme
-        self.writer = self.picture = self.size = None
-
-    def add(self, frame: Frame, image: np.ndarray | None, face: Track | None, source: Any) -> None:
-        """Writes a frame; in place of one that could not be read the picture before it is shown again.
-
-        Raises:
-            OSError: OpenCV cannot write such a video.
-        """
-        if image is not None:
-            self.picture = self._drawn(frame, image, face, source)
-        if self.picture is None:
-            return
-        if self.writer is None:
-            height, width = self.picture.shape[:2]
-            codec = cv2.VideoWriter_fourcc(*CODECS[self.path.suffix.lower()])
-            self.writer = cv2.VideoWriter(str(self.path), codec, self.fps, (width, height))
-            if not self.writer.isOpened():
-                raise OSError(f"OpenCV cannot write a video of {width} x {height} as {self.path.suffix}")
-        self.writer.write(cv2.cvtColor(self.picture, cv2.COLOR_RGB2BGR))
-
-    def close(self) -> None:
-        """Completes the file."""
-        self.writer.release()
-
-    def _drawn(self, frame, image, face, source):
-        picture = draw_landmarks(image, face.landmarks, self.scheme, color=COLOR) if face.found else np.array(image)
-        size = picture.shape[1::-1]
-        if self.size is not None and size != self.size:
-            source.problems.append(
-                f"{source.path}: frame {frame.number} is {size[0]} x {size[1]}, "
-                f"the frame before {self.size[0]} x {self.size[1]}; landmarks are in each frame's "
-                "own pixels, the overlay is fitted into the first frame's size"
-            )
-        self.size = size
-        return picture if self.picture is None else fitted(picture, self.picture.shape)
+def told_size(source: Any, frame: Any, before: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Width and height of a frame; where they are not those of the frame before, the source has a problem."""
+    if frame.image is None:
+        return before
+    size = frame.image.shape[1::-1]
+    if before is not None and size != before:
+        source.problems.append(
+            f"{source.path}: frame {frame.number} is {size[0]} x {size[1]}, "
+            f"the frame before {before[0]} x {before[1]}; landmarks are in each frame's "
+            "own pixels, the overlay is fitted into the first frame's size"
+        )
+    return size
 
 
-def fitted(picture: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """A picture scaled to fit into `shape` (height, width, ...), in the middle of it, black around."""
-    height, width = shape[:2]
-    if picture.shape[:2] == (height, width):
-        return picture
-    scale = min(width / picture.shape[1], height / picture.shape[0])
-    size = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
-    canvas = np.zeros((height, width, 3), "uint8")
-    left, top = (width - size[0]) // 2, (height - size[1]) // 2
-    canvas[top : top + size[1], left : left + size[0]] = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    return canvas
+def end_of(source: Any, records: Sequence[Record]) -> float:
+    """The second until which the last frame is shown: as long as the frame before it where the rate varies."""
+    if not source.varies or len(records) < 2:
+        return 0.0
+    return 2 * records[-1].time - records[-2].time
 
 
-def arrays(scheme: Scheme, records: Sequence[tuple[Frame, Track | None]]) -> dict[str, np.ndarray]:
-    """The records as a dict of arrays of T frames; in frames without a face, landmarks are NaN and scores 0."""
-    points = scheme.num_points
-    table = {
-        "frame": np.array([frame.number for frame, _ in records]),
-        "time": np.array([frame.time for frame, _ in records]),
-        "found": np.zeros(len(records), bool),
-        "detected": np.zeros(len(records), bool),
-        "score": np.zeros(len(records), "float32"),
-        "box": np.full((len(records), 4), np.nan, "float32"),
-        "landmarks": np.full((len(records), points, 2), np.nan, "float32"),
-        "raw_landmarks": np.full((len(records), points, 2), np.nan, "float32"),
-        "scores": np.zeros((len(records), points), "float32"),
-    }
-    for place, (_, face) in enumerate(records):
-        if face is not None:
-            for name in ("found", "detected", "score", "box", "landmarks", "scores"):
-                table[name][place] = getattr(face, name)
-            table["raw_landmarks"][place] = face.raw
-    return table
+def sound_of(source: Any, written: Path, out: Path, seconds: float) -> str | None:
+    """What became of the sound, in a sentence; None for a source that has none."""
+    if isinstance(source, VideoFile):
+        return add_sound(written, source.path, out, seconds=seconds)
+    return "the overlay has no sound: that of a stream is not read" if source.path.count("://") else None
 
 
 def summary(
     arguments: argparse.Namespace,
     source: Any,
-    tracker: FaceTracker,
-    records: Sequence[tuple[Frame, Track | None]],
+    tracker: MultiFaceTracker,
+    records: Sequence[Record],
     seconds: dict[str, float],
     interrupted: bool,
 ) -> dict[str, Any]:
     """The content of the JSON file. The last three arguments are what `follow` returned."""
-    table = arrays(tracker.scheme, records)
-    found, starts = table["found"], table["detected"]
-    if not found.any():
+    found, tracks = sum(bool(record.faces) for record in records), by_face(records)
+    if not found:
         source.problems.append(f"{source.path}: no face was found in any of the {len(records)} frames")
-    tremble = {
-        name: jitter(table[key], tracker.scheme, found=found, starts=starts)
-        for name, key in (("jitter", "landmarks"), ("raw_jitter", "raw_landmarks"))
-    }
     return {
-        "video": str(arguments.video),
+        "video": source.path,
         "model": str(arguments.model),
+        "detector": getattr(tracker.detector, "name", type(tracker.detector).__name__),
         "scheme": tracker.scheme.name,
         "point_names": list(tracker.scheme.point_names),
         "coordinates": COORDINATES,
         "frames": len(records),
         "frames_expected": source.count,
-        "found": int(found.sum()),
-        "tracks": int(starts.sum()),
+        "found": found,
+        "tracks": len(tracks),
+        "most_faces": max(len(record.faces) for record in records),
+        "faces": one_by_one(tracker.scheme, records),
         "detector_runs": tracker.detections,
         "fps": len(records) / seconds["total"],
+        "video_fps": source.fps,
+        "rate_varies": source.varies,
         "milliseconds_per_frame": {name: 1000 * value / len(records) for name, value in seconds.items()},
         "jitter_unit": "mean frame-to-frame acceleration, percent of the "
         + ("inter-ocular distance" if tracker.scheme.eye_corners else "box of the landmarks"),
-        **{name: value if np.isfinite(value) else None for name, value in tremble.items()},
+        "jitter": trembling(tracker.scheme, tracks.values(), "landmarks"),
+        "raw_jitter": trembling(tracker.scheme, tracks.values(), "raw"),
         "every": arguments.every,
         "threshold": arguments.threshold,
         "smooth": {"min_cutoff": arguments.min_cutoff, "beta": arguments.beta} if arguments.smooth else None,
         "interrupted": interrupted,
+        "notes": source.notes,
         "problems": source.problems,
     }
 
 
-def write_records(out: Path, scheme: Scheme, records: Sequence[tuple[Frame, Track | None]], report: dict[str, Any]) -> list[Path]:
+def write_records(out: Path, tracker: MultiFaceTracker, records: Sequence[Record], report: dict[str, Any]) -> list[Path]:
     """Writes the CSV, NPZ and JSON files beside the video; returns their paths."""
-    table, paths = arrays(scheme, records), [out.with_suffix(suffix) for suffix in (".csv", ".npz", ".json")]
-    with replacing(paths[0]) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        axes = [f"{axis}{point}" for point in range(scheme.num_points) for axis in "xy"]
-        writer.writerow(["frame", "time", "found", "detected", "score", *axes])
-        for place, landmarks in enumerate(table["landmarks"].astype(float)):
-            found = table["found"][place]
-            points = [f"{value:.3f}" for value in landmarks.ravel()] if found else [""] * len(axes)
-            state = [int(found), int(table["detected"][place]), f"{table['score'][place]:.4f}"]
-            writer.writerow([table["frame"][place], f"{table['time'][place]:.4f}", *state, *points])
-    with replacing(paths[1]) as temporary:
-        np.savez_compressed(temporary, scheme=scheme.name, **table)
+    paths = [out.with_suffix(suffix) for suffix in (".csv", ".npz", ".json")]
+    write_tables(paths[0], paths[1], tracker.scheme, records)
     with replacing(paths[2]) as temporary:
         temporary.write_text(json.dumps(report, indent=1), encoding="utf-8")
     return paths
@@ -296,21 +254,26 @@ def write_records(out: Path, scheme: Scheme, records: Sequence[tuple[Frame, Trac
 def tell(console: Console, report: dict[str, Any], written: Sequence[Path]) -> None:
     """Prints the main lines of the report, and the files that were written."""
 
-    def line(text):
-        console.print(text, soft_wrap=True)
+    def line(text, head="", style=""):
+        console.print(Text(head, style=style) + Text(shown(text)), soft_wrap=True)
 
     for problem in report["problems"][:SHOWN]:
-        line(Text.assemble(("problem", "red"), f": {shown(problem)}"))
+        line(f": {problem}", "problem", "red")
     if len(report["problems"]) > SHOWN:
-        further = f"{len(report['problems']) - SHOWN} further problems"
-        line(Text.assemble((further, "red"), f": see {shown(written[-1])}"))
+        line(f": see {written[-1]}", f"{len(report['problems']) - SHOWN} further problems", "red")
+    for note in report["notes"]:
+        line(f"note: {note}")
     kept = ", interrupted: what was done is kept" if report["interrupted"] else ""
-    line(f"face found in {report['found']} of {report['frames']} frames, in {report['tracks']} tracks{kept}")
+    most = f", up to {report['most_faces']} at once" if report["most_faces"] > 1 else ""
+    line(f"face found in {report['found']} of {report['frames']} frames, in {report['tracks']} tracks{most}{kept}")
+    line(f"detector: {report['detector']}, asked in {report['detector_runs']} frames")
     parts = dict(report["milliseconds_per_frame"])
     parts.pop("total")
-    spent = ", ".join(f"{name} {value:.1f}" for name, value in parts.items())
-    line(f"{report['fps']:.1f} frames/s; milliseconds a frame: {spent}")
+    told = ", ".join(f"{name} {value:.1f}" for name, value in parts.items())
+    line(f"{report['fps']:.1f} frames/s; milliseconds a frame: {told}")
     if report["jitter"] is not None:
         raw = f" ({report['raw_jitter']:.3f} before smoothing)" if report["smooth"] else ""
         line(f"jitter {report['jitter']:.3f}{raw}: {report['jitter_unit']}")
-    line(f"written: {', '.join(map(shown, written))}")
+    if report["sound"]:
+        line(report["sound"])
+    line(f"written: {', '.join(str(path) for path in written)}")

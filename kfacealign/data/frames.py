@@ -1,4 +1,4 @@
-"""Frames of videos: a file, a folder of images or a webcam, read one frame after the other.
+"""Frames of videos: a file, a folder of images, a webcam or a stream, read one frame after the other.
 
 Frames are numbered from 1. `reference("vid.avi", 12)` is "vid.avi#000012", which stands for an image file wherever the
 package reads one (`kfacealign.data.images`). A frame is reached by decoding all frames before it. OpenCV's seeking depends
@@ -6,21 +6,24 @@ on the time stamps in the file, and a frame that is off by one would get the lan
 """
 
 import collections
-import dataclasses
 import os
 import re
 import threading
-import time
 from collections.abc import Iterator
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import cv2
 import numpy as np
 
 from kfacealign.data.image_files import read, require_size
+from kfacealign.data.live import NetworkStream, Webcam, is_address
+from kfacealign.data.timing import Clock, Frame, rate
 from kfacealign.files import IMAGE_SUFFIXES, require_utf8
 
 KEPT = 8  # decoded frames that a reader remembers, because threads may ask for so many in another order
 OPEN = 4  # videos kept open at a time
+ROUNDED = 0.002  # fraction by which rounded time stamps miss a frame rate
 FAILURES = 250  # so many frames in a row that cannot be decoded end the video
 
 
@@ -65,7 +68,8 @@ class VideoReader:
 
     Attributes:
         count: number of frames that the file announces; 0 if it does not say.
-        fps: frames a second; 25 if it does not say.
+        fps: frames a second in the mean; 25 if it does not say.
+        times: list of the times in seconds of the frames read so far, the first at 0; they only grow.
 
     Raises:
         OSError: there is no such file, its name is not UTF-8, or it is no video that OpenCV reads.
@@ -78,8 +82,6 @@ class VideoReader:
         self._recent = collections.OrderedDict()
         self._open()
         self.count = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
-        fps = self._capture.get(cv2.CAP_PROP_FPS)
-        self.fps = float(fps) if np.isfinite(fps) and 0 < fps <= 1000 else 25.0
 
     def read(self, number: int) -> np.ndarray:
         """A frame by its number, (H, W, 3) uint8 RGB.
@@ -109,7 +111,10 @@ class VideoReader:
             raise OSError(5, "not a video, damaged at its start, or of a format that OpenCV does not read", self.path)
         sides = (self._capture.get(side) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
         require_size(*map(int, sides))
+        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        self.fps = float(fps) if np.isfinite(fps) and 0 < fps <= 1000 else 25.0
         self.position, self._corrupt = 0, set()
+        self.times, self._clock = [], Clock(self.fps)
         self._recent.clear()
 
     def _advance(self, wanted):
@@ -118,6 +123,9 @@ class VideoReader:
             self.position += 1
         else:
             self._skip_damage()
+        while len(self.times) < self.position:
+            known = len(self.times) == self.position - 1  # those before it are damaged
+            self.times.append(self._clock.tick(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 if known else None))
         if self.position <= wanted - self.keep:
             return
         found, image = self._capture.retrieve()
@@ -143,35 +151,23 @@ class VideoReader:
 # === Sources for tracking ===
 
 
-@dataclasses.dataclass
-class Frame:
-    """A frame of a source.
-
-    Attributes:
-        number: the frame's number, from 1.
-        time: seconds since the first frame.
-        image: (H, W, 3) uint8 RGB, or None where it cannot be read.
-    """
-
-    number: int
-    time: float
-    image: np.ndarray | None
-
-
 class VideoFile:
     """The frames of a video file, in order.
 
     A frame that cannot be decoded is yielded without image. A video that ends before its announced end ends the iteration.
-    `problems` tells of both.
+    `problems` tells of both. Times are those of the file's time stamps; where it has none, a frame comes `1 / fps` seconds
+    after the frame before.
 
     Args:
         path: the file.
         every: 2 yields every second frame, and so on.
 
     Attributes:
-        fps: frames a second of what is yielded.
+        fps: frames a second of what is yielded; where the rate varies, of its quick parts.
+        varies: whether the times between frames differ.
         count: how many frames are expected; None if that is not known.
         problems: list of messages, filled while frames are read.
+        notes: list of messages of what is no problem.
 
     Raises:
         OSError: the file cannot be opened.
@@ -180,9 +176,17 @@ class VideoFile:
     def __init__(self, path: str | os.PathLike, *, every: int = 1):
         self.path, self.every = os.fspath(path), every
         self.reader = VideoReader(path, keep=1)
-        self.fps = self.reader.fps / every
-        self.count = -(-self.reader.count // every) or None
-        self.problems = []
+        self.rate = rate(self.path)
+        self.varies = self.rate is not None and self.rate.varies
+        # A rate that the file tells is that of its time stamps but for their rounding, or a mean that is not meant.
+        told = self.rate is None or (not self.varies and abs(self.rate.fps / self.reader.fps - 1) < ROUNDED)
+        self.fps = (self.reader.fps if told else self.rate.fps) / every
+        # Files without an index announce a number of frames that is estimated from their length.
+        count = self.rate.frames if self.varies else self.reader.count
+        self.count, self.problems, self.notes = -(-count // every) or None, [], []
+        if self.varies:
+            told = f"from {self.rate.slowest:.3g} to {self.rate.fps:.3g} frames a second"
+            self.notes.append(f"{self.path}: the frame rate varies, {told}; times are those of the file")
 
     def __iter__(self) -> Iterator[Frame]:
         number = 1
@@ -191,14 +195,23 @@ class VideoFile:
             try:
                 image = self.reader.read(number)
             except VideoEnded as error:
-                # Containers without an index announce an estimate, which may be one too many.
-                if self.reader.count > self.reader.position + 1:
+                if self._ended_early():
                     self.problems.append(f"{self.path}: {error}")
                 return
             except ValueError as error:
                 self.problems.append(f"{self.path}: {error}")
-            yield Frame(number, (number - 1) / self.reader.fps, image)
+            yield Frame(number, self.reader.times[number - 1], image)
             number += self.every
+
+    def _ended_early(self):
+        """Whether frames are missing after the last one; the announced number may be an estimate, and one too many."""
+        reader = self.reader
+        if reader.count <= reader.position + 1:
+            return False
+        if self.varies:  # then a long last frame looks like an early end, and packets that are no frames tell of it
+            return self.rate.frames > reader.position + 1
+        last = reader.times[-1] if reader.times else 0.0
+        return reader.count / reader.fps > last + 2.5 / (self.fps * self.every)
 
 
 class FrameFolder:
@@ -221,6 +234,7 @@ class FrameFolder:
         if not self.files:
             raise FileNotFoundError(2, "the folder holds no image", self.path)
         self.fps, self.count, self.problems = self.frame_rate / every, -(-len(self.files) // every), []
+        self.notes, self.varies = [], False
 
     def __iter__(self) -> Iterator[Frame]:
         for place in range(0, len(self.files), self.every):
@@ -233,56 +247,30 @@ class FrameFolder:
             yield Frame(place + 1, place / self.frame_rate, image)
 
 
-class Webcam:
-    """The frames of a camera, until it stops.
-
-    The attributes have the meaning that they have in `VideoFile`.
-
-    Args:
-        index: number of the camera.
-        every: 2 yields every second frame, and so on.
-
-    Raises:
-        OSError: there is no such camera.
-    """
-
-    def __init__(self, index: int, *, every: int = 1):
-        self.path, self.every = f"webcam {index}", every
-        self.capture = cv2.VideoCapture(index)
-        if not self.capture.isOpened():
-            raise OSError(f"webcam {index} cannot be opened; is it connected, and used by no other program?")
-        fps = self.capture.get(cv2.CAP_PROP_FPS)
-        self.fps = (float(fps) if 0 < fps <= 1000 else 30.0) / every
-        self.count, self.problems = None, []
-
-    def __iter__(self) -> Iterator[Frame]:
-        number, start = 1, time.monotonic()
-        while self.capture.grab():
-            if (number - 1) % self.every == 0:
-                found, image = self.capture.retrieve()
-                image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if found else None
-                yield Frame(number, time.monotonic() - start, image)
-            number += 1
-        self.problems.append(f"{self.path}: no more frames after frame {number - 1}")
-
-
-def open_source(source: str | os.PathLike | int, *, every: int = 1, fps: float = 25.0) -> VideoFile | FrameFolder | Webcam:
-    """A video file, a folder of frames or a webcam as an iterable of `Frame`s.
+def open_source(
+    source: str | os.PathLike | int, *, every: int = 1, fps: float = 25.0
+) -> VideoFile | FrameFolder | Webcam | NetworkStream:
+    """A video file, a folder of frames, a webcam or a network stream as an iterable of `Frame`s.
 
     Args:
-        source: a path, or the number of a webcam. A text of digits is a number unless a file has that name.
+        source: a path, a `file://` address, the address of a stream ("rtsp://...", "https://..."), or the number of a webcam.
+            A text of digits is a number unless a file has that name.
         every: 2 takes every second frame, and so on.
         fps: frames a second of a folder's images.
 
     Raises:
         OSError: there is nothing to read.
-        ValueError: `every` or `fps` is not positive.
+        ValueError: `every` or `fps` is not positive, or the address is none of a stream.
     """
     if every < 1 or not fps > 0:
         raise ValueError(f"every is {every} and fps {fps}: both must be positive")
     text = os.fspath(source) if not isinstance(source, int) else str(source)
     if text.isdecimal() and not os.path.exists(text):
         return Webcam(int(text), every=every)
+    if is_address(text) and not os.path.exists(text):
+        return NetworkStream(text, every=every)
+    if text.lower().startswith("file://"):
+        text = url2pathname(urlsplit(text).path)
     if os.path.isdir(text):
         return FrameFolder(text, every=every, fps=fps)
     return VideoFile(text, every=every)

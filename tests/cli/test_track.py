@@ -22,15 +22,17 @@ class Model:
     scheme, input_size, enlarge = SCHEME, SIDE, 1.25
 
     def align(self, images, verbose=0):
-        scores = 0.7 if images.mean() > 128 else 0.1
-        points = SCHEME.mean_shape + self.tremble()
-        return points[None].astype("float32"), np.full((1, 68), scores, "float32")
+        assert images.dtype == np.uint8 and images.shape[1:] == (SIDE, SIDE, 3) and verbose == 0
+        points, scores = zip(*[self.one(image) for image in images], strict=True)
+        return np.stack(points), np.stack(scores)
 
     calls = 0
 
-    def tremble(self):
+    def one(self, image):
         self.calls += 1
-        return 0.01 * (-1) ** self.calls
+        tremble = (-1) ** self.calls
+        score = (0.7 if image.mean() > 128 else 0.1) + 0.001 * tremble
+        return (SCHEME.mean_shape + 0.01 * tremble).astype("float32"), np.full(68, score, "float32")
 
 
 class Detector:
@@ -46,7 +48,8 @@ class Detector:
 @pytest.fixture(autouse=True)
 def fakes(monkeypatch):
     monkeypatch.setattr(track.deploy, "load", lambda path, threads, trust: Model())
-    monkeypatch.setattr(track, "HaarDetector", Detector)
+    monkeypatch.setattr(track.detect, "make", lambda detector, min_score: Detector())
+    monkeypatch.setenv("PATH", os.devnull)  # no ffmpeg
 
 
 def write_video(path, dark=(), count=12, size=(80, 64)):
@@ -96,13 +99,19 @@ def test_everything_is_written(tmp_path, capsys, suffix):
     np.testing.assert_allclose(table["landmarks"][0], expected, atol=1e-3)  # the second look at the first frame
 
     assert rows[0][:9] == ["frame", "time", "found", "detected", "score", "x0", "y0", "x1", "y1"] and len(rows) == 13
-    np.testing.assert_allclose([float(value) for value in rows[1][5:]], table["landmarks"][0].ravel(), atol=1e-3)
+    np.testing.assert_allclose([float(value) for value in rows[1][5:-1]], table["landmarks"][0].ravel(), atol=1e-3)
     assert rows[5][:5] == ["5", "0.2000", "0", "0", "0.0000"] and set(rows[5][5:]) == {""}
+    assert rows[0][-1] == "face" and [row[-1] for row in rows[1:]] == ["1"] * 4 + ["", ""] + ["2"] * 6
+    assert table["face"].tolist() == [1] * 4 + [0, 0] + [2] * 6
+    parts = [(one["face"], one["first_frame"], one["last_frame"], one["found"]) for one in report["faces"]]
+    assert parts == [(1, 1, 4, 4), (2, 7, 12, 6)] and not report["rate_varies"] and not report["notes"]
+    assert "no ffmpeg is installed" in report["sound"]
 
     assert len(pictures) == 12 and pictures[0].shape == (64, 80, 3)
     assert np.ptp(pictures[0]) > 60 and np.ptp(pictures[4]) < 30  # landmarks are drawn where there is a face
     shown = capsys.readouterr().out
-    assert "face found in 10 of 12 frames, in 2 tracks" in shown and "frames/s" in shown and "jitter" in shown
+    assert "face found in 10 of 12 frames, in 2 tracks" in shown and "detector: Detector, asked in 4 frames" in shown
+    assert "frames/s" in shown and "jitter" in shown
     assert all(str(out.with_suffix(ending)) in shown for ending in (suffix, ".csv", ".npz", ".json"))
 
 
@@ -173,15 +182,15 @@ def test_no_face_at_all(tmp_path, capsys):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), cv2.error("out of memory"), OSError(28, "No space left on device")])
 def test_what_was_done_is_kept(tmp_path, capsys, monkeypatch, error):
-    update, calls = track.FaceTracker.update, []
+    update, calls = track.MultiFaceTracker.update, []
 
-    def stopping(self, image):
+    def stopping(self, image, time):
         calls.append(1)
         if len(calls) == 6:
             raise error
-        return update(self, image)
+        return update(self, image, time)
 
-    monkeypatch.setattr(track.FaceTracker, "update", stopping)
+    monkeypatch.setattr(track.MultiFaceTracker, "update", stopping)
     status = run(write_video(tmp_path / "a.avi"), "--out", tmp_path / "o.mp4")
     report, table, rows, pictures = read(tmp_path / "o.mp4")
     assert len(table["frame"]) == len(pictures) == len(rows) - 1 == 5
@@ -217,3 +226,107 @@ def test_mistakes_in_the_arguments(capsys):
         with pytest.raises(SystemExit):
             run("a.avi", *arguments)
         assert message in capsys.readouterr().err
+
+
+# === Several faces ===
+
+
+class TwoFaces:
+    """A face in the middle of either half of every bright frame, the right one first."""
+
+    def boxes(self, image):
+        height, width = image.shape[:2]
+        centres = [np.array([width * share, height / 2]) for share in (0.75, 0.25) if image[0, int(width * share), 0] > 128]
+        sides = (16, 15)
+        found = [np.concatenate([centre - side, centre + side]) for centre, side in zip(centres, sides, strict=False)]
+        return np.array(found, "float32").reshape(-1, 4)
+
+
+def test_several_faces_are_rows_of_their_own(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(track.detect, "make", lambda detector, min_score: TwoFaces())
+    (tmp_path / "frames").mkdir()
+    for number in range(1, 11):
+        image = np.full((64, 160, 3), 200, "uint8")
+        if number in (4, 5, 6):
+            image[:, :80] = 20
+        if number == 8:
+            image[:] = 20
+        cv2.imwrite(str(tmp_path / "frames" / f"{number}.png"), image)
+    out = tmp_path / "o.mp4"
+    assert run(tmp_path / "frames", "--out", out, "--faces", "all", "--fps", 10) == 0
+    report, table, rows, pictures = read(out)
+    found = list(zip(table["frame"].tolist(), table["face"].tolist(), strict=True))
+    assert found[:9] == [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (3, 2), (4, 1), (5, 1), (6, 1)]
+    assert (8, 0) in found and not table["found"][found.index((8, 0))] and len(rows) == len(found) + 1
+    assert report["found"] == 9 and report["most_faces"] == 2 and report["frames"] == len(pictures) == 10
+    assert report["tracks"] == len(report["faces"]) == len(set(table["face"].tolist()) - {0}) >= 3
+    left = table["landmarks"][table["face"] == 2].mean((1, 2))
+    right = table["landmarks"][(table["face"] == 1)].mean((1, 2))
+    assert (left < right.min()).all()
+    picture = pictures[0].astype(int)
+    assert np.abs(picture[:, :80] - picture[:, 80:]).max() > 60  # in two colours
+    assert "up to 2 at once" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        run("a.avi", "--faces", "0")
+
+
+# === Times ===
+
+
+def write_stamped(path, times, size=(80, 64)):
+    """A video of pictures at any times: JPEG packets with their time stamps in milliseconds."""
+    options = [cv2.VIDEOWRITER_PROP_RAW_VIDEO, 1]
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*"MJPG"), 1000.0, size, options)
+    packet = cv2.imencode(".jpg", np.full((*size[::-1], 3), 200, "uint8"))[1].reshape(1, -1)
+    for time in times:
+        writer.set(cv2.VIDEOWRITER_PROP_PTS, round(1000 * time))
+        writer.write(packet)
+    writer.release()
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_times_are_those_of_the_file(tmp_path, capsys, suffix):
+    times = np.concatenate([np.arange(12) / 30, 0.4 + np.arange(8) / 5])
+    path = write_stamped(tmp_path / f"a{suffix}", times)
+    assert run(path, "--out", tmp_path / "o.mp4", "--smooth") == 0
+    report, table, _, pictures = read(tmp_path / "o.mp4")
+    np.testing.assert_allclose(table["time"], times, atol=1e-3)
+    assert report["frames"] == report["frames_expected"] == 20 and not report["problems"] and report["rate_varies"]
+    (note,) = report["notes"]
+    assert f"a{suffix}: the frame rate varies, from 5 to 30 frames a second" in note and note in capsys.readouterr().out
+    capture = cv2.VideoCapture(str(tmp_path / "o.mp4"))
+    fps = capture.get(cv2.CAP_PROP_FPS)
+    assert fps == pytest.approx(30, abs=0.5) and len(pictures) / fps == pytest.approx(2.0, abs=0.05)
+
+
+def test_an_estimated_number_of_frames_is_no_problem(tmp_path):
+    """Matroska tells its length only: OpenCV makes 1000 frames a second of it."""
+    path = write_stamped(tmp_path / "a.mkv", np.arange(15) / 25)
+    assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT) > 500
+    assert run(path, "--out", tmp_path / "o.mp4") == 0
+    report, table, _, pictures = read(tmp_path / "o.mp4")
+    assert len(pictures) == report["frames"] == 15 and not report["problems"] and not report["notes"]
+    np.testing.assert_allclose(table["time"], np.arange(15) / 25, atol=1e-3)
+    assert cv2.VideoCapture(str(tmp_path / "o.mp4")).get(cv2.CAP_PROP_FPS) == pytest.approx(25)
+
+
+# === Addresses ===
+
+
+def test_a_file_by_its_address(tmp_path):
+    video = write_video(tmp_path / "a b.avi")
+    assert run(video.as_uri(), "--out", tmp_path / "o.mp4") == 0
+    assert read(tmp_path / "o.mp4")[0]["frames"] == 12
+
+
+def test_what_an_address_keeps_secret_is_not_printed(tmp_path, capfd):
+    for address in (
+        "http://user:secret@127.0.0.1:9/a?token=secret",
+        "rtsp://user:se?cret@127.0.0.1:9/a",
+        "ftp://u:secret@host/a",
+    ):
+        assert run(address, "--out", tmp_path / "o.mp4") == 2
+        shown = "".join(capfd.readouterr())
+        assert "secret" not in shown and "cret@" not in shown
+        assert ("no stream; an address begins with" if address.startswith("ftp") else "cannot be opened") in shown

@@ -55,6 +55,34 @@ def test_a_mirrored_crop_gives_the_mirrored_answer(model, crops):
     np.testing.assert_allclose(mirrored, found[:, list(SCHEME.mirror)] * [-1, 1] + [1, 0], atol=1e-6)
 
 
+def test_align_is_predict_in_batches_of_few_sizes(model, monkeypatch):
+    crops = np.random.default_rng(0).integers(0, 256, (11, SIZE, SIZE, 3), dtype="uint8")
+    model.align(crops[:1], verbose=0)
+    inference, sizes = model._inference[False], []
+    once = inference.predict_on_batch
+
+    def counting(images):
+        sizes.append(len(images))
+        return once(images)
+
+    monkeypatch.setattr(inference, "predict_on_batch", counting)
+    for count, batch_size, expected in (
+        (1, 32, [1]),
+        (3, 32, [4]),
+        (11, 32, [16]),
+        (4, 4, [4]),
+        (7, 4, [4, 4]),
+        (9, 4, [1]),
+        (5, 6, [6]),
+    ):
+        sizes.clear()
+        landmarks, scores = model.align(crops[:count], batch_size=batch_size, verbose=0)
+        result = inference.predict(crops[:count], batch_size=batch_size, verbose=0)
+        assert sizes == expected and landmarks.dtype == scores.dtype == np.float32
+        np.testing.assert_allclose(landmarks, result["landmarks"], atol=1e-6)
+        np.testing.assert_allclose(scores, result["scores"], atol=1e-6)
+
+
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="exports are written by TensorFlow")
 @pytest.mark.parametrize("name", ["m.tflite", "saved"])
 def test_flip_averaging_is_exported_in_the_graph(model, crops, tmp_path, name):

@@ -60,7 +60,7 @@ class DiscModel:
             return (SHAPE + 0.5).astype("float32"), np.full(19, 0.05, "float32")
         centre = np.array([x.mean() + 0.5, y.mean() + 0.5]) / SIDE
         side = max(np.ptp(x), np.ptp(y)) / SIDE
-        score = min(0.8, 2.0 * bright.mean())
+        score = min(0.8, 2.0 * bright.mean()) - 1e-4 * (self.crops % 7)  # as scores do, it trembles
         return (centre + side / 0.8 * SHAPE).astype("float32"), np.full(19, score, "float32")
 
 
@@ -75,9 +75,9 @@ def test_a_moving_face_is_followed_without_the_detector():
         face = faces.update(scene(centre))
         assert face.found and face.detected == (frame == 0)
         np.testing.assert_allclose(face.landmarks, truth(centre), atol=2.0)
-        assert face.landmarks is face.raw and face.score == pytest.approx(0.8)
+        assert face.landmarks is face.raw and face.score == pytest.approx(0.8, abs=1e-3)
     assert faces.detector.asked == faces.detections == 1
-    assert faces._stream.model.crops == 29 + 8  # the first frame is read in the detector's box, around it, and in its own
+    assert faces.reads == 29 + 8  # the first frame is read in the detector's box, around it, and in its own
     assert all(seconds > 0 for seconds in faces.seconds.values())
 
 
@@ -113,7 +113,7 @@ def test_a_face_that_leaves_the_frame_is_lost():
     faces = tracker(threshold=0.0)
     assert faces.update(scene((220, 90))).found
     # Half a crop to the right: x is above 240.
-    faces._stream.model.one = lambda bright: (SHAPE + np.array([1.0, 0.5]), np.ones(19))
+    faces._reader.model.one = lambda bright: (SHAPE + np.array([1.0, 0.5]), np.ones(19))
     assert not faces.update(scene((220, 90))).found
 
 
@@ -121,7 +121,7 @@ def test_landmarks_of_no_size_and_of_no_number_are_no_face():
     for broken in (0.0, np.nan):
         faces = tracker(threshold=0.0)
         assert faces.update(scene((90, 90))).found
-        faces._stream.model.one = lambda bright, broken=broken: (np.full((19, 2), 0.5) + broken, np.ones(19))
+        faces._reader.model.one = lambda bright, broken=broken: (np.full((19, 2), 0.5) + broken, np.ones(19))
         assert not faces.update(scene((90, 90))).found
 
 
@@ -178,7 +178,7 @@ def test_a_streaming_model_forgets_at_a_cut_and_sees_a_crop_that_rests(model):
     for frame in range(16):
         face = faces.update(scene((60 + frame, 70) if frame < 10 else (180, 140)))
         boxes.append(face.box[0])
-        seen.append(faces._stream.seen)
+        seen.append(faces._faces[-1].stream.seen)
     assert seen == [*range(1, 11), *range(1, 7)]
     # The crop's side is about 75 pixels: it rests for 7 frames of one pixel each, then follows.
     assert np.count_nonzero(np.abs(np.diff(boxes[:10])) > 0) == 1 and np.ptp(boxes[11:]) == 0
@@ -189,49 +189,6 @@ def test_what_is_no_frame_is_named():
         tracker().update(np.zeros((4, 5)))
     with pytest.raises(ValueError, match=r"threshold is 1.5"):
         tracker(threshold=1.5)
-
-
-# === One-Euro ===
-
-
-def scalar_one_euro(samples, fps, min_cutoff, beta, d_cutoff, scale):
-    period, previous, speed, smooth = 1 / fps, None, 0.0, []
-    for sample in samples:
-        if previous is None:
-            previous = sample
-        else:
-            tau = 1 / (2 * math.pi * d_cutoff)
-            alpha = 1 / (1 + tau / period)
-            speed = alpha * (sample - previous) / period + (1 - alpha) * speed
-            tau = 1 / (2 * math.pi * (min_cutoff + beta * abs(speed) / scale))
-            alpha = 1 / (1 + tau / period)
-            previous = alpha * sample + (1 - alpha) * previous
-        smooth.append(previous)
-    return smooth
-
-
-def test_one_euro_is_its_formula():
-    samples = np.random.default_rng(0).normal(0, 3, (40, 19, 2)).cumsum(0)
-    smoother = OneEuro(fps=30.0, min_cutoff=0.7, beta=0.3, d_cutoff=1.3)
-    found = np.stack([smoother(sample, scale=2.0) for sample in samples])
-    for point, axis in ((0, 0), (7, 1), (18, 0)):
-        expected = scalar_one_euro(samples[:, point, axis], 30.0, 0.7, 0.3, 1.3, 2.0)
-        np.testing.assert_allclose(found[:, point, axis], expected, rtol=1e-12)
-    smoother.reset()
-    np.testing.assert_array_equal(smoother(samples[5]), samples[5])
-
-
-def test_one_euro_calms_what_rests_and_follows_what_moves():
-    noise = np.random.default_rng(1).normal(0, 1, 400)
-    for samples, lag in ((noise, None), (10.0 * np.arange(400) + noise, 12.0)):
-        smoother = OneEuro(fps=25.0, min_cutoff=1.0, beta=0.05)
-        found = np.array([smoother(sample) for sample in samples])
-        if lag is None:
-            assert found[50:].std() < 0.5 * noise[50:].std()
-        else:
-            assert np.abs(found - samples)[50:].mean() < lag
-    with pytest.raises(ValueError, match="min_cutoff 0"):
-        OneEuro(min_cutoff=0)
 
 
 def test_smoothing_starts_anew_with_each_track():
