@@ -86,6 +86,6 @@ def test_align_is_predict_in_batches_of_few_sizes(model, monkeypatch):
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="exports are written by TensorFlow")
 @pytest.mark.parametrize("name", ["m.tflite", "saved"])
 def test_flip_averaging_is_exported_in_the_graph(model, crops, tmp_path, name):
-    aligner = deploy.load(deploy.export(model, tmp_path / name, flip=True))
+    aligner = deploy.load(deploy.export(model, tmp_path / name, flip=True), trust=True)
     found, _ = aligner.align(crops)
     np.testing.assert_allclose(found, model.align(crops, verbose=0, flip=True)[0], atol=1e-5)

@@ -169,7 +169,9 @@ def test_pipnet_recipe_reads_the_dataset_that_is_named(monkeypatch):
     recipe = runpy.run_path(str(Path(__file__).parents[2] / "recipes" / "pipnet.py"))["recipe"]
     seen = {}
     faces = argparse.Namespace(scheme=schemes.get("cofw29"))
-    monkeypatch.setattr(kfa.data, "load_dataset", lambda name, root, scheme: seen.update(dataset=name, data_dir=root) or faces)
+    monkeypatch.setattr(
+        kfa.data, "load_dataset", lambda name, root, scheme, missing: seen.update(dataset=name, data_dir=root) or faces
+    )
     monkeypatch.setattr(
         kfa.training, "run", lambda build, faces, views, settings, **ends: seen.update(model=build(), views=views)
     )
