@@ -1,5 +1,7 @@
-"""The preset lotr_m_ibug68: LOTR-M on rendered and real faces, its backbone begun with that of the PIPNet preset.
+r"""The preset lotr_m_ibug68: LOTR-M on rendered and real faces, its backbone begun with that of a PIPNet.
 
+    python recipes/preset_pipnet.py --data-dir YTF68 --backbone mobilenet_v2 --backbone-weights none \
+        --out runs/pipnet_mobilenet_v2
     python recipes/preset_lotr.py --data-dir YTF68 --out runs/preset_lotr   # 128 px, on a CPU
     python recipes/preset_lotr.py --data-dir YTF68 --input-size 256 --epochs 60 --drops 40 54 --out runs/gpu
     python recipes/preset_lotr.py --scale quick --out runs/preset_lotr_quick                    # rendered faces only, to try it
@@ -19,7 +21,7 @@ import kfacealign as kfa
 # (docs/results.md).
 PAPER = {
     "dataset": "pts",
-    "backbone_weights": "runs/preset_pipnet/model.keras",
+    "backbone_weights": "runs/pipnet_mobilenet_v2/model.keras",
     "begin_with": None,
     "loss": "smooth_wing",
     "dropout": 0.0,
@@ -39,7 +41,10 @@ def recipe():
     settings = kfa.training.parse_settings(__doc__, PAPER, QUICK)
     weights = settings.backbone_weights
     if weights not in (None, "imagenet") and not Path(weights).is_file():
-        raise ValueError(f"{weights} is missing: train it by recipes/preset_pipnet.py, or name another with --backbone-weights")
+        raise ValueError(
+            f"{weights} is missing: train it by recipes/preset_pipnet.py --backbone mobilenet_v2, or name another with "
+            "--backbone-weights"
+        )
     faces, sources = kfa.training.rendered_and_real.rendered_and_real(settings)
 
     def build():

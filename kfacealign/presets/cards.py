@@ -11,7 +11,6 @@ limits      list of sentences
 """
 
 import json
-import math
 import os
 from pathlib import Path
 from typing import Any
@@ -87,6 +86,9 @@ def misfit(value: Any, kind: Any, place: str = "") -> str | None:
         if not isinstance(value, dict):
             return place.rstrip(".") or "content"
         wanted = dict.fromkeys(value, kind["*"]) if "*" in kind else kind
+        lacking = [name for name in wanted if name not in value]
+        if lacking:
+            return f"{place}{lacking[0]}"
         found = (misfit(value.get(name), one, f"{place}{name}.") for name, one in wanted.items())
     elif isinstance(kind, list):
         if not isinstance(value, list):
@@ -102,7 +104,7 @@ def is_kind(value: Any, kind: type | None) -> bool:
     if kind is None or value is None:
         return kind is value
     if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
     return isinstance(value, kind) and not (kind is int and isinstance(value, bool)) and not (kind is int and abs(value) > 2**62)
 
 
