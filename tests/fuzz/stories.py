@@ -97,8 +97,8 @@ def align_odd(root: Path, _: Sequence[str]) -> None:
 
 
 def annotated(root: Path, name: str) -> bool:
-    """A folder `data` of one photograph of this name and its annotation."""
-    if not placed(root, "data", f"{name}.png"):
+    """A folder `data` of one photograph of this name and its annotation; False where readers pass over it, or there can be none."""
+    if name.startswith(".") or not placed(root, "data", f"{name}.png"):
         return False
     text = "".join(f"{x:.3f} {y:.3f}\n" for x, y in SHAPE / 3)
     (root / "data" / f"{name}.pts").write_text(f"version: 1\nn_points: 68\n{{\n{text}}}\n")
