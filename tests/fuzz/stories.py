@@ -97,7 +97,7 @@ def align_odd(root: Path, _: Sequence[str]) -> None:
 
 
 def annotated(root: Path, name: str) -> bool:
-    """A folder `data` of one photograph of this name and its annotation; False where readers pass over it, or there can be none."""
+    """A folder `data` of one photograph of this name and its annotation, unless readers pass over it."""
     if name.startswith(".") or not placed(root, "data", f"{name}.png"):
         return False
     text = "".join(f"{x:.3f} {y:.3f}\n" for x, y in SHAPE / 3)
