@@ -1,5 +1,6 @@
 """Presets: bundling, loading and describing bundled models, and what `--model` means to the commands."""
 
+import argparse
 import json
 import os
 import zipfile
@@ -374,3 +375,13 @@ def test_facts_name_no_place_of_this_machine(tmp_path):
     assert facts["epochs"] == "4 and more" and facts["seed"] == 0 and facts["augmentation"]["scale"] == [0.9, 1.1]
     assert facts["data"][0]["licence"] == "research use only"
     assert "/somewhere" not in path.read_text()
+
+
+def test_a_card_says_what_the_training_began_with():
+    def told(**settings):
+        return rendered_and_real.begun_with(argparse.Namespace(**settings))
+
+    assert told(begin_with="runs/a/model.keras", backbone_weights=None) == "model.keras"
+    assert "Apache-2.0" in told(begin_with=None, backbone_weights="imagenet", backbone="efficientnet_lite0")
+    assert told(backbone_weights="runs/b.keras", backbone="resnet18") == "the backbone of b.keras"
+    assert told(begin_with=None) is None

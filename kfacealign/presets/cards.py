@@ -3,7 +3,7 @@
 name, class, scheme, input_size, enlarge, parameters
 files       format ("keras", "tflite") -> bytes, sha256, precision
 data        list of name, faces, licence
-splits, augmentation, command, seed, epochs, hardware      how it was trained
+splits, augmentation, command, seed, epochs, hardware, begun_with      how it was trained
 figures     set, faces, normalizer, and format -> nme, fr@10 (percent), auc@10; of trackers also clips
 latency     ms (median of one crop, batch 1), threads, runtime, machine
 weak_spots  rows of benchmarks/weak_spots.py, where it was run
@@ -43,6 +43,7 @@ KINDS = {
 }
 OPTIONAL = {
     "hardware": (str, None),
+    "begun_with": (str, None),
     "weak_spots": ([{"group": str, "faces": int, "nme": (float, None), "box": (float, None)}], None),
 }
 CLIPS = {**ERRORS, "length": int, "jitter": float}
@@ -166,6 +167,8 @@ def _training(card):
     data = _table(("data", "faces", "licence"), [(s["name"], f"{s['faces']:,}", s["licence"]) for s in card["data"]])
     views = ", ".join(f"{name} {_short(value)}" for name, value in card["augmentation"].items())
     facts = [f"- Splits: {card['splits']}", f"- Random views: {views}", f"- Seed {card['seed']}, {_epochs(card)}"]
+    if card.get("begun_with"):
+        facts.append(f"- Begun with: {card['begun_with']}")
     if card.get("hardware"):
         facts.append(f"- Hardware: {card['hardware']}")
     return "\n\n".join(["## Training", data, "\n".join(facts), f"```\n{card['command']}\n```"])

