@@ -29,7 +29,7 @@ import kfacealign as kfa
 from kfacealign import detect, geometry, photo
 from kfacealign.data.images import read_image
 from kfacealign.data.readers.pts import file_pairs, read_pts
-from kfacealign.detect import blazeface
+from kfacealign.detect import blazeface, yunet
 
 
 def overlap(first, second):
@@ -102,7 +102,7 @@ def matched(truth, boxes, least):
 
 def fit(name, pictures):
     """Prints the rule from the detected box to the landmarks' box."""
-    blazeface.RULE = detect.detections.BoxRule(0.0, 0.0, 1.0, 1.0)
+    blazeface.RULE = yunet.RULE = detect.detections.BoxRule(0.0, 0.0, 1.0, 1.0)
     detector, rows = detect.make(name), []
     for image, landmarks in pictures:
         truth, found = geometry.landmark_box(landmarks[0]).astype(float), detector.detect(image)
