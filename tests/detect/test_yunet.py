@@ -31,7 +31,8 @@ def detector(monkeypatch, tmp_path):
 
 def test_box_points_and_score(detector):
     found = detector.detect(np.zeros((480, 640, 3), np.uint8))
-    np.testing.assert_allclose(found.boxes, [[5, 20, 45, 60]])  # x, y, w, h = 10, 20, 30, 40, and the longer side both ways
+    # x, y, w, h = 10, 20, 30, 40: centre (25, 40), longer side 40. The landmarks lie 0.129 * 40 lower, 0.79 * 40 by 0.761 * 40.
+    np.testing.assert_allclose(found.boxes, [[25 - 15.8, 45.16 - 15.22, 25 + 15.8, 45.16 + 15.22]], rtol=1e-6)
     np.testing.assert_allclose(found.points, np.arange(10).reshape(1, 5, 2))
     np.testing.assert_allclose(found.scores, [0.9])
 
@@ -39,7 +40,7 @@ def test_box_points_and_score(detector):
 def test_large_photographs_are_reduced_and_the_answer_is_in_their_pixels(detector):
     found = detector.detect(np.zeros((960, 1920, 3), np.uint8))
     assert detector.network.size == (960, 480)
-    np.testing.assert_allclose(found.boxes, [[10, 40, 90, 120]])
+    np.testing.assert_allclose(found.boxes, [[18.4, 59.88, 81.6, 120.76]], rtol=1e-6)
     np.testing.assert_allclose(found.points[0, 1], [4, 6])
 
 
