@@ -216,7 +216,7 @@ def test_bundled_presets_are_whole_small_and_in_step_with_their_cards():
         assert text == cards.markdown(card), f"{name}.md is not that of its card"
         for format in store.FORMATS:
             total += kfa.presets.path(name, format=format).stat().st_size  # raises where the checksum differs
-    assert total < 30e6
+    assert total < 70e6
 
 
 @pytest.mark.skipif("KFACEALIGN_DATA" not in os.environ, reason="KFACEALIGN_DATA names no folder of real data")
@@ -225,7 +225,7 @@ def test_the_default_has_the_error_of_its_card_on_real_faces():
     figures = kfa.presets.card(store.DEFAULT)["figures"]
     report = kfa.evaluation.evaluate(kfa.from_preset(format="tflite"), faces).summary()
     assert figures["faces"] == len(faces) == 396
-    assert report["nme"] == pytest.approx(figures["tflite"]["nme"], abs=0.02) and report["nme"] < 5
+    assert report["nme"] == pytest.approx(figures["tflite"]["nme"], abs=0.02) and report["nme"] < 4.2
 
 
 @pytest.mark.parametrize("name", list(store.RECIPES))
