@@ -138,7 +138,7 @@ def test_datasets_prints_names_as_they_are(command, folder, tmp_path, capsys):
 
 
 def test_evaluate_prints_names_as_they_are(folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(kfa.deploy, "load", lambda path: Standing())
+    monkeypatch.setattr(kfa.deploy, "load", lambda path, trust: Standing())
     out = tmp_path / os.fsdecode(b"[v1] caf\xe9")
     command = ["evaluate", "--model", "x.tflite", "--dataset", "pts", "--data-dir", str(folder), "--out", str(out)]
     assert main(command) == 0
@@ -167,10 +167,12 @@ def test_score_prints_names_as_they_are(run, folder, tmp_path, capsys):
 def test_track_prints_names_as_they_are():
     written = io.StringIO()
     report = {"problems": [f"{name}.mp4: stopped" for name in NASTY], "found": 1, "frames": 2, "tracks": 1, "interrupted": False}
-    report |= {"milliseconds_per_frame": {"total": 1.0}, "fps": 1.0, "jitter": None}
+    report |= {"milliseconds_per_frame": {"total": 1.0}, "fps": 1.0, "jitter": None, "sound": None, "most_faces": 1}
+    report |= {"notes": [f"{name} is slow" for name in NASTY], "detector": "haar", "detector_runs": 1}
     track.tell(make_console(file=written), report, [Path(f"{name}.mp4") for name in NASTY])
     lines = written.getvalue().splitlines()
     assert lines[: len(NASTY)] == [f"problem: {shown(name)}.mp4: stopped" for name in NASTY]
+    assert [f"note: {shown(name)} is slow" for name in NASTY] == lines[len(NASTY) : 2 * len(NASTY)]
     assert lines[-1] == f"written: {', '.join(shown(f'{name}.mp4') for name in NASTY)}"
 
 

@@ -56,7 +56,7 @@ def who(face, centres):
 
 @pytest.mark.parametrize(
     ("model", "speed", "front"),
-    [("lotr_m_ibug68", 8, 0), ("lotr_m_ibug68", 13, 1), ("pipnet_mobilenet_v2_ibug68", 8, 0), ("tracker_1d_ibug68", 8, 1)],
+    [("lotr_m_ibug68", 8, 0), ("lotr_m_ibug68", 13, 1), ("pipnet_lite0_ibug68", 8, 0), ("tracker_1d_ibug68", 8, 1)],
 )
 def test_people_who_cross_keep_their_numbers(people, detector, wall, model, speed, front):
     tracker, seen = MultiFaceTracker(kfa.from_preset(model, format="tflite"), detector=detector), []
