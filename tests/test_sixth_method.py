@@ -120,11 +120,8 @@ def test_it_resumes_and_a_changed_hyperparameter_is_refused_with_both_values(pla
 
 def test_its_file_needs_its_module(commands):
     status, printed = commands["unknown"]
-    assert (
-        status == 2
-        and "run/model.keras is refused: it names .shape_model.ShapeNet." in printed.replace(chr(39), ".")
-        and "--from" in printed
-    )
+    assert status == 2 and "--from" in printed
+    assert "run/model.keras is refused: it names 'shape_model.ShapeNet'" in printed
 
 
 @pytest.mark.parametrize("name", ["align", "evaluate", "export", "models", "bench", "exported"])

@@ -110,7 +110,10 @@ class VideoReader:
         if not self._capture.isOpened():
             raise OSError(5, "not a video, damaged at its start, or of a format that OpenCV does not read", self.path)
         sides = (self._capture.get(side) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
-        require_size(*map(int, sides))
+        try:
+            require_size(*map(int, sides))
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {error}") from None
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps = float(fps) if np.isfinite(fps) and 0 < fps <= 1000 else 25.0
         self.position, self._corrupt = 0, set()

@@ -171,7 +171,7 @@ def check_object(entry: dict, registered: dict[str, Any]) -> None:
     if not isinstance(kind, str) or not isinstance(module, str | None):
         raise ValueError("its description has a class that is no name")
     if kind in VALUES:
-        if isinstance(inner, dict) and "dtype" in inner and inner["dtype"] not in DTYPES:
+        if isinstance(inner, dict) and "dtype" in inner and not (isinstance(inner["dtype"], str) and inner["dtype"] in DTYPES):
             raise ValueError(f"its description has values of type {str(inner['dtype'])[:50]!r}")
         return
     function = kind == "function"

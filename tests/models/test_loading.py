@@ -157,6 +157,7 @@ def function(module, name):
         entry(None, "__lambda__", value="x"),
         entry(None, "__typespec__"),
         entry(None, "__numpy__", value=["x"], dtype="S1000000000"),
+        entry(None, "__numpy__", value=[1], dtype={"a": 1}),
         entry("keras.layers", "Dense", "tests_loading>Unknown", units=3),
         {"class_name": "Lambda", "config": {}},
         {"class_name": ["Dense"], "config": {}, "module": "keras.layers"},

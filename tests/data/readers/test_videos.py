@@ -289,3 +289,10 @@ def test_clips_with_a_frame_missing_are_left_out(tmp_path):
     with pytest.warns(UserWarning, match="1 clips without frames 0, 1 and 2, left out: A_B_2"):
         dataset = ytf68_clips(tmp_path)
     assert dataset.train.names == dataset.test.names == ["A_B_1"]
+
+
+def test_a_video_of_too_many_pixels_is_named(tmp_path, monkeypatch):
+    write_video(tmp_path / "v.avi", count=2)
+    monkeypatch.setenv("KFACEALIGN_MAX_PIXELS", "1000")
+    with pytest.raises(ValueError, match=r"v\.avi: 64 x 60 pixels are more than the limit of 1,000"):
+        frames.VideoReader(tmp_path / "v.avi")
