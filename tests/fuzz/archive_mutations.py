@@ -172,6 +172,8 @@ def keras_harm(content: bytes, rng: random.Random) -> bytes:
     except (KeyError, ValueError, RecursionError):
         return content
     objects = [(parent, key) for parent, key in places_in(root) if isinstance(parent[key], dict) and "class_name" in parent[key]]
+    if not objects:
+        return content  # an earlier mutation has left none
     layers = [(parent, key) for parent, key in objects if parent[key].get("inbound_nodes")]
     if rng.random() < 0.6 and layers:
         parent, key = rng.choice(layers)

@@ -248,3 +248,8 @@ def test_no_fault(attacked, name, tmp_path):
 
 def test_every_dataset_is_attacked():
     assert {entry.name for entry in catalogue.ENTRIES} <= set(targets.TARGETS)
+
+
+def test_a_configuration_without_objects_is_left_as_it_is():
+    content = archive_mutations.zipped([("config.json", b"{}")])
+    assert archive_mutations.keras_harm(content, random.Random(0)) == content
