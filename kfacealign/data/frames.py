@@ -122,7 +122,7 @@ class VideoReader:
 
     def _advance(self, wanted):
         """Decodes the next frame and keeps it if it is near the wanted one."""
-        if self._capture.grab():
+        if self._grab():
             self.position += 1
         else:
             self._skip_damage()
@@ -131,7 +131,10 @@ class VideoReader:
             self.times.append(self._clock.tick(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 if known else None))
         if self.position <= wanted - self.keep:
             return
-        found, image = self._capture.retrieve()
+        try:
+            found, image = self._capture.retrieve()
+        except cv2.error:  # OpenCV's own reader of AVI files asserts what a damaged file says
+            found, image = False, None
         if not found or image is None:
             self._corrupt.add(self.position)
             return
@@ -139,11 +142,18 @@ class VideoReader:
         while len(self._recent) > self.keep:
             self._recent.popitem(last=False)
 
+    def _grab(self):
+        """Whether there is a next frame that can be taken."""
+        try:
+            return self._capture.grab()
+        except cv2.error:
+            return False
+
     def _skip_damage(self):
         """Goes on from a frame that could not be decoded to the next that can, or raises `VideoEnded`."""
         last = self.position
         for number in range(last + 2, min(self.count, last + 1 + FAILURES) + 1):
-            if self._capture.grab():
+            if self._grab():
                 self._corrupt.update(range(last + 1, number))
                 self.position = number
                 return

@@ -296,3 +296,29 @@ def test_a_video_of_too_many_pixels_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("KFACEALIGN_MAX_PIXELS", "1000")
     with pytest.raises(ValueError, match=r"v\.avi: 64 x 60 pixels are more than the limit of 1,000"):
         frames.VideoReader(tmp_path / "v.avi")
+
+
+def test_a_frame_on_which_opencv_fails_is_corrupt(tmp_path, monkeypatch):
+    """OpenCV's own reader of AVI files raises at what a damaged file says of a frame."""
+
+    class Capture:
+        def __init__(self, path):
+            self.capture, self.taken = video_capture(path), 0
+
+        def __getattr__(self, name):
+            return getattr(self.capture, name)
+
+        def retrieve(self):
+            self.taken += 1
+            if self.taken == 2:
+                raise cv2.error("assertion failed")
+            return self.capture.retrieve()
+
+    write_video(tmp_path / "v.avi", count=3)
+    video_capture = cv2.VideoCapture
+    monkeypatch.setattr(cv2, "VideoCapture", Capture)
+    reader = frames.VideoReader(tmp_path / "v.avi")
+    assert abs(int(reader.read(1)[30, 30, 0]) - grey(1)) < 4
+    with pytest.raises(ValueError, match="frame 2 is corrupt"):
+        reader.read(2)
+    assert abs(int(reader.read(3)[30, 30, 0]) - grey(3)) < 4
