@@ -40,6 +40,7 @@ class _State:
     program = ""  # begins every line
     hint = ""  # how to go on after an interruption
     number = None  # the signal that `Interrupted` was raised for
+    heard = False  # the main thread has been told of a signal
     again = 0  # signals that this process sent to itself
     done = False  # the result is settled; signals come too late
     own_end = False  # the process deals with interruptions on its own
@@ -158,6 +159,7 @@ def _ignore_signals():
 
 
 def _interrupt(number, frame):
+    _State.heard = True
     if _State.number is None and not _State.done:
         _State.number = number
         raise Interrupted(number)
@@ -178,8 +180,23 @@ def _uncaught(hook):
 
 def _raise_again(number):
     time.sleep(AWAY)
+    _wake(number)
+
+
+def _wake(number):
+    """Sends a signal to the main thread alone, which ends what it waits for."""
     _State.again += 1
-    _thread.interrupt_main(number)
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident, number)
+    else:
+        _thread.interrupt_main(number)
+
+
+def _wake_who_has_not_heard(number):
+    """A signal that comes just before the main thread begins to wait is noted, and does not end the waiting."""
+    time.sleep(AWAY)
+    if not _State.heard:
+        _wake(number)
 
 
 def _watch(reader):
@@ -193,6 +210,7 @@ def _watch(reader):
             _State.again -= 1
         elif first is None:
             first = time.monotonic()
+            _thread.start_new_thread(_wake_who_has_not_heard, (number,))
             _thread.start_new_thread(_end_after, (GRACE, number))
         elif time.monotonic() - first > PATIENCE:  # sooner it is the same signal, which came on two ways
             _end_after(0, number)

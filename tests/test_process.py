@@ -12,7 +12,7 @@ from kfacealign import process
 from kfacealign.process import guarded, one_line, resumable
 
 SCRIPT = """
-import ctypes, sys, time
+import _thread, ctypes, signal, sys, time
 from kfacealign import process
 process.GRACE = 3.0
 
@@ -61,6 +61,20 @@ def handled():
     print("what was done is written")
     return 7
 
+def missed():
+    def note():  # as a signal does that comes just before the waiting begins: it is noted, and nobody wakes
+        time.sleep(0.3)
+        _thread.interrupt_main(signal.SIGINT)
+
+    _thread.start_new_thread(note, ())
+    try:
+        begun()
+        time.sleep(30)
+    except KeyboardInterrupt:
+        process.go_on()
+        print("what was done is written")
+        return 7
+
 def work():
     with process.resumable("--resume goes on"), process.resumable("the inner hint"):
         return globals()[sys.argv[1]]()
@@ -80,7 +94,8 @@ def stopped(case, number):
         start_new_session=True,
     )
     assert child.stdout.readline() == "begun\n", child.communicate()
-    os.kill(child.pid, number)
+    if number:
+        os.kill(child.pid, number)
     try:
         printed, errors = child.communicate(timeout=20)
     finally:
@@ -102,6 +117,10 @@ def test_a_termination_is_one_line_and_143(case):
 
 def test_who_deals_with_an_interruption_is_left_in_peace():
     assert stopped("handled", signal.SIGINT) == (7, "what was done is written\n", [])
+
+
+def test_a_signal_is_heard_that_came_just_before_the_waiting():
+    assert stopped("missed", None) == (7, "what was done is written\n", [])
 
 
 def raising(error):
