@@ -3,6 +3,11 @@
 Dropout, the residual addition and layer normalisation follow every sublayer, in this order (post-norm). In every layer
 positions are added to the queries and keys of attention to the feature map, never to the values. Attention is
 `keras.layers.MultiHeadAttention`, without its own dropout: that would rule out the fused kernels of some backends.
+
+What a sublayer adds to its tokens begins, with He's initialisation, about as large as the tokens or larger, and the
+normalisation that follows divides both. Over the six sublayers of a decoder of two layers little is left of a query, which is
+all that tells one landmark from another: a training begins with one answer for all landmarks, and first has to undo that.
+With a `gain` of 0.1 the branches begin small, the queries arrive at the prediction head, and the training begins at once.
 """
 
 import math
@@ -80,11 +85,12 @@ class TransformerEncoder(keras.layers.Layer):
         heads: attention heads; the paper does not say how many.
         feed_forward: width of the hidden layer of the feed-forward networks.
         dropout: rate after each sublayer.
+        gain: factor on He's standard deviation in the last kernel of each sublayer, see above; 1 is the paper's.
 
     Inputs: `tokens` `(B, M, dim)`, and optionally `positions` `(1, M, dim)` or `(B, M, dim)`. Output: `(B, M, dim)`.
 
     Raises:
-        ValueError: `layers` is below 1, or `heads` does not divide `dim`.
+        ValueError: `layers` is below 1, `gain` not positive, or `heads` does not divide `dim`.
     """
 
     def __init__(
@@ -95,16 +101,18 @@ class TransformerEncoder(keras.layers.Layer):
         heads: int = 8,
         feed_forward: int = 128,
         dropout: float = 0.1,
+        gain: float = 1.0,
         **kwargs: Any,
     ):
-        check(layers=layers, dim=dim, heads=heads)
+        check(layers=layers, dim=dim, heads=heads, gain=gain)
         super().__init__(**kwargs)
         self.num_layers = layers  # not `layers`, which Keras takes for sublayers
         self.dim = dim
         self.heads = heads
         self.feed_forward = feed_forward
         self.dropout = dropout
-        width = {"dim": dim, "dropout": dropout, "dtype": self.dtype_policy}
+        self.gain = gain
+        width = {"dim": dim, "dropout": dropout, "gain": gain, "dtype": self.dtype_policy}
         self.attentions = [Attention(heads=heads, name=f"attention_{i}", **width) for i in range(1, layers + 1)]
         self.networks = [FeedForward(hidden=feed_forward, name=f"network_{i}", **width) for i in range(1, layers + 1)]
 
@@ -145,12 +153,13 @@ class TransformerDecoder(keras.layers.Layer):
         query_stddev: standard deviation of the queries' first values, 1e-4 in Sec. 4.3. Queries that are so alike begin with
             one prediction for all landmarks. Under LAMB, whose steps are in proportion to the weights, they stay alike for
             thousands of steps. 1.0, as for positions, tells them apart from the start.
+        gain: see `TransformerEncoder`.
 
     Inputs: `memory` `(B, M, dim)`, the encoder's output, and optionally the `positions` of its tokens, `(1, M, dim)` or
     `(B, M, dim)`, which are added to the keys. Output: `(B, N, dim)`.
 
     Raises:
-        ValueError: `layers` or `queries` is below 1, or `heads` does not divide `dim`.
+        ValueError: `layers` or `queries` is below 1, `gain` not positive, or `heads` does not divide `dim`.
 
     Example:
         >>> landmarks = keras.layers.Dense(2)(TransformerDecoder(queries=106)(encoded, positions))
@@ -166,9 +175,10 @@ class TransformerDecoder(keras.layers.Layer):
         feed_forward: int = 128,
         dropout: float = 0.1,
         query_stddev: float = 1e-4,
+        gain: float = 1.0,
         **kwargs: Any,
     ):
-        check(layers=layers, dim=dim, heads=heads)
+        check(layers=layers, dim=dim, heads=heads, gain=gain)
         if queries < 1:
             raise ValueError(f"queries must be at least 1, got {queries}")
         super().__init__(**kwargs)
@@ -179,7 +189,8 @@ class TransformerDecoder(keras.layers.Layer):
         self.feed_forward = feed_forward
         self.dropout = dropout
         self.query_stddev = query_stddev
-        width = {"dim": dim, "dropout": dropout, "dtype": self.dtype_policy}
+        self.gain = gain
+        width = {"dim": dim, "dropout": dropout, "gain": gain, "dtype": self.dtype_policy}
         numbers = range(1, layers + 1)
         self.attentions = [Attention(heads=heads, name=f"attention_{i}", **width) for i in numbers]
         self.cross_attentions = [Attention(heads=heads, name=f"cross_attention_{i}", **width) for i in numbers]
@@ -213,8 +224,9 @@ class TransformerDecoder(keras.layers.Layer):
 class Attention(keras.layers.Layer):
     """The sublayer of multi-head attention: `norm(tokens + dropout(attention(query, key, value)))`."""
 
-    def __init__(self, *, dim: int, heads: int, dropout: float, **kwargs: Any):
+    def __init__(self, *, dim: int, heads: int, dropout: float, gain: float, **kwargs: Any):
         super().__init__(**kwargs)
+        self.gain = gain
         self.attention = keras.layers.MultiHeadAttention(
             heads,
             dim // heads,
@@ -228,6 +240,8 @@ class Attention(keras.layers.Layer):
 
     def build(self, tokens_shape: tuple[int | None, ...]) -> None:
         self.attention.build(tokens_shape, tokens_shape)
+        kernel = self.attention.output_dense.kernel  # Keras gives the same initialiser to all four kernels
+        kernel.assign(self.gain * kernel)
         self.norm.build(tokens_shape)
         self.built = True
 
@@ -239,11 +253,11 @@ class Attention(keras.layers.Layer):
 class FeedForward(keras.layers.Layer):
     """The position-wise network: `norm(tokens + dropout(dense(relu(dense(tokens)))))`."""
 
-    def __init__(self, *, dim: int, hidden: int, dropout: float, **kwargs: Any):
+    def __init__(self, *, dim: int, hidden: int, dropout: float, gain: float, **kwargs: Any):
         super().__init__(**kwargs)
-        dense = {"kernel_initializer": "he_normal", "dtype": self.dtype_policy}
-        self.hidden = keras.layers.Dense(hidden, activation="relu", name="hidden", **dense)
-        self.out = keras.layers.Dense(dim, name="out", **dense)
+        dtype = self.dtype_policy
+        self.hidden = keras.layers.Dense(hidden, activation="relu", kernel_initializer="he_normal", dtype=dtype, name="hidden")
+        self.out = keras.layers.Dense(dim, kernel_initializer=he_normal(gain), dtype=dtype, name="out")
         self.dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="dropout")
         self.norm = keras.layers.LayerNormalization(epsilon=NORM_EPSILON, dtype=self.dtype_policy, name="norm")
 
@@ -258,15 +272,22 @@ class FeedForward(keras.layers.Layer):
         return self.norm(tokens + self.dropout(transformed, training=training))
 
 
-def check(*, layers: int, dim: int, heads: int) -> None:
+def he_normal(gain: float) -> keras.initializers.Initializer:
+    """He's normal initialisation with its standard deviation multiplied by `gain`."""
+    return keras.initializers.VarianceScaling(2.0 * gain**2, mode="fan_in", distribution="truncated_normal")
+
+
+def check(*, layers: int, dim: int, heads: int, gain: float) -> None:
     """Raises ValueError unless encoder and decoder can have these sizes."""
     if layers < 1:
         raise ValueError(f"layers must be at least 1, got {layers}")
+    if gain <= 0:
+        raise ValueError(f"gain must be positive, got {gain}")
     if dim % heads:
         raise ValueError(f"heads must divide dim, got {heads} heads for a width of {dim}")
 
 
 def stack_config(stack: TransformerEncoder | TransformerDecoder) -> dict[str, Any]:
     """The arguments that encoder and decoder share."""
-    shared = {name: getattr(stack, name) for name in ("dim", "heads", "feed_forward", "dropout")}
+    shared = {name: getattr(stack, name) for name in ("dim", "heads", "feed_forward", "dropout", "gain")}
     return {"layers": stack.num_layers, **shared}

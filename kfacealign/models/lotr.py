@@ -8,7 +8,7 @@ import keras
 
 from kfacealign import schemes
 from kfacealign.codecs.coordinates import Coordinates
-from kfacealign.layers.transformer import LearnedPosition2D, TransformerDecoder, TransformerEncoder
+from kfacealign.layers.transformer import LearnedPosition2D, TransformerDecoder, TransformerEncoder, he_normal
 from kfacealign.losses import SmoothWing
 from kfacealign.models.aligner import FaceAligner
 from kfacealign.models.backbones import backbone as make_backbone
@@ -39,6 +39,7 @@ class LOTR(FaceAligner):
     Args:
         scheme: landmark scheme, a name or a `Scheme`.
         variant: "m", "m+" or "r+" (Table 1).
+        backbone: one of `kfacealign.models.backbones.BACKBONES` in place of the variant's.
         layers: number of layers in the encoder, and in the decoder as well, 1 to 6 (Sec. 4.8).
         heads: attention heads; the paper does not say how many.
         input_size: side of the crops in pixels, a multiple of 32.
@@ -73,6 +74,7 @@ class LOTR(FaceAligner):
         scheme: schemes.Scheme | str = "jd106",
         *,
         variant: str = "m",
+        backbone: str | None = None,
         layers: int = 2,
         heads: int = 8,
         input_size: int = 192,
@@ -81,6 +83,7 @@ class LOTR(FaceAligner):
         dropout: float = 0.1,
         feed_forward: int = 128,
         query_stddev: float = 1e-4,
+        gain: float = 1.0,
         enlarge: float = 1.25,
         **kwargs: Any,
     ):
@@ -89,7 +92,8 @@ class LOTR(FaceAligner):
         if not 1 <= layers <= 6:
             raise ValueError(f"layers must be 1 to 6, got {layers}")
         scheme = schemes.get(scheme)
-        backbone, channels = VARIANTS[variant]
+        usual, channels = VARIANTS[variant]
+        backbone = backbone or usual
 
         # === Functional model ===
         image = keras.Input((input_size, input_size, 3), name="image")
@@ -98,10 +102,10 @@ class LOTR(FaceAligner):
         _, height, width, dim = features.shape
         tokens = keras.layers.Reshape((height * width, dim), name="tokens")(features)
         positions = LearnedPosition2D(height, width, dim=dim, name="positions")(tokens)
-        stack = {"layers": layers, "dim": dim, "heads": heads, "feed_forward": feed_forward, "dropout": dropout}
+        stack = {"layers": layers, "dim": dim, "heads": heads, "feed_forward": feed_forward, "dropout": dropout, "gain": gain}
         encoded = TransformerEncoder(name="encoder", **stack)(tokens, positions)
         decoded = TransformerDecoder(scheme.num_points, query_stddev=query_stddev, name="decoder", **stack)(encoded, positions)
-        landmarks = regress(decoded, 2, name="landmarks")
+        landmarks = regress(decoded, 2, gain=gain, name="landmarks")
         network = keras.Model(image, {"landmarks": landmarks}, name="network")
 
         codec = Coordinates(SmoothWing() if loss is None else loss, pixels=LOSS_PIXELS)
@@ -109,11 +113,13 @@ class LOTR(FaceAligner):
 
         # === Config ===
         self.variant = variant
+        self.backbone = backbone
         self.num_layers = layers  # the name `layers` belongs to keras.Model
         self.heads = heads
         self.dropout = dropout
         self.feed_forward = feed_forward
         self.query_stddev = query_stddev
+        self.gain = gain
 
     @classmethod
     def m(cls, scheme: schemes.Scheme | str = "jd106", **kwargs: Any) -> Self:
@@ -142,6 +148,7 @@ class LOTR(FaceAligner):
         return {
             "scheme": self.scheme.name,
             "variant": self.variant,
+            "backbone": self.backbone,
             "layers": self.num_layers,
             "heads": self.heads,
             "input_size": self.input_size,
@@ -151,6 +158,7 @@ class LOTR(FaceAligner):
             "dropout": self.dropout,
             "feed_forward": self.feed_forward,
             "query_stddev": self.query_stddev,
+            "gain": self.gain,
             "enlarge": self.enlarge,
             "name": self.name,
         }
@@ -173,6 +181,7 @@ class CNNFFN(FaceAligner):
         input_size: side of the crops in pixels, a multiple of 32.
         loss: see `LOTR`.
         backbone_weights: see `LOTR`.
+        gain: factor on He's standard deviation in the last kernel.
         enlarge: see `FaceAligner`.
 
     Output of the network: `landmarks` `(B, K, 2)`, crop coordinates.
@@ -206,6 +215,7 @@ class CNNFFN(FaceAligner):
         input_size: int = 192,
         loss: keras.losses.Loss | None = None,
         backbone_weights: str | os.PathLike | None = None,
+        gain: float = 1.0,
         enlarge: float = 1.25,
         **kwargs: Any,
     ):
@@ -214,7 +224,8 @@ class CNNFFN(FaceAligner):
         # === Functional model ===
         image = keras.Input((input_size, input_size, 3), name="image")
         features = project(make_backbone(backbone, input_size, weights=backbone_weights)(image), 64)
-        coordinates = regress(keras.layers.Flatten(name="flatten")(features), 2 * scheme.num_points, name="coordinates")
+        flat = keras.layers.Flatten(name="flatten")(features)
+        coordinates = regress(flat, 2 * scheme.num_points, gain=gain, name="coordinates")
         landmarks = keras.layers.Reshape((scheme.num_points, 2), dtype="float32", name="landmarks")(coordinates)
         network = keras.Model(image, {"landmarks": landmarks}, name="network")
 
@@ -223,6 +234,7 @@ class CNNFFN(FaceAligner):
 
         # === Config ===
         self.backbone = backbone
+        self.gain = gain
 
     def inference_parts(self, *, network: keras.Model | None = None) -> list[InferencePart]:
         """Three parts: everything before the last layer, the last layer, and decoding.
@@ -238,6 +250,7 @@ class CNNFFN(FaceAligner):
             "input_size": self.input_size,
             "loss": keras.saving.serialize_keras_object(self.codec.point_loss),
             "backbone_weights": None,  # see LOTR.get_config
+            "gain": self.gain,
             "enlarge": self.enlarge,
             "name": self.name,
         }
@@ -282,8 +295,13 @@ def upsample(features: Any, channels: Sequence[int]) -> Any:
     return features
 
 
-def regress(x: Any, outputs: int, *, name: str) -> Any:
-    """The prediction head: two hidden layers of 512 units with ReLU, and a linear output that is float32 in mixed precision."""
+def regress(x: Any, outputs: int, *, gain: float, name: str) -> Any:
+    """The prediction head: two hidden layers of 512 units with ReLU, and a linear output that is float32 in mixed precision.
+
+    Its bias starts the points in the middle of the crop.
+    """
     for step in (1, 2):
         x = keras.layers.Dense(HIDDEN, activation="relu", kernel_initializer="he_normal", name=f"{name}_hidden_{step}")(x)
-    return keras.layers.Dense(outputs, kernel_initializer="he_normal", dtype="float32", name=name)(x)
+    middle = keras.initializers.Constant(0.5)
+    last = {"kernel_initializer": he_normal(gain), "bias_initializer": middle, "dtype": "float32"}
+    return keras.layers.Dense(outputs, name=name, **last)(x)

@@ -140,6 +140,34 @@ def test_first_values_are_the_papers():
     assert np.std(w["network_1/out/kernel"]) == pytest.approx(np.sqrt(2 / 128), rel=0.05)
 
 
+def kept(gain):
+    """How much of the queries a decoder hands on, given noise: the correlation of its answers with them."""
+    keras.utils.set_random_seed(0)
+    decoder = TransformerDecoder(50, query_stddev=1.0, gain=gain)
+    decoded = ops.convert_to_numpy(decoder(normal(4, 36, 64)))
+    queries = ops.convert_to_numpy(decoder.embeddings)
+    return np.corrcoef(decoded.ravel(), np.broadcast_to(queries, decoded.shape).ravel())[0, 1]
+
+
+def test_a_gain_below_one_leaves_the_queries_recognisable():
+    """Sublayers that add nothing leave normalised queries. With the paper's values a query is a hundredth of what is handed on."""
+    assert kept(1e-6) > 0.98
+    assert kept(0.1) > 0.9
+    assert kept(1.0) < 0.2
+
+
+def test_the_gain_is_a_factor_on_the_last_kernels_alone():
+    encoder = TransformerEncoder(layers=1, gain=0.1)
+    encoder.build((None, 36, 64))
+    w = weights_by_path(encoder)
+    for name in ("query", "key", "value"):
+        assert np.std(w[f"attention_1/attention/{name}/kernel"]) == pytest.approx(np.sqrt(2 / 64), rel=0.05)
+    assert np.std(w["attention_1/attention/attention_output/kernel"]) == pytest.approx(0.1 * np.sqrt(2 / 64), rel=0.05)
+    assert np.std(w["network_1/hidden/kernel"]) == pytest.approx(np.sqrt(2 / 64), rel=0.05)
+    assert np.std(w["network_1/out/kernel"]) == pytest.approx(0.1 * np.sqrt(2 / 128), rel=0.05)
+    assert TransformerEncoder.from_config(encoder.get_config()).gain == 0.1
+
+
 def test_sizes_of_lotr():
     """4 (64^2 + 64) for attention, 2 * 64 for a normalisation, 64 * 128 * 2 + 128 + 64 for the network."""
     attention, norm, net = 4 * (64 * 64 + 64), 2 * 64, 2 * 64 * 128 + 128 + 64

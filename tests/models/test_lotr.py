@@ -68,6 +68,13 @@ def test_sizes_of_table_3(monkeypatch):
     assert table[1][0].network.get_layer("tokens").output.shape == (None, 24 * 24, 64)
 
 
+def test_another_backbone_than_the_variants():
+    model = LOTR("aflw19", backbone="efficientnet_lite0", input_size=64)
+    assert model.backbone == "efficientnet_lite0" and LOTR("aflw19", input_size=64).backbone == "mobilenet_v2"
+    assert model.network.get_layer("backbone").count_params() == backbone("efficientnet_lite0", 64).count_params()
+    assert LOTR.from_config(model.get_config()).backbone == "efficientnet_lite0"
+
+
 @pytest.mark.parametrize("size, tokens", [(64, 4), (256, 64)])
 def test_other_sizes_of_crops(tiny_backbone, size, tokens):
     model = LOTR("aflw19", layers=1, input_size=size)
@@ -102,6 +109,28 @@ def test_loss_is_smooth_wing_in_pixels_of_192(tiny_backbone, batch):
         terms = model.loss_terms(labels, {"landmarks": predicted})
         assert list(terms) == ["coordinate_loss"]
         np.testing.assert_allclose(terms["coordinate_loss"], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("build", [LOTR, CNNFFN])
+def test_the_points_begin_in_the_middle_of_the_crop(tiny_backbone, batch, build):
+    landmarks = np.asarray(small_model(build, gain=1e-6)(batch[0])["landmarks"])
+    np.testing.assert_allclose(landmarks, np.full((4, 19, 2), 0.5), atol=1e-4)
+
+
+def test_a_small_gain_tells_the_landmarks_apart_within_steps(tiny_backbone, batch):
+    """One shape is learnt by heart, which the paper's first values, in which the queries drown, put off."""
+    images, labels = batch
+    labels["landmarks"] = np.repeat(labels["landmarks"][:1], 4, axis=0)
+
+    def error(gain):
+        keras.utils.set_random_seed(0)
+        model = small_model(gain=gain, dropout=0.0)
+        model.compile(keras.optimizers.Adam(1e-3))
+        model.fit(images, labels, batch_size=4, epochs=30, verbose=0)
+        return np.abs(np.asarray(model(images)["landmarks"]) - labels["landmarks"]).mean()
+
+    small, usual = error(0.1), error(1.0)
+    assert small < usual / 2
 
 
 @pytest.mark.parametrize("build, settings", [(LOTR, {"variant": "m+", "layers": 1, "dropout": 0.0}), (CNNFFN, {})])
