@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from kfacealign import data, drawing, geometry
-from kfacealign.cli.arguments import SCHEMES, add_missing, add_part, count
+from kfacealign.cli.arguments import SCHEMES, add_missing, add_part, count, finite
 from kfacealign.console import make_console, shown
-from kfacealign.data import catalogue, survey
+from kfacealign.data import catalogue, converting, survey
 from kfacealign.data.image_files import limit_pixels
 from kfacealign.data.image_files import write as write_image
 from kfacealign.data.readers import checks
@@ -42,11 +42,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Writes the crops and labels of a dataset to one HDF5 file, whose pixels are mapped into memory on reading: for training "
         "from --dataset packed, far from the photographs, or in any program that reads HDF5.",
     )
+    convert = add_part(
+        parts,
+        "convert",
+        "write a dataset as another tool reads it",
+        "Writes the labels of a dataset in the format of another tool, with copies of the photographs, to a folder that "
+        "--dataset FORMAT reads again. What the format does not hold is told.",
+    )
     for part in (check, pack):
         part.add_argument("name", choices=names, metavar="NAME", help=f"of the dataset: {', '.join(names)}")
+    for part in (check, pack, convert):
         part.add_argument("root", metavar="DIR", help="the dataset's directory")
-        part.add_argument("--scheme", choices=SCHEMES, help="landmark scheme of csv and pts (default ibug68), and of celeba")
+        part.add_argument(
+            "--scheme",
+            choices=SCHEMES,
+            help="landmark scheme of csv and pts (default ibug68), of celeba, and of files that do not name their points",
+        )
+        part.add_argument(
+            "--first-pixel",
+            type=finite,
+            metavar="X",
+            help="coordinate of the first pixel's centre in keypoints of coco (default 0; CVAT's COCO files: 0.5)",
+        )
         add_missing(part)
+    convert.add_argument("--dataset", dest="name", choices=names, required=True, metavar="NAME", help="what DIR is: see check")
+    convert.add_argument("--to", choices=tuple(converting.FORMATS), required=True, help="the format")
+    convert.add_argument("--out", metavar="DIR", required=True, help="the folder that is written")
+    convert.add_argument("--overwrite", action="store_true", help="replace the folder if each of its files is written again")
     check.add_argument("--faces", type=count, default=48, metavar="N", help="of the mosaic (default %(default)s)")
     check.add_argument("--out", metavar="DIR", help="directory of the pictures (default check_NAME)")
     check.add_argument("--max-pixels", type=count, metavar="N", help="of a photograph that is decoded (default 200,000,000)")
@@ -65,7 +87,19 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.part == "check":
         limit_pixels(arguments.max_pixels)
         return check(console, entry, arguments)
-    return pack_one(console, entry, arguments)
+    return pack_one(console, entry, arguments) if arguments.part == "pack" else convert_one(console, entry, arguments)
+
+
+def read(entry: Entry, arguments: argparse.Namespace) -> data.Dataset:
+    """The dataset that the arguments name.
+
+    Raises:
+        ValueError: `--first-pixel` was given for a dataset that tells it.
+    """
+    more = {} if arguments.first_pixel is None else {"first_pixel": arguments.first_pixel}
+    if more and entry.name != "coco":
+        raise ValueError(f"--first-pixel is for --dataset coco: where {entry.name} has its first pixel is known")
+    return as_dataset(entry, entry.read(arguments.root, scheme=arguments.scheme, missing=arguments.missing, **more))
 
 
 def list_all(console: Console) -> int:
@@ -94,7 +128,7 @@ def check(console: Console, entry: Entry, arguments: argparse.Namespace) -> int:
     """Checks a copy of a dataset; returns the exit status."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        dataset = as_dataset(entry, entry.read(arguments.root, scheme=arguments.scheme, missing=arguments.missing))
+        dataset = read(entry, arguments)
     told = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
     table, wrong = counted(entry, dataset)
     console.print(dataset.summary(), soft_wrap=True)
@@ -201,7 +235,10 @@ def draw(dataset: data.Dataset, entry: Entry, folder: Path, count: int) -> list[
         shape = mean_shape(dataset)
         white = np.full((SHAPE, SHAPE, 3), 255, "uint8")
         found = drawing.draw_landmarks(white, shape * SHAPE, dataset.scheme, thickness=2)
-        own = drawing.draw_landmarks(white, dataset.scheme.mean_shape * SHAPE, dataset.scheme, color=(60, 60, 200), thickness=2)
+        own = white
+        if dataset.scheme.mean_shape is not None:
+            points = dataset.scheme.mean_shape * SHAPE
+            own = drawing.draw_landmarks(white, points, dataset.scheme, color=(60, 60, 200), thickness=2)
         written.append(write(folder / "mean_shape.png", np.hstack([found, own])))
     return written
 
@@ -241,7 +278,7 @@ def write(path: Path, picture: np.ndarray) -> Path:
 
 def pack_one(console: Console, entry: Entry, arguments: argparse.Namespace) -> int:
     """Packs a dataset; returns the exit status."""
-    dataset = as_dataset(entry, entry.read(arguments.root, scheme=arguments.scheme, missing=arguments.missing))
+    dataset = read(entry, arguments)
     box = arguments.box or entry.box
     console.print(dataset.summary(), soft_wrap=True)
     cut = f"by the {'landmarks' if box == 'landmarks' else 'given'} box, enlarged {arguments.enlarge:g} times"
@@ -255,3 +292,23 @@ def pack_one(console: Console, entry: Entry, arguments: argparse.Namespace) -> i
     megabytes = Path(arguments.out).stat().st_size / 1e6
     console.print(f"written: {shown(arguments.out)} ({written:,} faces, {megabytes:,.1f} MB)", soft_wrap=True)
     return int(bool(failures))
+
+
+# === convert ===
+
+
+def convert_one(console: Console, entry: Entry, arguments: argparse.Namespace) -> int:
+    """Converts a dataset; returns the exit status."""
+    if entry.name == "celeba":
+        raise ValueError("celeba has no landmarks: nothing of it can be converted")
+    dataset = read(entry, arguments)
+    console.print(dataset.summary(), soft_wrap=True)
+    made = converting.convert(dataset, arguments.to, arguments.out, overwrite=arguments.overwrite)
+    for note in made.notes:
+        console.print(f"- {shown(note)}", style="yellow", soft_wrap=True)
+    if made.failures:
+        which = checks.shown(f"{shown(path)} ({reason})" for path, reason in made.failures)
+        console.print(f"{len(made.failures):,} photographs cannot be read, their faces are left out: {which}", style="yellow")
+    faces, photographs = f"{made.faces:,} faces", f"{made.photographs:,} photographs"
+    console.print(f"written: {shown(arguments.out)} ({faces} in {photographs}), for --dataset {arguments.to}", soft_wrap=True)
+    return int(bool(made.failures))

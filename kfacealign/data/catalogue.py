@@ -13,11 +13,16 @@ from kfacealign.data.faces import Dataset, Faces
 from kfacealign.data.readers import (
     aflw,
     celeba,
+    coco,
     cofw,
     cofw68,
     csv_lists,
+    cvat,
+    dlib,
     jd106,
+    labelstudio,
     lapa,
+    ljson,
     menpo,
     packed,
     pts,
@@ -27,6 +32,7 @@ from kfacealign.data.readers import (
     w300vw,
     wflw,
     wflw68,
+    yolo,
 )
 from kfacealign.data.readers.entry import Entry
 from kfacealign.data.rendered.synthetic_disk import write_pts, write_wflw
@@ -48,6 +54,12 @@ ENTRIES = (
     *talking_face.ENTRIES,
     *csv_lists.ENTRIES,
     *pts.ENTRIES,
+    *coco.ENTRIES,
+    *cvat.ENTRIES,
+    *labelstudio.ENTRIES,
+    *yolo.ENTRIES,
+    *ljson.ENTRIES,
+    *dlib.ENTRIES,
     *packed.ENTRIES,
 )
 CATALOGUE = {entry.name: entry for entry in ENTRIES}
