@@ -63,7 +63,8 @@ def convert(dataset: Dataset, kind: str, path: str | os.PathLike, *, overwrite: 
     _refuse_existing(path, dataset, overwrite)
     with replacing(path) as temporary:
         temporary.mkdir()
-        parts, failures = copy_photographs(dataset, temporary, below, progress=progress)
+        avoided = dlib.AVOIDED if kind == "dlib" else ""
+        parts, failures = copy_photographs(dataset, temporary, below, avoided=avoided, progress=progress)
         if not parts:
             reason = f", the first: {shown(failures[0][0])} ({failures[0][1]})" if failures else ""
             raise ValueError(f"{dataset.name}: there is no face to convert whose photograph can be read{reason}")

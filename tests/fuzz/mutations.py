@@ -26,6 +26,8 @@ from plain_mutations import (
     text_insert,
     text_line,
     text_token,
+    xml_bomb,
+    xml_element,
 )
 
 
@@ -97,7 +99,8 @@ BINARY = ("flip", "flip", "run", "field", "field", "field", "cut", "splice", "em
 JSON = ("json_value", "json_value", "json_value", "json_drop", "json_deep", "json_key", "text_token", "cut", "flip", "empty")
 ZIP = ("zip_member",) * 8 + ("zip_list", "zip_list", "flip", "field", "cut", "run")
 SUITED = {
-    (".json",): JSON,
+    (".json", ".ljson"): JSON,
+    (".xml",): (*TEXT, "xml_bomb", "xml_element", "xml_element"),
     (".npz",): (*ZIP, "zip_bomb"),
     (".keras",): (*ZIP, *["keras_harm"] * 8),
     (".png",): (*BINARY, "png_size"),
@@ -112,6 +115,6 @@ MUTATORS: dict[str, Callable[[bytes, random.Random], bytes]] = {
     for function in (
         *(text_token, text_digit, text_line, text_insert, text_ends, cut, empty, flip, run, field, splice),
         *(json_value, json_drop, json_deep, json_key, zip_member, zip_list, zip_bomb, npy_header, keras_harm, png_size),
-        *(name_fragment, scene),
+        *(name_fragment, scene, xml_bomb, xml_element),
     )
 }

@@ -83,6 +83,35 @@ def text_ends(content: bytes, rng: random.Random) -> bytes:
     return rng.choice(ways)(content)
 
 
+# === XML ===
+
+
+def xml_bomb(content: bytes, rng: random.Random) -> bytes:
+    """A document type whose entities grow tenfold with each, name a file of the system, or are only declared."""
+    entities = ['<!ENTITY a0 "ha">', *(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))]
+    kinds = (
+        ("".join(entities), b"&a9;"),
+        ('<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;">', b"&b;"),
+        ('<!ENTITY f SYSTEM "file:///etc/passwd">', b"&f;"),
+        ('<!ENTITY % p SYSTEM "http://127.0.0.1:9/x"> %p;', b""),
+    )
+    declared, used = rng.choice(kinds)
+    start = content.find(b"?>") + 2 if content.startswith(b"<?xml") else 0
+    head, body = content[:start], content[start:]
+    place = body.find(b'"') + 1 if rng.random() < 0.5 else body.find(b">") + 1
+    return head + f"<!DOCTYPE x [{declared}]>".encode() + body[:place] + used + body[place:]
+
+
+def xml_element(content: bytes, rng: random.Random) -> bytes:
+    """An element is gone, there many times, inside of itself again and again, or called otherwise."""
+    found = list(re.finditer(rb"<(\w+)[^<>]*>", content))
+    if not found:
+        return content
+    tag = rng.choice(found)
+    ways = (b"", tag[0] * 2, tag[0] * 5_000, b"<image>", tag[0][:-1] + b' x="1" x="2">', b"<![CDATA[" + tag[0])
+    return content[: tag.start()] + rng.choice(ways) + content[tag.end() :]
+
+
 # === Bytes ===
 
 

@@ -59,17 +59,18 @@ def coco(
             names the file. With `strict`, see above.
     """
     root, files = label_files.annotation_files(root, ".json")
+    # COCO itself has files of other annotations beside those of keypoints.
+    files = [path for path in files if "keypoints" in os.path.basename(path)] or files
     found, kinds, flags = label_files.Collected("COCO"), [], set()
     for path in files:
         content = read_json(path)
-        entry(path, content, "annotations", list)
         categories = _categories(path, content, scheme)
         images = _images(path, content)
         folder = os.path.dirname(os.path.abspath(path))
         part = label_files.part_of(path)
-        more = [folder, *(os.path.join(root, word) for word in _words(path))]
-        bases = label_files.image_folders(root, *more)
-        for number, row in enumerate(content["annotations"]):
+        words = [os.path.join(base, word) for base in (root, os.path.join(root, "images")) for word in _words(path)]
+        bases = label_files.image_folders(root, folder, *words)
+        for number, row in enumerate(entry(path, content, "annotations", list, default=[])):
             origin = f"{path}, annotation {_identity(row, number)}"
             read = _annotation(origin, row, categories, images, first_pixel)
             if read is None:
@@ -85,7 +86,7 @@ def coco(
 
 
 def _words(path):
-    """`train2017` of `person_keypoints_train2017.json`: the folder that COCO itself keeps the photographs in."""
+    """`train2017` of `person_keypoints_train2017.json`: a folder that COCO and CVAT keep the photographs in."""
     return os.path.splitext(os.path.basename(path))[0].split("_")
 
 
@@ -126,7 +127,7 @@ def _images(path, content):
 
 
 def _annotation(origin, row, categories, images, first_pixel):
-    """Name of the photograph, scheme, points, flags and box of an annotation; None where it has no keypoints."""
+    """Name of the photograph, scheme, points, flags and box of an annotation; None where no keypoint is annotated."""
     values = entry(origin, row, "keypoints", list, default=[])
     if not values:
         return None
@@ -139,6 +140,8 @@ def _annotation(origin, row, categories, images, first_pixel):
     points, flags = values.reshape(-1, 3)[:, :2], values.reshape(-1, 3)[:, 2]
     if not np.isin(flags, (0, 1, 2)).all():
         raise ValueError(f"{origin}: a flag of keypoints is {flags[~np.isin(flags, (0, 1, 2))][0]:g}, expected 0, 1 or 2")
+    if not flags.any():
+        return None
     kind = categories.get(category) if isinstance(category, int | None) else None
     if not isinstance(kind, tuple):
         kind = scheme_of(origin, [str(point) for point in range(len(points))], scheme=kind)

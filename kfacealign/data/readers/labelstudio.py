@@ -74,7 +74,7 @@ def labelstudio(
     places = {name: place for place, name in enumerate(names)}
     found, bases = label_files.Collected("Label Studio"), label_files.image_folders(root)
     for path, where, url, faces in tasks:
-        image, name = _photograph(where, url, bases) if faces else ("", "")
+        image, name = _photograph(where, url, bases)
         for face, (points, box) in enumerate(faces):
             landmarks, hidden = np.full((len(names), 2), np.nan), np.zeros(len(names), bool)
             for label, (place, flag) in points.items():
@@ -96,8 +96,9 @@ def _tasks(path):
         data = entry(where, task, "data", dict)
         if not isinstance(task.get("annotations"), list):
             raise ValueError(f"{where}: annotations is absent or no list: export from Label Studio as JSON, not as JSON-MIN")
-        results = _latest(where, task["annotations"])
-        found.append((path, where, _url(where, data), _faces(where, results)))
+        faces = _faces(where, _latest(where, task["annotations"]))
+        if faces:
+            found.append((path, where, _url(where, data), faces))
     return found
 
 

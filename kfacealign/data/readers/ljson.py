@@ -5,9 +5,9 @@
     {"version": 3, "groups": {"face": {"labels": [{"label": "all", "mask": [0, 1, ...]}],
                                        "landmarks": {"points": [[y, x], ...], "connectivity": [[0, 1], ...]}}}}
 
-Version 2 has `labels` and `landmarks` at its top: it is one group. A group is a face; a group of four points whose name has the
-word box is the box of a face: `face_1_box` that of `face_1`. A point that is `[null, null]` is not annotated; a point in the mask
-of a label "hidden" is hidden.
+Version 2 has `labels` and `landmarks` at its top: it is one group. A group is a face; one of four points is a box where its
+name has that word, or where another group has more points: `face_1_box` is the box of `face_1`. A point that is `[null, null]` is
+not annotated; a point in the mask of a label "hidden" is hidden.
 
 Convention of the files: y before x, and the centre of the first pixel is (0, 0), as menpo's images are indexed (its reader of
 `.pts` takes 1 off), so our coordinates are the file's + 0.5, those of boxes as well.
@@ -66,7 +66,7 @@ def ljson(
         name = os.path.splitext(label_files.text_of_name(image, root))[0]
         groups = _groups(path)
         for group, (points, hidden) in groups.items():
-            if _is_box(group, points):
+            if _is_box(group, points, groups):
                 continue
             origin = f"{path}, group {texts.shown(group)}"
             own = own or by_count(origin, len(points), chosen)
@@ -134,13 +134,17 @@ def _group(where, group):
     return points[:, ::-1], hidden
 
 
-def _is_box(group, points):
-    return len(points) == CORNERS and BOX in group.lower()
+def _is_box(group, points, groups):
+    """Whether a group is a box: by its name, or as it has four points and another group has more."""
+    others = any(len(other) > CORNERS for other, _ in groups.values())
+    return len(points) == CORNERS and (BOX in group.lower() or others)
 
 
 def _box(face, groups):
     """x0, y0, x1, y1 of the box that belongs to a group: `NAME_box`, or the only one of the only face; None where none does."""
-    boxes = {group: points for group, (points, _) in groups.items() if _is_box(group, points) and not np.isnan(points).any()}
+    boxes = {
+        group: points for group, (points, _) in groups.items() if _is_box(group, points, groups) and not np.isnan(points).any()
+    }
     alone = len(boxes) == 1 and len(groups) == 2
     points = boxes.get(f"{face}_{BOX}", next(iter(boxes.values())) if alone else None)
     return None if points is None else np.concatenate([points.min(0), points.max(0)]) + 0.5

@@ -64,7 +64,7 @@ def yolo(
     found, flags, unreadable = label_files.Collected("YOLO"), set(), []
     columns = [*BOX, *(f"{axis}{point}" for point in range(count) for axis in "xyv"[:axes])]
     for part in ("train", "val", "test"):
-        for image in _images(root, path, content.get(part)):
+        for image in _images(_bases(path, root, content.get("path")), path, content.get(part)):
             lines = _lines(image)
             size = images.size(image) if lines else (0, 0)
             if lines and not all(size):
@@ -154,20 +154,29 @@ def _mirror(path, flip, count):
     return flip
 
 
-def _images(root, path, told):
+def _bases(path, root, told):
+    """The folders that images are told from: that of data.yaml, and the one in it that `path` names."""
+    if not isinstance(told, str) or os.path.isabs(told) or ".." in told.split("/") or not told.strip("./ "):
+        return [root]
+    return [root, os.path.join(root, label_files.inside(path, told.rstrip("/")))]
+
+
+def _images(bases, path, told):
     """Paths of the images of a part: those in the folders that data.yaml names, or in the lists."""
     for name in told if isinstance(told, list) else [told] if told else []:
         if not isinstance(name, str):
             raise ValueError(f"{path}: {texts.shown(repr(name))[1:-1]} is no folder of images")
         name = name.rstrip("/").removeprefix("../")  # as Roboflow writes it; Ultralytics takes it off, too
-        place = os.path.join(root, "." if name in ("", ".") else label_files.inside(path, name))
+        below = "." if name in ("", ".") else label_files.inside(path, name)
+        places = [os.path.join(base, below) for base in bases]
+        place = next((place for place in places if os.path.exists(place)), places[0])
         if os.path.isdir(place):
             for folder, files in folders.walk(place):
                 yield from (os.path.join(folder, file) for file in files if file.lower().endswith(IMAGE_SUFFIXES))
             _report_lonely(place)
         elif name.endswith(".txt"):
             for number, line in texts.read_lines(place):
-                yield os.path.join(root, label_files.inside(f"{place}:{number}", line))
+                yield label_files.find_image(bases, label_files.inside(f"{place}:{number}", line))
         else:
             raise FileNotFoundError(f"{path}: {place} is missing")
 

@@ -12,6 +12,8 @@ import numpy as np
 
 from kfacealign.data.writers.parts import Part
 
+AVOIDED = "&<>\"'"  # which XML writes as entities, and dlib does not read back
+
 
 def write(parts: Sequence[Part], folder: Path) -> list[str]:
     """Writes `train.xml` and `test.xml`, those that have faces.

@@ -49,7 +49,7 @@ class Part:
 
 
 def copy_photographs(
-    dataset: Dataset, folder: Path, below: str, *, progress: bool = True
+    dataset: Dataset, folder: Path, below: str, *, avoided: str = "", progress: bool = True
 ) -> tuple[list[Part], list[tuple[str, str]]]:
     """Copies the photographs of a dataset to `folder/below/PART`, each once, and lists the faces whose photograph can be read.
 
@@ -61,6 +61,7 @@ def copy_photographs(
         dataset: the dataset.
         folder: the folder that is written.
         below: where in it, "images" or "".
+        avoided: characters that a tool cannot read in names; they become underscores.
         progress: whether a progress bar is shown.
 
     Returns:
@@ -71,7 +72,7 @@ def copy_photographs(
     """
     parts, failures, console = [], [], make_console()
     for name, faces in (("train", dataset.train), ("test", dataset.test)):
-        targets = _targets(list(dict.fromkeys(faces.images)))
+        targets = _targets(list(dict.fromkeys(faces.images)), avoided)
         written, hidden = {}, not (progress and console.is_terminal)
         rows = track(list(targets.items()), f"copying {name}", console=console, transient=True, disable=hidden)
         for reference, (target, decoded) in rows:
@@ -108,7 +109,7 @@ def _copy(reference, target: Path, decoded):
     return size
 
 
-def _targets(references: Sequence[str]) -> dict[str, tuple[str, bool]]:
+def _targets(references: Sequence[str], avoided: str) -> dict[str, tuple[str, bool]]:
     """Reference -> the path below its part that its copy gets, and whether its pixels are written anew."""
     files = [images.split(reference) for reference in references]
     folders = [os.path.dirname(os.path.abspath(file)) for file, _ in files]
@@ -121,7 +122,7 @@ def _targets(references: Sequence[str]) -> dict[str, tuple[str, bool]]:
         steps = [] if base is None or folder == base else os.path.relpath(folder, base).split(os.sep)
         stem, suffix = os.path.splitext(os.path.basename(file))
         decoded = place is not None or suffix.lower() not in IMAGE_SUFFIXES or _is_turned(file)
-        stem = "/".join(map(_plain, [*steps, stem if place is None else f"{stem}_{place:06d}"]))
+        stem = "/".join(_plain(step, avoided) for step in (*steps, stem if place is None else f"{stem}_{place:06d}"))
         single, number = stem, 1
         while stem.casefold() in taken:
             number += 1
@@ -140,9 +141,9 @@ def _is_turned(file):
         return False
 
 
-def _plain(step):
+def _plain(step, avoided):
     """A folder's or file's name that every tool can hold: printable, not hidden, of a length that file systems take."""
-    step = shown(step)
+    step = shown(step).translate(dict.fromkeys(map(ord, avoided), "_"))
     step = f"_{step[1:]}" if step.startswith(".") else step
     while len(step.encode()) > LONGEST:
         step = step[:-1]
