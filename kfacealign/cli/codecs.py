@@ -5,7 +5,7 @@ import argparse
 import numpy as np
 from rich.table import Table
 
-from kfacealign.cli.arguments import SCHEMES, add_part
+from kfacealign.cli.arguments import add_part, add_scheme
 from kfacealign.console import make_console
 from kfacealign.data.readers.csv_lists import read_list
 
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "the part of a model's error that no training removes.",
     )
     part.add_argument("--annotations", nargs="+", required=True, metavar="CSV", help="300W lists of landmarks")
-    part.add_argument("--scheme", choices=SCHEMES, default="ibug68", help="default %(default)s")
+    add_scheme(part, "landmark scheme of the lists (default %(default)s)", default="ibug68")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not len(landmarks):
         raise ValueError(f"{', '.join(arguments.annotations)}: there is no face whose points are all annotated")
     rows = quantization_table(landmarks, arguments.scheme)
-    table = Table(title=f"encoded and decoded again: {len(landmarks):,} faces, {arguments.scheme}", title_justify="left")
+    table = Table(title=f"encoded and decoded again: {len(landmarks):,} faces, {arguments.scheme.name}", title_justify="left")
     table.add_column("representation")
     table.add_column("NME, % inter-ocular", justify="right")
     table.add_column("of the first", justify="right")

@@ -1,4 +1,4 @@
-"""`kfacealign datasets`: which datasets are read, whether a copy is whole, and how to pack one into a file of crops."""
+"""`kfacealign datasets`: which datasets are read, whether a copy is whole, packing one, a scheme for one's own points."""
 
 import argparse
 import warnings
@@ -8,12 +8,14 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from kfacealign import data, drawing, geometry
-from kfacealign.cli.arguments import SCHEMES, add_missing, add_part, count, finite
+from kfacealign import data, drawing, schemes
+from kfacealign.cli import own_scheme
+from kfacealign.cli.arguments import add_missing, add_part, add_scheme, count, finite
 from kfacealign.console import make_console, shown
 from kfacealign.data import catalogue, converting, survey
 from kfacealign.data.image_files import limit_pixels
 from kfacealign.data.image_files import write as write_image
+from kfacealign.data.mean_shape import mean_shape, mirror_doubts
 from kfacealign.data.readers import checks
 from kfacealign.data.readers.entry import Entry
 
@@ -53,11 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         part.add_argument("name", choices=names, metavar="NAME", help=f"of the dataset: {', '.join(names)}")
     for part in (check, pack, convert):
         part.add_argument("root", metavar="DIR", help="the dataset's directory")
-        part.add_argument(
-            "--scheme",
-            choices=SCHEMES,
-            help="landmark scheme of csv and pts (default ibug68), of celeba, and of files that do not name their points",
-        )
+        add_scheme(part, "landmark scheme of csv and pts (default ibug68), of celeba, and of files that do not name their points")
         part.add_argument(
             "--first-pixel",
             type=finite,
@@ -72,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument("--faces", type=count, default=48, metavar="N", help="of the mosaic (default %(default)s)")
     check.add_argument("--out", metavar="DIR", help="directory of the pictures (default check_NAME)")
     check.add_argument("--max-pixels", type=count, metavar="N", help="of a photograph that is decoded (default 200,000,000)")
+    own_scheme.add_arguments(parts)
     pack.add_argument("out", metavar="OUT", help="the file, NAME.h5")
     pack.add_argument("--size", type=count, default=256, help="side of the crops in pixels (default %(default)s)")
     pack.add_argument("--enlarge", type=float, default=1.25, help="side of the crop over that of the box (default %(default)s)")
@@ -83,6 +82,8 @@ def run(arguments: argparse.Namespace) -> int:
     console = make_console()
     if arguments.part is None or arguments.part == "list":
         return list_all(console)
+    if arguments.part == "scheme":
+        return own_scheme.run(console, arguments)
     entry = catalogue.get(arguments.name)
     if arguments.part == "check":
         limit_pixels(arguments.max_pixels)
@@ -196,6 +197,9 @@ def inspect(dataset: data.Dataset, seen: dict[str, survey.Photograph]) -> list[s
         if len(zero):
             which = checks.shown(part.origins[place] for place in zero)
             found.append(f"{len(zero):,} faces have an inter-ocular distance of 0, no error can be divided by it: {which}")
+    faces = [part for part in (dataset.train, dataset.test) if len(part)]
+    if faces and dataset.scheme.name not in schemes.BUILT_IN:
+        found += filter(None, [mirror_doubts(mean_shape(faces), dataset.scheme.mirror)])
     return found
 
 
@@ -232,14 +236,12 @@ def draw(dataset: data.Dataset, entry: Entry, folder: Path, count: int) -> list[
         tiles = [tile for part, share in zip(faces, shares, strict=True) for tile in annotated_crops(part, share, entry.box)]
         written.append(write(folder / "mosaic.png", drawing.mosaic(tiles[:count], COLUMNS)))
     if faces and entry.name != "celeba":
-        shape = mean_shape(dataset)
         white = np.full((SHAPE, SHAPE, 3), 255, "uint8")
-        found = drawing.draw_landmarks(white, shape * SHAPE, dataset.scheme, thickness=2)
-        own = white
+        pictures = [drawing.draw_landmarks(white, mean_shape(faces) * SHAPE, dataset.scheme, thickness=2)]
         if dataset.scheme.mean_shape is not None:
-            points = dataset.scheme.mean_shape * SHAPE
-            own = drawing.draw_landmarks(white, points, dataset.scheme, color=(60, 60, 200), thickness=2)
-        written.append(write(folder / "mean_shape.png", np.hstack([found, own])))
+            own = dataset.scheme.mean_shape * SHAPE
+            pictures.append(drawing.draw_landmarks(white, own, dataset.scheme, color=(60, 60, 200), thickness=2))
+        written.append(write(folder / "mean_shape.png", np.hstack(pictures)))
     return written
 
 
@@ -254,17 +256,6 @@ def annotated_crops(faces: data.Faces, count: int, box: str) -> list[np.ndarray]
         drawing.draw_landmarks(image, points * CROP, faces.scheme, weights=weights, thickness=1.0)
         for image, points, weights in zip(pixels, landmarks, faces.weights[places], strict=True)
     ]
-
-
-def mean_shape(dataset: data.Dataset) -> np.ndarray:
-    """(K, 2) mean of the annotated landmarks in crops of the default enlargement."""
-    faces = [part for part in (dataset.train, dataset.test) if len(part)]
-    landmarks, weights = (np.concatenate([getattr(part, name) for part in faces]) for name in ("landmarks", "weights"))
-    boxes = geometry.landmark_box(landmarks, weights=weights)
-    centre, side = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).max(1)
-    inside = 0.5 + (landmarks - centre[:, None]) / (1.25 * side[:, None, None])
-    known = (weights > 0)[..., None]
-    return np.where(known, inside, 0).sum(0) / np.maximum(known.sum(0), 1)
 
 
 def write(path: Path, picture: np.ndarray) -> Path:

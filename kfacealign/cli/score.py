@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.table import Column, Table
 
-from kfacealign import evaluation, schemes
-from kfacealign.cli.arguments import SCHEMES, add_missing, positive
+from kfacealign import evaluation
+from kfacealign.cli.arguments import add_missing, add_scheme, positive
 from kfacealign.console import make_console, shown
 from kfacealign.data.readers.checks import shown as first_of
 from kfacealign.evaluation import protocols
@@ -35,7 +35,7 @@ DESCRIPTION = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--scheme", required=True, choices=SCHEMES)
+    add_scheme(parser, "landmark scheme of both", required=True)
     parser.add_argument("--truth", required=True, metavar="PATH", help="the annotation")
     parser.add_argument("--predictions", required=True, metavar="PATH")
     parser.add_argument(
@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     console = make_console()
-    scheme = schemes.get(arguments.scheme)
+    scheme = arguments.scheme
     protocol = protocols.get(arguments.protocol, scheme=scheme.name) if arguments.protocol else None
     normalizers = _normalizers(arguments, scheme, protocol)
     options = {"missing": arguments.missing}

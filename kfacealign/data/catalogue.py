@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kfacealign import schemes
 from kfacealign.data.faces import Dataset, Faces
+from kfacealign.data.mean_shape import with_mean_shape
 from kfacealign.data.readers import (
     aflw,
     celeba,
@@ -106,7 +107,8 @@ def load_dataset(
         missing: marks of points that are not annotated, in the coordinates of the files, such as `[(-1, -1)]`.
 
     Returns:
-        A `Dataset`.
+        A `Dataset`. A scheme of one's own that has no mean shape gets that of the training faces, in which PIPNet finds its
+        neighbours.
 
     Raises:
         FileNotFoundError: the dataset is not there; the message says what is expected and where to get it.
@@ -127,11 +129,11 @@ def load_dataset(
         if not len(getattr(dataset, part)):
             words = {"train": "training", "test": "test"}[part]
             raise ValueError(f"--dataset {name}: {root} has no {words} faces ({dataset.summary()})")
-    return dataset
+    return with_mean_shape(dataset)
 
 
 def load_unlabelled(
-    name: str, root: str | os.PathLike | None, *, scheme: str | schemes.Scheme, file_scheme: str = "ibug68"
+    name: str, root: str | os.PathLike | None, *, scheme: str | schemes.Scheme, file_scheme: str | schemes.Scheme = "ibug68"
 ) -> Faces:
     """The faces that `--unlabelled-dataset` and `--unlabelled` name, without labels. Of a dataset it takes the training part.
 

@@ -196,7 +196,7 @@ class RandomView(keras.layers.Layer):
         self.brightness_probability = brightness_probability
         self.blur_probability = blur_probability
         self.occlusion_probability = occlusion_probability
-        self.scheme = None if scheme is None else schemes.get(scheme).name
+        self.scheme = None if scheme is None else schemes.get(scheme)
         self.seed = seed
         self._check()
         self.seed_generator = keras.random.SeedGenerator(seed)
@@ -229,7 +229,7 @@ class RandomView(keras.layers.Layer):
     def _mirror(self, num_landmarks):
         """The permutation that a mirrored face needs, as a tuple of K indices."""
         if self.scheme is not None:
-            scheme = schemes.get(self.scheme)
+            scheme = self.scheme
             if scheme.num_points != num_landmarks:
                 raise ValueError(f"scheme {scheme.name} has {scheme.num_points} landmarks, the input {num_landmarks}")
             return scheme.mirror
@@ -335,4 +335,5 @@ class RandomView(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update({name: getattr(self, name) for name in _CONFIG})
+        config["scheme"] = None if self.scheme is None else schemes.described(self.scheme)
         return config

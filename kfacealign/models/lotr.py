@@ -140,7 +140,7 @@ class LOTR(FaceAligner):
 
     def get_config(self) -> dict[str, Any]:
         return {
-            "scheme": self.scheme.name,
+            "scheme": schemes.described(self.scheme),
             "variant": self.variant,
             "layers": self.num_layers,
             "heads": self.heads,
@@ -233,7 +233,7 @@ class CNNFFN(FaceAligner):
 
     def get_config(self) -> dict[str, Any]:
         return {
-            "scheme": self.scheme.name,
+            "scheme": schemes.described(self.scheme),
             "backbone": self.backbone,
             "input_size": self.input_size,
             "loss": keras.saving.serialize_keras_object(self.codec.point_loss),

@@ -65,10 +65,7 @@ def labels(name: str) -> Callable[[Path], None]:
     return lambda root: importlib.import_module("layouts").labels(root, name)
 
 
-READERS |= {
-    name: Target(make=labels(name), call=dataset(name), mutators=filled, needs=("yaml",) if name == "yolo" else ())
-    for name in LABELS
-}
+READERS |= {name: Target(make=labels(name), call=dataset(name), mutators=filled) for name in LABELS}
 
 
 def landmark_file(name: str, scheme: str = "ibug68") -> Callable[[Path, Sequence[str]], Any]:

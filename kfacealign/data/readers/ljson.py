@@ -26,6 +26,7 @@ from kfacealign.data.readers.documents import entry, numbers, read_json
 from kfacealign.data.readers.entry import Entry
 from kfacealign.data.readers.named_points import by_count
 from kfacealign.files import IMAGE_SUFFIXES
+from kfacealign.landmark_scheme import MOST_POINTS
 
 HIDDEN = "hidden"
 BOX = "box"  # the word in the name of a group that is the box of a face
@@ -118,7 +119,7 @@ def _groups(path):
 
 def _group(where, group):
     rows = entry(where, entry(where, group, "landmarks", dict), "points", list)
-    if len(rows) > 10_000:
+    if len(rows) > MOST_POINTS:
         raise ValueError(f"{where}: {len(rows):,} points in a face")
     points = np.array([numbers(where, row, what=f"point {place}", count=2) for place, row in enumerate(rows)]).reshape(-1, 2)
     half = np.isnan(points).sum(1) == 1

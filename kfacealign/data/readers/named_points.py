@@ -3,15 +3,14 @@
 import os
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from kfacealign import schemes
+from kfacealign import mirrors, schemes
 from kfacealign.data.readers.texts import shown
+from kfacealign.landmark_scheme import LONGEST, MOST_LINES, MOST_POINTS
 
-MOST = 10_000  # points of a face
-SIDES = {"left": "right", "right": "left", "l": "r", "r": "l"}
 WORD = re.compile(r"[a-z]+")
 # A word that a point's name has -> the region of the point.
 REGIONS = {
@@ -27,7 +26,7 @@ def scheme_of(
     names: Sequence[str],
     *,
     scheme: str | schemes.Scheme | None = None,
-    lines: Iterable[tuple[int, int]] = (),
+    lines: Sequence[tuple[int, int]] = (),
     mirror: Sequence[int] | None = None,
 ) -> tuple[schemes.Scheme, np.ndarray]:
     """The scheme of points that a file names.
@@ -51,12 +50,14 @@ def scheme_of(
             many points.
     """
     names = [str(name) for name in names]
-    if not 0 < len(names) <= MOST:
-        raise ValueError(f"{where}: {len(names):,} points in a face, expected 1 to {MOST:,}")
+    if not 0 < len(names) <= MOST_POINTS:
+        raise ValueError(f"{where}: {len(names):,} points in a face, expected 1 to {MOST_POINTS:,}")
     seen = set()
     for name in names:
         if name in seen:
             raise ValueError(f"{where}: two points are called {shown(name)}")
+        if not 0 < len(name) <= LONGEST or not name.isprintable() or name != name.strip():
+            raise ValueError(f"{where}: a point is called {shown(name)}, expected 1 to {LONGEST} printable characters")
         seen.add(name)
     given = None if scheme is None else schemes.get(scheme)
     if given is not None and given.num_points == len(names):
@@ -116,7 +117,8 @@ def _own(where, names, lines, mirror):
     for point, name in enumerate(names):
         words = [REGIONS[word] for word in WORD.findall(name.lower()) if word in REGIONS]
         regions.setdefault(words[0] if words else "contour", []).append(point)
-    contours = (schemes.Contour(f"line_{number}", pair) for number, pair in enumerate(lines))
+    lines = [line for line in lines if line[0] != line[1]]
+    contours = (schemes.Contour(f"line_{number}", pair) for number, pair in enumerate(lines[:MOST_LINES]))
     try:
         return schemes.Scheme(
             f"points{len(names)}",
@@ -133,15 +135,8 @@ def _own(where, names, lines, mirror):
 
 def _mirror(names):
     """The mirror permutation that the names tell, and how many points have a side but no counterpart, or all if none has one."""
-    keys = [tuple(re.split(r"([a-z]+)", re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower())) for name in names]
-    places = {key: place for place, key in enumerate(keys)}
-    mirror, lonely = list(range(len(names))), 0
-    for place, key in enumerate(keys):
-        other = tuple(SIDES.get(word, word) for word in key)
-        if other != key:
-            partner = places.get(other)
-            if partner is None or places.get(key) != place:
-                lonely += 1
-            else:
-                mirror[place] = partner
-    return mirror, (len(names) if mirror == list(range(len(names))) else lonely)
+    places = {name: place for place, name in enumerate(names)}
+    twins = [mirrors.other_side(name) for name in names]
+    mirror = [places.get(twin, place) for place, twin in enumerate(twins)]
+    lonely = sum(twin not in places for twin in twins)
+    return mirror, (len(names) if twins == names else lonely)

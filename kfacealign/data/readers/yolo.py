@@ -15,19 +15,18 @@ that Ultralytics' converter made of COCO's keypoints are half a pixel too small 
 import os
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from kfacealign import schemes
+from kfacealign import plain_yaml, schemes
 from kfacealign.data import images
 from kfacealign.data.faces import Dataset
 from kfacealign.data.readers import checks, folders, label_files, texts
 from kfacealign.data.readers.entry import Entry
 from kfacealign.data.readers.named_points import scheme_of
 from kfacealign.files import IMAGE_SUFFIXES
+from kfacealign.landmark_scheme import MOST_POINTS
 
-LIMIT = 2**17  # bytes of data.yaml, which is read by a slow parser
 BOX = ("class", "x", "y", "width", "height")
 
 
@@ -51,13 +50,12 @@ def yolo(
         say, or None where they are not 1 and 2 both.
 
     Raises:
-        ImportError: PyYAML is not installed.
         FileNotFoundError: there is no data.yaml, a folder that it names is missing, or there is no face.
         ValueError: a file is malformed, or a path leads out of the folder; the message names it and the line. With `strict`, see
             above.
     """
     path = _description(os.fspath(root))
-    root, content = os.path.dirname(path) or ".", read_yaml(path)
+    root, (content, _) = os.path.dirname(path) or ".", plain_yaml.read(path)
     count, axes = _shape(path, content.get("kpt_shape"))
     names = _names(path, content.get("kpt_names"), count)
     own, order = scheme_of(path, names, scheme=scheme, mirror=_mirror(path, content.get("flip_idx"), count))
@@ -83,37 +81,6 @@ def yolo(
     return found.dataset(root, own, offset=0.0, missing=missing, strict=strict, says_hidden={1, 2} <= flags)
 
 
-def read_yaml(path: str | os.PathLike) -> dict[Any, Any]:
-    """The mapping in a YAML file.
-
-    Raises:
-        ImportError: PyYAML is not installed.
-        OSError: the file cannot be read or is larger than `LIMIT`.
-        ValueError: it is no YAML, no mapping, has aliases, or is nested too deeply; the message names it.
-    """
-    try:
-        import yaml
-    except ImportError:
-        raise ImportError(f"{path}: PyYAML reads it, which is not installed: pip install pyyaml") from None
-
-    class Loader(yaml.SafeLoader):
-        def compose_node(self, parent, index):
-            if self.check_event(yaml.AliasEvent):
-                raise ValueError("it has an alias (*name): write its value")
-            return super().compose_node(parent, index)
-
-    text = texts.read_text(path, limit=LIMIT)
-    try:
-        content = yaml.load(text, Loader)
-    except (yaml.YAMLError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
-        raise ValueError(f"{path}: no YAML, or damaged ({' '.join(str(error).split())})") from None
-    except RecursionError:
-        raise ValueError(f"{path}: no YAML of a dataset: it is nested too deeply") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: no description of a dataset: expected train:, val: and kpt_shape:")
-    return content
-
-
 def _description(root):
     if os.path.isfile(root):
         return root
@@ -126,7 +93,7 @@ def _description(root):
 
 def _shape(path, shape):
     whole = isinstance(shape, list) and len(shape) == 2 and all(type(side) is int for side in shape)
-    if not whole or not 0 < shape[0] <= 10_000 or shape[1] not in (2, 3):
+    if not whole or not 0 < shape[0] <= MOST_POINTS or shape[1] not in (2, 3):
         raise ValueError(
             f"{path}: kpt_shape is {texts.shown(repr(shape))[1:-1]}, expected [points, 2 or 3]: a dataset of poses has it"
         )
@@ -141,7 +108,7 @@ def _names(path, names, count):
     first = lists[0]
     if not isinstance(first, list) or len(first) != count or any(other != first for other in lists):
         raise ValueError(f"{path}: kpt_names has not {count} names, the same for each class")
-    if not all(isinstance(name, str | int | float) for name in first):
+    if not all(isinstance(name, str | int | float) and not isinstance(name, bool) for name in first):
         raise ValueError(f"{path}: kpt_names holds what is no name")
     return [str(name) for name in first]
 
