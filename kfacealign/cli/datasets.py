@@ -299,7 +299,11 @@ def convert_one(console: Console, entry: Entry, arguments: argparse.Namespace) -
         console.print(f"- {shown(note)}", style="yellow", soft_wrap=True)
     if made.failures:
         which = checks.shown(f"{shown(path)} ({reason})" for path, reason in made.failures)
-        console.print(f"{len(made.failures):,} photographs cannot be read, their faces are left out: {which}", style="yellow")
+        console.print(
+            f"{len(made.failures):,} photographs cannot be read, their faces are left out: {which}",
+            style="yellow",
+            soft_wrap=True,
+        )
     faces, photographs = f"{made.faces:,} faces", f"{made.photographs:,} photographs"
     console.print(f"written: {shown(arguments.out)} ({faces} in {photographs}), for --dataset {arguments.to}", soft_wrap=True)
     return int(bool(made.failures))

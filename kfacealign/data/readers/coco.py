@@ -187,7 +187,7 @@ ENTRIES = (
         counts={},
         normalizer="the scheme's",
         crops="landmarks' box",
-        protocol="parts by the words train, val and test in the names of the files, else a share of the faces is held out",
+        protocol="parts by the words train, val and test in the names of the files, else a tenth of the photographs is held out",
         layout="annotations/NAME_train.json NAME_val.json (or one NAME.json) images/",
         source="Your own; COCO, MMPose, CVAT, Label Studio and kfacealign datasets convert write such files.",
     ),

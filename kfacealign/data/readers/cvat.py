@@ -169,7 +169,7 @@ ENTRIES = (
         counts={},
         normalizer="the scheme's",
         crops="landmarks' box",
-        protocol="parts by the images' subsets, else a share of the faces is held out",
+        protocol="parts by the images' subsets, else a tenth of the photographs is held out",
         layout="annotations.xml images/",
         source="Your own; CVAT exports a task or project so, as 'CVAT for images 1.1'.",
     ),

@@ -6,7 +6,8 @@
       <image file="a.jpg"><box top="90" left="194" width="37" height="37"><part name="00" x="201" y="107"/>...</box></image>
     </images></dataset>
 
-Boxes without parts, and those to `ignore`, are passed over. A part that a box lacks is not annotated.
+Boxes without parts, and those to `ignore`, are passed over. A part that a box lacks is not annotated; numbers that no box has are
+points, too.
 
 Convention of the files: coordinates are indices of pixels, so the centre of the first pixel is (0, 0), and our coordinates of
 points are the file's + 0.5. A box covers the pixels from `left` to `left + width - 1`: its edges are at `left` and `left + width`
@@ -24,6 +25,7 @@ from kfacealign.data.readers import label_files, texts
 from kfacealign.data.readers.documents import Element, read_xml
 from kfacealign.data.readers.entry import Entry
 from kfacealign.data.readers.named_points import natural, scheme_of
+from kfacealign.landmark_scheme import MOST_POINTS
 
 SIDES = ("left", "top", "width", "height")
 
@@ -58,7 +60,7 @@ def dlib(
     names = {part.attributes.get("name", "") for path in files for box in _boxes(path) for part in box.all("part")}
     if not names:
         raise FileNotFoundError(f"dlib: {root}: no box in its .xml files has parts")
-    names = sorted(names, key=natural)
+    names = _ordered(names, scheme)
     own, order = scheme_of(files[0], names, scheme=scheme)
     places, found = {name: place for place, name in enumerate(names)}, label_files.Collected("dlib")
     for path in files:
@@ -73,6 +75,18 @@ def dlib(
                 points = _points(path, box, places)[order] + 0.5
                 found.add(part, file, name, f"{path}:{box.line}", points, box=_corners(path, box))
     return found.dataset(root, own, offset=0.5, missing=missing, strict=strict)
+
+
+def _ordered(names, scheme):
+    """The names of the points in their order. Of numbers those that no box has are filled in, up to the scheme's."""
+    numbers = {texts.whole(name): name for name in names}
+    if None in numbers or len(numbers) < len(names) or max(numbers) >= MOST_POINTS:
+        return sorted(names, key=natural)
+    given = None if scheme is None else schemes.get(scheme)
+    counts = [one.num_points for one in (given, *schemes.SCHEMES.values()) if one is not None]
+    first = int(0 not in numbers and max(numbers) in counts)
+    last = max(max(numbers), first + given.num_points - 1 if given else 0)
+    return [numbers.get(number, str(number)) for number in range(first, last + 1)]
 
 
 def _boxes(path):
@@ -109,7 +123,7 @@ ENTRIES = (
         counts={},
         normalizer="the scheme's",
         crops="landmarks' box",
-        protocol="parts by the words train and test in the names of the files, else a share of the faces is held out",
+        protocol="parts by the words train and test in the names of the files, else a tenth of the photographs is held out",
         layout="NAME_train.xml NAME_test.xml (or one NAME.xml), photographs by their paths from there",
         source="Your own; dlib's imglab writes such files, and train_shape_predictor reads them.",
     ),

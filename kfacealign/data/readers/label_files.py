@@ -16,10 +16,10 @@ from kfacealign.console import shown
 from kfacealign.data.faces import Dataset, Faces, joined
 from kfacealign.data.readers import checks, folders, texts
 from kfacealign.data.readers.missing import known
-from kfacealign.data.readers.pts import split
 
 WORDS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
 WORDS |= {"test": "test", "testing": "test"}
+HELD_OUT = 0.1  # of the photographs, where nothing tells the parts
 LONGEST = 4096  # characters of a path
 
 
@@ -161,8 +161,8 @@ class Collected:
     ) -> Dataset:
         """The faces as a `Dataset`.
 
-        The test part is "test", or "val" where there is none. Without a word on parts the test part is a tenth of the faces,
-        see `kfacealign.data.pts`.
+        The test part is "test", or "val" where there is none. Without a word on parts the test part is the faces of a tenth of
+        the photographs, which `numpy.random.default_rng(0)` draws.
 
         Args:
             root: the dataset's folder.
@@ -216,7 +216,7 @@ def _faces(scheme, rows, *, offset, missing, strict, hidden):
 def _parts(title, root, scheme, parts: Mapping[str, Faces]):
     """Training and test faces of the parts that files name."""
     if set(parts) == {""}:
-        return split(parts[""], 0.1, 0)
+        return _split(parts[""])
     if "val" in parts and "test" in parts:
         warnings.warn(
             f"{title}: {root}: of its parts val ({len(parts['val']):,} faces) and test ({len(parts['test']):,}) the test part is "
@@ -226,6 +226,17 @@ def _parts(title, root, scheme, parts: Mapping[str, Faces]):
     empty = Faces(scheme, [], [])
     train = [parts[name] for name in ("train", "") if name in parts]
     return joined(train) if train else empty, parts.get("test", parts.get("val", empty))
+
+
+def _split(faces):
+    """Training and test faces: those of a tenth of the photographs, none of which is in both parts."""
+    names = sorted(set(faces.images))
+    if len(names) == 1:
+        return faces, faces[:0]
+    drawn = np.random.default_rng(0).permutation(len(names))[: max(1, round(HELD_OUT * len(names)))]
+    held = {names[place] for place in drawn}
+    test = np.array([image in held for image in faces.images])
+    return faces[np.flatnonzero(~test)], faces[np.flatnonzero(test)]
 
 
 def text_of_name(path: str, root: str) -> str:

@@ -218,7 +218,7 @@ ENTRIES = (
         counts={},
         normalizer="the scheme's",
         crops="landmarks' box",
-        protocol="parts by the words train and test in the names of the files, else a share of the faces is held out",
+        protocol="parts by the words train and test in the names of the files, else a tenth of the photographs is held out",
         layout="NAME.json images/ (and label_config.xml, the labelling interface)",
         source="Your own; Label Studio exports a project so, as JSON.",
     ),

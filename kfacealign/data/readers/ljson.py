@@ -42,7 +42,7 @@ def ljson(
 ) -> Dataset:
     """Reads the `.ljson` files below `root` that lie beside an image; no image is opened.
 
-    The folder train is the training part, the folder test or val the test part; without them a tenth of the faces is.
+    The folder train is the training part, the folder test or val the test part; without them a tenth of the images is.
 
     Args:
         root: the folder.
@@ -161,7 +161,7 @@ ENTRIES = (
         counts={},
         normalizer="the scheme's",
         crops="landmarks' box",
-        protocol="train/ and test/, or a share of the faces is held out",
+        protocol="train/ and test/, or a tenth of the photographs is held out",
         layout="NAME.jpg NAME.ljson, anywhere below",
         source="Your own; menpo's export_landmark_file and landmarker.io write such files.",
     ),

@@ -73,7 +73,7 @@ def pts(
     if all(os.path.isdir(folder) for folder in parts):
         train, test = (read_folder(folder, scheme, missing=missing) for folder in parts)
     else:
-        train, test = split(read_folder(root, scheme, missing=missing), test_fraction, seed)
+        train, test = _split(read_folder(root, scheme, missing=missing), test_fraction, seed)
     return Dataset(
         name=os.path.basename(os.path.abspath(root)),
         scheme=scheme,
@@ -212,14 +212,7 @@ def file_pairs(folder: str | os.PathLike) -> tuple[dict[str, str], dict[str, str
     return images, points
 
 
-def split(faces: Faces, test_fraction: float, seed: int) -> tuple[Faces, Faces]:
-    """Training and test faces: `numpy.random.default_rng(seed)` permutes them, and the first ones are the test faces.
-
-    Args:
-        faces: the faces.
-        test_fraction: the share of the test faces, from 0 to 1; of two faces or more each part has one, unless it is 0 or 1.
-        seed: seed of the permutation.
-    """
+def _split(faces, test_fraction, seed):
     order = np.random.default_rng(seed).permutation(len(faces))
     count = round(test_fraction * len(faces))
     if 0 < test_fraction < 1 and len(faces) > 1:
