@@ -163,7 +163,7 @@ def test_modules_and_what_is_in_them_are_there(name):
     for span in re.findall(r"`([^`\n]+)`", re.sub(r"^\s*```.*?^\s*```", "", (ROOT / name).read_text(), flags=re.M | re.S)):
         found = re.match(r"(?:kfacealign\.|kfa\.)?((\w+)(?:\.[a-zA-Z_]\w*)*)", span)
         dotted = found and (found[1] != found[0] or ("." in found[1] and found[2] in MODULES))
-        if dotted and not re.search(r"\.(?:pyi?|md|json)$", found[0]):
+        if dotted and not re.search(r"\.(?:pyi?|md|json|yaml)$", found[0]):
             pkgutil.resolve_name(f"kfacealign.{found[1]}")
 
 

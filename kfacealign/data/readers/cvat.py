@@ -95,10 +95,8 @@ def _head(path):
             own = seen.setdefault(element.attributes.get("label", ""), set())
             own |= {point.attributes.get("label", "") for point in element.all("points")}
         elif element.text_of("parent"):
-            names = told.setdefault(element.text_of("parent"), [])
-            if element.text_of("name") not in names:
-                names.append(element.text_of("name"))
-    lists = {label: told.get(label) or sorted(names, key=natural) for label, names in seen.items()}
+            told.setdefault(element.text_of("parent"), {}).setdefault(element.text_of("name"))
+    lists = {label: list(told.get(label, ())) or sorted(names, key=natural) for label, names in seen.items()}
     return part, {label: {name: place for place, name in enumerate(names)} for label, names in lists.items()}
 
 

@@ -19,6 +19,7 @@ from kfacealign.files import read_bytes
 LIMIT = 2**28  # bytes of a document at most; COCO's own largest file of keypoints has 0.9 of it
 DEEPEST = 32  # elements of XML inside of each other
 MOST = 2**20  # elements of one picture
+LONGEST = 2**20  # characters of the text of an element
 CHUNK = 2**16  # bytes that are parsed at a time
 
 
@@ -57,8 +58,8 @@ def read_xml(path: str | os.PathLike, root: str, tags: Collection[str]) -> Itera
 
     Raises:
         OSError: the file cannot be read, is no regular file or is larger than `LIMIT`.
-        ValueError: it is no well-formed XML, declares a document type, has another outermost element, or is nested too deeply;
-            the message names file and line.
+        ValueError: it is no well-formed XML, declares a document type, has another outermost element, is nested too deeply,
+            or has a picture of too many elements or an element of too long a text; the message names file and line.
     """
     content = read_bytes(path, limit=LIMIT)
     parser, builder = expat.ParserCreate(), None
@@ -115,6 +116,8 @@ class _Builder:
     def characters(self, text):
         if self.open:
             self.open[-1].text += text
+            if len(self.open[-1].text) > LONGEST:
+                raise ValueError(f"{self.where()}: more than {LONGEST:,} characters in <{self.open[-1].tag}>")
 
     def take(self):
         done, self.done = self.done, []

@@ -21,6 +21,7 @@ WORDS = {"train": "train", "training": "train", "val": "val", "valid": "val", "v
 WORDS |= {"test": "test", "testing": "test"}
 HELD_OUT = 0.1  # of the photographs, where nothing tells the parts
 LONGEST = 4096  # characters of a path
+MOST = 2**25  # points of all faces, annotated or not
 
 
 def inside(where: str, name: str) -> str:
@@ -137,6 +138,9 @@ class Collected:
             points: (K, 2), image coordinates; NaN is not annotated.
             hidden: (K,) bool, or None.
             box: (4,), image coordinates, or None for that of the landmarks.
+
+        Raises:
+            ValueError: the box has no size, or there are more than `MOST` points; the message names the origin.
         """
         points = np.asarray(points, "float64")
         if len(np.unique(points[~np.isnan(points).any(1)], axis=0)) < 2:
@@ -145,6 +149,8 @@ class Collected:
         sound = box is not None and np.isfinite(box).all() and box[2] >= box[0] and box[3] >= box[1] and (box[2:] > box[:2]).any()
         if box is not None and not sound:
             raise ValueError(f"{origin}: its box is {np.asarray(box).tolist()}, expected x0, y0, x1, y1 with x0 < x1 and y0 < y1")
+        if (len(self.rows) + 1) * len(points) > MOST:
+            raise ValueError(f"{origin}: more than {MOST:,} points in all faces: split the dataset")
         hidden = np.zeros(len(points), bool) if hidden is None else hidden
         box = np.full(4, np.nan) if box is None else box
         self.rows.append((part, image, name, origin, points, hidden, np.asarray(box, "float64")))

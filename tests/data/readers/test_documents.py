@@ -54,6 +54,10 @@ def test_a_picture_has_a_limit_and_a_file_none(tmp_path, monkeypatch):
     (tmp_path / "one.xml").write_text(f"<set><item>{'<part/>' * 10}</item></set>")
     with pytest.raises(ValueError, match=r"one\.xml:1: more than 10 elements in one <item>"):
         list(read_xml(tmp_path / "one.xml", "set", ("item",)))
+    monkeypatch.setattr(documents, "LONGEST", 10)
+    (tmp_path / "long.xml").write_text(f"<set><item>{'x' * 11}</item></set>")
+    with pytest.raises(ValueError, match=r"long\.xml:1: more than 10 characters in <item>"):
+        list(read_xml(tmp_path / "long.xml", "set", ("item",)))
     monkeypatch.setattr(documents, "LIMIT", 100)
     with pytest.raises(OSError, match="larger than"):
         list(read_xml(tmp_path / "many.xml", "set", ("item",)))

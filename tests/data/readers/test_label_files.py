@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kfacealign import schemes
+from kfacealign.data.readers import label_files
 from kfacealign.data.readers.label_files import Collected, annotation_files, find_image, inside, part_of
 
 AFLW19 = schemes.get("aflw19")
@@ -122,6 +123,12 @@ def test_boxes_hidden_points_and_points_that_are_not_annotated(tmp_path):
     assert marked.weights[1, 7] == 0 and marked.weights[1].sum() == 18
     with pytest.raises(ValueError, match=r"list:3: its box is \[5.0, 5.0, 5.0, 5.0\]"):
         found.add("train", "c", "c", "list:3", POINTS[2], box=np.full(4, 5.0))
+
+
+def test_all_faces_together_have_a_limit(monkeypatch):
+    monkeypatch.setattr(label_files, "MOST", 40)
+    with pytest.raises(ValueError, match="list:2: more than 40 points in all faces"):
+        collected(["train", "train", "train"])
 
 
 def test_faces_of_fewer_than_two_points_are_left_out(tmp_path):
