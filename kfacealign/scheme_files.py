@@ -64,14 +64,14 @@ def find(text: str | Scheme) -> Scheme:
     raise ValueError(f"no landmark scheme {text!r}; there are {', '.join(schemes.SCHEMES)}, or name a file such as points.yaml")
 
 
-def argument(text: str) -> Scheme:
-    """The type of the flag `--scheme`: `find`, whose errors argparse prints.
+def argument(text: str) -> str | Scheme:
+    """The type of the flag `--scheme`: a name as it is, or the scheme of a file; argparse prints the errors of `find`.
 
     Raises:
         argparse.ArgumentTypeError: what `find` raises.
     """
     try:
-        return find(text)
+        return text if text in schemes.SCHEMES else find(text)
     except (ValueError, OSError) as error:
         told = f"{text}: {error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
         raise argparse.ArgumentTypeError(told) from None
