@@ -151,7 +151,7 @@ def _content(scheme):
     """Key of the file -> value, in the file's order; None for what the scheme has not."""
     config = scheme.get_config()
     numbered = config["point_names"] == [f"point_{number}" for number in range(scheme.num_points)]
-    regions = {name: points for name, points in config["regions"].items() if name not in ("points", "other")}
+    whole = {"points": list(range(scheme.num_points))}  # what stands for no regions
     lines = {
         line["name"]: {"points": line["points"], "closed": True} if line["closed"] else line["points"]
         for line in config["contours"]
@@ -161,7 +161,7 @@ def _content(scheme):
         "points": scheme.num_points if numbered else None,
         "names": None if numbered else config["point_names"],
         "mirror": config["mirror"],
-        "regions": regions or None,
+        "regions": None if config["regions"] == whole else config["regions"],
         "contours": lines or None,
         "eye_corners": config["eye_corners"],
         "pupils": config["pupils"],
