@@ -9,7 +9,7 @@ import pytest
 
 from kfacealign import models, schemes
 from kfacealign.codecs import Coordinates
-from kfacealign.data import RandomView
+from kfacealign.data import FaceBatches, Faces, RandomView
 from kfacealign.metrics.errors import NME
 from kfacealign.models.loading import load_keras
 from kfacealign.training.finetuning import begin_with
@@ -84,6 +84,28 @@ def test_parts_of_a_training_are_told_whole():
     values = view.permute(np.arange(5.0)[None], np.array([[[-1.0, 0, 1], [0, 1, 0]]]))
     assert np.asarray(values).tolist() == [[1, 0, 2, 4, 3]]
     assert RandomView(scheme="ibug68").get_config()["scheme"] == "ibug68"
+
+
+def test_views_of_another_mirror_are_refused():
+    """Points of one's own may be as many as those of a scheme of this package, by whose mirror views go that have no scheme."""
+    own = schemes.Scheme.from_config(
+        {"name": "mine", "point_names": [f"point_{point}" for point in range(19)], "mirror": list(range(19))}
+    )
+    faces = {
+        scheme.name: Faces(scheme, ["a.jpg"], np.random.default_rng(0).random((1, scheme.num_points, 2)) * 100)
+        for scheme in (SCHEME, own, schemes.AFLW19)
+    }
+    options = {"size": 8, "batch_size": 1}
+    with pytest.raises(ValueError, match="the views exchange other points in a mirror than mine does"):
+        FaceBatches(faces["mine"], views=RandomView(), **options)
+    with pytest.raises(ValueError, match="no scheme is known by its 5 landmarks: pass scheme="):
+        FaceBatches(faces["five"], views=RandomView(), **options)
+    with pytest.raises(ValueError, match="scheme five has 5 landmarks, the input 19"):
+        FaceBatches(faces["mine"], views=RandomView(scheme=SCHEME), **options)
+    for its in faces.values():
+        FaceBatches(its, views=RandomView(scheme=its.scheme), **options)
+        FaceBatches(its, views=RandomView(flip=0.0), **options)
+    FaceBatches(faces["aflw19"], views=RandomView(), **options)
 
 
 def test_going_on_needs_the_same_points(tmp_path):
