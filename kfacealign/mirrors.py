@@ -46,14 +46,16 @@ def by_names(names: Sequence[str]) -> tuple[int, ...]:
     return tuple(mirror)
 
 
-def by_shape(shape: np.ndarray) -> tuple[tuple[int, ...], np.ndarray]:
+def by_shape(shape: np.ndarray, *, faces: np.ndarray | None = None) -> tuple[tuple[int, ...], np.ndarray]:
     """The mirror that a mean shape tells: points are paired so that the shape is most like its mirror image.
 
     Axes that are turned by up to 30 degrees are tried. From the one that fits best, axis and pairs are found from each other by
-    turns.
+    turns. In a mean shape whose mouth is closed, a point of the upper lip lies where one of the lower lip does. Faces tell them
+    apart: points that belong together move together.
 
     Args:
         shape: (K, 2), in any unit, the eyes above the mouth.
+        faces: (N, K, 2), faces that were moved onto the shape; None does without.
 
     Returns:
         The mirror, and for each point the distance (K,) between the mirror image of the shape and where its counterpart
@@ -67,6 +69,8 @@ def by_shape(shape: np.ndarray) -> tuple[tuple[int, ...], np.ndarray]:
         mirror, _ = _best(shape, _mirrored(shape, mirror))
         if mirror == before:
             break
+    if faces is not None and len(faces):
+        mirror = _together(shape, mirror, faces)
     return mirror, distances(shape, mirror)
 
 
@@ -105,11 +109,28 @@ def _best(shape, image):
     return mirror, costs[np.arange(len(shape)), mirror].sum()
 
 
-def _mirrored(shape, mirror):
-    """The shape reflected so that it is nearest to its points as `mirror` exchanges them."""
+def _together(shape, mirror, faces):
+    """The mirror that takes the points of all faces, and not of their mean alone, nearest to their places."""
+    from scipy.optimize import linear_sum_assignment
+
+    places = (np.asarray(faces, np.float64) - shape.mean(0)) @ [1, 1j]
+    # The mean over the faces of |turn conj(p_i) - p_j|^2, by its three terms.
+    squares = (np.abs(places) ** 2).mean(0)
+    products = (_turn(shape, mirror) * (places.conj().T @ places.conj())).real / len(places)
+    costs = squares[:, None] + squares[None] - 2 * products
+    return _paired(linear_sum_assignment(costs)[1], costs)
+
+
+def _turn(shape, mirror):
+    """exp(2ia) of the axis a about which the shape is nearest to its points as `mirror` exchanges them."""
     centred = (shape - shape.mean(0)) @ [1, 1j]
     turn = (centred[list(mirror)] * centred).sum()
-    return _reflected(shape, turn / abs(turn) if abs(turn) > 0 else -1)
+    return turn / abs(turn) if abs(turn) > 0 else -1
+
+
+def _mirrored(shape, mirror):
+    """The shape reflected so that it is nearest to its points as `mirror` exchanges them."""
+    return _reflected(shape, _turn(shape, mirror))
 
 
 def _reflected(shape, turn):

@@ -64,14 +64,14 @@ def find(text: str | Scheme) -> Scheme:
     raise ValueError(f"no landmark scheme {text!r}; there are {', '.join(schemes.SCHEMES)}, or name a file such as points.yaml")
 
 
-def argument(text: str) -> Scheme:
-    """The type of the flag `--scheme`: `find`, whose errors argparse prints.
+def argument(text: str) -> str | Scheme:
+    """The type of the flag `--scheme`: a name as it is, or the scheme of a file; argparse prints the errors of `find`.
 
     Raises:
         argparse.ArgumentTypeError: what `find` raises.
     """
     try:
-        return find(text)
+        return text if text in schemes.SCHEMES else find(text)
     except (ValueError, OSError) as error:
         told = f"{text}: {error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
         raise argparse.ArgumentTypeError(told) from None
@@ -151,7 +151,7 @@ def _content(scheme):
     """Key of the file -> value, in the file's order; None for what the scheme has not."""
     config = scheme.get_config()
     numbered = config["point_names"] == [f"point_{number}" for number in range(scheme.num_points)]
-    regions = {name: points for name, points in config["regions"].items() if name not in ("points", "other")}
+    whole = {"points": list(range(scheme.num_points))}  # what stands for no regions
     lines = {
         line["name"]: {"points": line["points"], "closed": True} if line["closed"] else line["points"]
         for line in config["contours"]
@@ -161,7 +161,7 @@ def _content(scheme):
         "points": scheme.num_points if numbered else None,
         "names": None if numbered else config["point_names"],
         "mirror": config["mirror"],
-        "regions": regions or None,
+        "regions": None if config["regions"] == whole else config["regions"],
         "contours": lines or None,
         "eye_corners": config["eye_corners"],
         "pupils": config["pupils"],

@@ -5,6 +5,7 @@ import argparse
 import numpy as np
 from rich.table import Table
 
+from kfacealign import schemes
 from kfacealign.cli.arguments import add_part, add_scheme
 from kfacealign.console import make_console
 from kfacealign.data.readers.csv_lists import read_list
@@ -26,13 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from kfacealign.codecs.quantization import quantization_table
 
-    lists = [read_list(path, scheme=arguments.scheme) for path in arguments.annotations]
+    scheme = schemes.get(arguments.scheme)
+    lists = [read_list(path, scheme=scheme) for path in arguments.annotations]
     whole = [(faces.weights > 0).all(1) for faces in lists]  # a face with points that are not annotated tells nothing
     landmarks = np.concatenate([faces.landmarks[kept] for faces, kept in zip(lists, whole, strict=True)])
     if not len(landmarks):
         raise ValueError(f"{', '.join(arguments.annotations)}: there is no face whose points are all annotated")
-    rows = quantization_table(landmarks, arguments.scheme)
-    table = Table(title=f"encoded and decoded again: {len(landmarks):,} faces, {arguments.scheme.name}", title_justify="left")
+    rows = quantization_table(landmarks, scheme)
+    table = Table(title=f"encoded and decoded again: {len(landmarks):,} faces, {scheme.name}", title_justify="left")
     table.add_column("representation")
     table.add_column("NME, % inter-ocular", justify="right")
     table.add_column("of the first", justify="right")

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from kfacealign import data, drawing, mirrors, scheme_files
+from kfacealign import data, drawing, mirrors, scheme_files, schemes
 from kfacealign.cli.arguments import add_missing, add_part, add_scheme
 from kfacealign.console import shown
 from kfacealign.data.image_files import write as write_image
-from kfacealign.data.mean_shape import mean_shape, mirror_doubts
+from kfacealign.data.mean_shape import aligned, mean_shape, mirror_doubts
 from kfacealign.data.readers import csv_lists, pts, texts
 from kfacealign.files import replacing
 from kfacealign.landmark_scheme import MOST_POINTS
@@ -68,14 +68,15 @@ def run(console: Console, arguments: argparse.Namespace) -> int:
         raise ValueError(
             f"{out} is there already: name another file with --out, look at it with --scheme {out}, or --overwrite it"
         )
-    scheme = arguments.scheme or unnamed(arguments.root, arguments.name)
+    given = arguments.scheme is not None
+    scheme = schemes.get(arguments.scheme) if given else unnamed(arguments.root, arguments.name)
     faces = read(arguments.root, scheme, arguments.missing)
     shape = mean_shape(faces)
     count = sum(map(len, faces))
     console.print(f"{shown(arguments.root)}: {count:,} faces of {scheme.num_points} points", soft_wrap=True)
     doubts, written = "", []
-    if arguments.scheme is None:
-        scheme = found(scheme, shape)
+    if not given:
+        scheme = found(scheme, shape, faces)
         tell(console, scheme, shape)
         comments = {key: text.format(faces=f"{count:,} faces") for key, text in COMMENTS.items()}
         with replacing(out) as temporary:
@@ -130,9 +131,9 @@ def read(root: str, scheme: Scheme, missing: Sequence) -> list[data.Faces]:
     return [part for part in (dataset.train, dataset.test) if len(part)]
 
 
-def found(scheme: Scheme, shape: np.ndarray) -> Scheme:
-    """The scheme with the mirror that the mean shape tells, and with the shape."""
-    mirror, _ = mirrors.by_shape(shape)
+def found(scheme: Scheme, shape: np.ndarray, faces: Sequence[data.Faces]) -> Scheme:
+    """The scheme with the mirror that the mean shape and the faces tell, and with the shape."""
+    mirror, _ = mirrors.by_shape(shape, faces=aligned(faces, shape))
     points = [[float(x), float(y)] for x, y in shape]
     return Scheme.from_config({**scheme.get_config(), "mirror": list(mirror), "mean_shape": points})
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.table import Column, Table
 
-from kfacealign import evaluation
+from kfacealign import evaluation, schemes
 from kfacealign.cli.arguments import add_missing, add_scheme, positive
 from kfacealign.console import make_console, shown
 from kfacealign.data.readers.checks import shown as first_of
@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     console = make_console()
-    scheme = arguments.scheme
+    scheme = schemes.get(arguments.scheme)
     protocol = protocols.get(arguments.protocol, scheme=scheme.name) if arguments.protocol else None
     normalizers = _normalizers(arguments, scheme, protocol)
     options = {"missing": arguments.missing}

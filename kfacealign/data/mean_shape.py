@@ -9,6 +9,7 @@ import numpy as np
 
 from kfacealign import geometry, mirrors
 from kfacealign.data.faces import Dataset, Faces
+from kfacealign.data.five_points import similarity
 
 FILLED = 0.8  # of the crop's side, see `Scheme.mean_shape`
 NAMED = 5  # how many points a warning names
@@ -39,6 +40,13 @@ def mean_shape(parts: Iterable[Faces]) -> np.ndarray:
     low, high = mean[some].min(0), mean[some].max(0)
     mean = np.where(some[:, None], (mean - (low + high) / 2) * FILLED / (high - low).max(), 0)
     return (0.5 + mean).astype("float32")
+
+
+def aligned(parts: Iterable[Faces], shape: np.ndarray) -> np.ndarray:
+    """(N, K, 2) the faces whose points are all annotated, each moved, turned and scaled onto a mean shape (K, 2)."""
+    whole = [part.landmarks[(part.weights > 0).all(1)] for part in parts]
+    landmarks = np.concatenate(whole) if whole else np.zeros((0, *np.shape(shape)))
+    return geometry.apply_affine(similarity(landmarks, np.asarray(shape)), landmarks) if len(landmarks) else landmarks
 
 
 def with_mean_shape(dataset: Dataset) -> Dataset:

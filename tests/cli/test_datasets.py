@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kfacealign.cli import arguments
 from kfacealign.cli.main import main
 from kfacealign.data import catalogue, packed, pts, write_pts, write_wflw
 from kfacealign.data.catalogue import DATASETS, UNLABELLED, load_dataset, load_unlabelled
@@ -37,7 +36,6 @@ def test_the_parsers_know_the_table(capsys):
             main([*command, "--help"])
         shown = "".join(capsys.readouterr().out.split())
         assert all(name.replace("-", "") in shown.replace("-", "") for name in names)
-    assert tuple(SCHEMES) == arguments.SCHEMES
     assert set(UNLABELLED) - set(catalogue.CATALOGUE) == {"folder", "synthetic"}
     assert {entry.scheme for entry in catalogue.ENTRIES} - {"", "any"} <= set(SCHEMES)
     with pytest.raises(ValueError, match="no dataset 'x'; there are 300w"):

@@ -162,6 +162,42 @@ def splice(content: bytes, rng: random.Random) -> bytes:
     return content[:place] + rng.choice((piece, piece * 20, b"")) + content[place + rng.choice((0, length)) :]
 
 
+# === YAML ===
+
+# What stands where a value should: tags that make objects, anchors, aliases, merge keys, lists in one another, numbers of other
+# readers, blocks, and keys that are no names.
+HARM = (
+    *("!!python/object/apply:os.system ['touch CANARY']", "!!python/name:os.system", "!!binary aGk=", "!!set {a}", "! x"),
+    *("&a [*a, *a]", "&a x", "*a", "{<<: *a}", "<<", "{? [1]: 2}", "[" * 300, "{a: " * 300, "[" * 300 + "]" * 300, "- " * 50),
+    *("010", "1_0", "1:30", "0x1", "0o1", "yes", "~", "", "2001-01-01", ".inf", "-.nan", "1e99", "1" * 5000, "\u0661", "-0"),
+    *("|\n  1", ">-\n  x", '"\\x00"', '"\\ud800"', "'", '"', "%", "@", "`", "#", ": ", "[,]", "[1,,2]", "{}", "[]", "---", "..."),
+    *(
+        "[0, 1, 0]",
+        "[-1]",
+        "[5]",
+        "[4096]",
+        "[true]",
+        "[0.0]",
+        "[[0], [1]]",
+        "{a: [0, 9]}",
+        "x" * 70_000,
+        "[" + "0," * 9000 + "]",
+    ),
+)
+
+
+def yaml_harm(content: bytes, rng: random.Random) -> bytes:
+    """A value after a colon or in a list becomes one of `HARM`, or a line like that of a bomb stands first."""
+    if rng.random() < 0.1:
+        lines = [f"x{place}: &x{place} [{', '.join([f'*x{place - 1}'] * 9 if place else ['x'] * 9)}]" for place in range(12)]
+        return "\n".join([*lines, ""]).encode() + content
+    found = list(re.finditer(rb"(?<=[:,\[] )[^,\n]+|(?<=\[)[^,\]\n]+", content))
+    if not found:
+        return rng.choice(HARM).encode() + content
+    value = rng.choice(found)
+    return content[: value.start()] + rng.choice(HARM).encode() + content[value.end() :]
+
+
 # === JSON ===
 
 
