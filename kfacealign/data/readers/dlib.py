@@ -14,6 +14,7 @@ points are the file's + 0.5. A box covers the pixels from `left` to `left + widt
 here. dlib itself reads and writes whole numbers only; decimals are read here.
 """
 
+import contextlib
 import os
 from collections.abc import Sequence
 
@@ -67,14 +68,25 @@ def dlib(
         part = label_files.part_of(path)
         bases = [os.path.dirname(os.path.abspath(path)), *label_files.image_folders(root)]
         for image in read_xml(path, "dataset", ("image",)):
-            name = label_files.inside(f"{path}:{image.line}", image.attributes.get("file", ""))
-            file = label_files.find_image(bases, name)
+            file, name = _photograph(f"{path}:{image.line}", image.attributes.get("file", ""), bases)
             for box in image.all("box"):
                 if box.attributes.get("ignore") == "1" or not box.all("part"):
                     continue
                 points = _points(path, box, places)[order] + 0.5
                 found.add(part, file, name, f"{path}:{box.line}", points, box=_corners(path, box))
     return found.dataset(root, own, offset=0.5, missing=missing, strict=strict)
+
+
+def _photograph(where, name, bases):
+    """Path and name of a photograph. dlib calls its files ISO-8859-1, but writes the bytes of names as they are, mostly UTF-8."""
+    name = label_files.inside(where, name)
+    file = label_files.find_image(bases, name)
+    if not os.path.isfile(file):
+        with contextlib.suppress(UnicodeError):
+            other = label_files.inside(where, name.encode("latin-1").decode("utf-8"))
+            if os.path.isfile(label_files.find_image(bases, other)):
+                return label_files.find_image(bases, other), other
+    return file, name
 
 
 def _ordered(names, scheme):

@@ -50,6 +50,15 @@ def test_several_boxes_and_parts_that_are_not_there(tmp_path):
     assert all(lines[int(origin.rpartition(":")[2]) - 1].startswith("<box") for origin in made.train.origins)
 
 
+def test_names_in_utf8_in_a_file_that_is_called_latin1(tmp_path):
+    """So dlib's own writer writes them: it copies the bytes of names."""
+    write(tmp_path, [("deep/ü.jpg", box(POINTS[0]))])
+    content = (tmp_path / "faces.xml").read_bytes().replace("ü".encode("latin-1"), "ü".encode())
+    (tmp_path / "faces.xml").write_bytes(content)
+    faces = dlib(tmp_path).train
+    assert faces.images == [str(tmp_path / "deep" / "ü.jpg")] and faces.names == ["deep/ü.jpg"]
+
+
 def test_the_order_of_parts_is_that_of_their_names(tmp_path):
     """Numbers by their size, whether of one width or not; names of other kinds by the alphabet, as dlib sorts them."""
     for names in ([str(place) for place in range(19)], [f"p{place:03d}" for place in range(19)]):
