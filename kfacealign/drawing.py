@@ -105,14 +105,37 @@ def draw_scheme(scheme: schemes.Scheme | str, *, size: int = 512) -> np.ndarray:
 
     Returns:
         `(size, size, 3)` uint8, RGB, on white.
+
+    Raises:
+        ValueError: the scheme has no mean shape.
     """
     scheme = schemes.get(scheme)
+    if scheme.mean_shape is None:
+        raise ValueError(f"{scheme.name} has no mean shape that could be drawn")
     points = scheme.mean_shape * size
     picture = draw_landmarks(np.full((size, size, 3), 255, "uint8"), points, scheme, thickness=size / 300)
-    scale = size / 1800
-    for number, (x, y) in enumerate(points):
-        corner = round(float(x) + 4 * scale), round(float(y) - 7 * scale)
-        cv2.putText(picture, str(number), corner, cv2.FONT_HERSHEY_SIMPLEX, scale, (40, 40, 160), 1, cv2.LINE_AA)
+    return draw_numbers(picture, points, scale=size / 1800, color=(40, 40, 160))
+
+
+def draw_numbers(
+    image: np.ndarray, landmarks: np.ndarray, *, scale: float = 0.4, color: tuple[int, int, int] = (40, 40, 160)
+) -> np.ndarray:
+    """A copy of an image with the number of every landmark beside it.
+
+    Args:
+        image: `(H, W, 3)` uint8, RGB.
+        landmarks: `(K, 2)` in image coordinates; those that are not finite are left out.
+        scale: of the font; 1 is 22 pixels high.
+        color: RGB.
+
+    Returns:
+        `(H, W, 3)` uint8.
+    """
+    picture = np.array(image, order="C")
+    for number, (x, y) in enumerate(np.clip(np.asarray(landmarks, "float64"), -LIMIT, LIMIT)):
+        if np.isfinite([x, y]).all():
+            corner = round(x + 4 * scale), round(y - 7 * scale)
+            cv2.putText(picture, str(number), corner, cv2.FONT_HERSHEY_SIMPLEX, scale, color, 1, cv2.LINE_AA)
     return picture
 
 

@@ -46,7 +46,7 @@ def recipe():
     def build():
         return kfa.models.HIH(faces.scheme, input_size=settings.input_size, **VARIANTS[settings.variant])
 
-    views = kfa.data.RandomView(scheme=faces.scheme.name, **VIEWS[settings.scale])
+    views = kfa.data.RandomView(scheme=faces.scheme, **VIEWS[settings.scale])
     kfa.training.run(build, faces, views, settings, load=kfa.load, export=kfa.deploy.export)
 
 

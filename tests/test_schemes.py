@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kfacealign import schemes
+from kfacealign import landmark_scheme, schemes
 from kfacealign.data.rendered import face_points
 from kfacealign.schemes import SCHEMES, Contour, Scheme
 
@@ -275,7 +275,7 @@ def test_the_stored_mean_shape_is_the_renderers(scheme):
 
 
 def test_every_scheme_has_a_stored_mean_shape_and_no_other_has():
-    assert set(schemes.mean_shapes()) == set(SCHEMES)
+    assert set(landmark_scheme.mean_shapes()) == set(SCHEMES)
 
 
 @pytest.mark.parametrize("name", REAL)

@@ -20,17 +20,13 @@ from kfacealign import schemes
 from kfacealign.cli.align_results import NotWritten
 from kfacealign.cli.given_boxes import CORNERS, as_text
 from kfacealign.console import shown
-from kfacealign.drawing import segments
+from kfacealign.data.writers import coco
 from kfacealign.files import read_bytes, replacing
 
 NAMES = {"csv": "landmarks.csv", "coco": "coco.json"}
 LARGEST = 2**30  # bytes of a table
 COLUMNS = ["photo", "name", "face", *(f"box_{corner}" for corner in CORNERS), "score", "detector_score"]
 MADE = "faces found by kfacealign align"
-PIXELS = (
-    "keypoints are 0-based indices of pixels: the centre of the first pixel is (0, 0); add 0.5 for image coordinates. Boxes are "
-    "measured from the outer top-left corner of the image"
-)
 
 
 class Tables:
@@ -127,33 +123,23 @@ class Tables:
 
     def coco(self) -> str:
         """The content of `coco.json`."""
-        category = {
-            "id": 1,
-            "name": "face",
-            "supercategory": "person",
-            "keypoints": list(self.scheme.point_names),
-            "skeleton": [[first + 1, second + 1] for first, second in segments(self.scheme)],  # COCO counts points from 1
+        info = {"description": f"{MADE}, landmarks of {self.scheme.name}", "coordinates": coco.COORDINATES}
+        content = {
+            "info": info,
+            "images": self.images,
+            "annotations": self.annotations,
+            "categories": [coco.category(self.scheme)],
         }
-        info = {"description": f"{MADE}, landmarks of {self.scheme.name}", "coordinates": PIXELS}
-        content = {"info": info, "images": self.images, "annotations": self.annotations, "categories": [category]}
         return json.dumps(content, allow_nan=False)
 
 
 def annotation(face: dict[str, Any], number: int, image: int) -> dict[str, Any]:
-    """A face as COCO annotates it: keypoints at indices of pixels, and its box as (x, y, width, height)."""
+    """A face of a description as COCO annotates it, with its score."""
     x0, y0, x1, y1 = face["face_box"]
-    width, height = round(x1 - x0, 3), round(y1 - y0, 3)
-    return {
-        "id": number,
-        "image_id": image,
-        "category_id": 1,
-        "iscrowd": 0,
-        "keypoints": [value for x, y in face["landmarks"] for value in (round(x - 0.5, 3), round(y - 0.5, 3), 2)],
-        "num_keypoints": len(face["landmarks"]),
-        "bbox": [x0, y0, width, height],
-        "area": round(width * height, 3),
-        "score": face["mean_score"],
-    }
+    points = [(round(x - 0.5, 3), round(y - 0.5, 3)) for x, y in face["landmarks"]]
+    box = [x0, y0, round(x1 - x0, 3), round(y1 - y0, 3)]
+    made = coco.annotation(points, [2] * len(points), number=number, image=image, box=box)
+    return {**made, "score": face["mean_score"]}
 
 
 def photos_in(kind: str, path: Path) -> set[str]:

@@ -13,7 +13,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from kfacealign import schemes
 from kfacealign.data.faces import Faces
 from kfacealign.evaluation import html_charts, plots
 from kfacealign.evaluation.published_tables import Placed
@@ -156,7 +155,7 @@ def _regions(part, unit):
 
 
 def _landmarks(part, unit):
-    scheme, errors = schemes.get(part.scheme), part.landmark_errors
+    scheme, errors = part.landmark_scheme, part.landmark_errors
     groups = [
         (name, [(f"{point} {scheme.point_names[point]}", errors[point]) for point in points])
         for name, points in plots.landmark_groups(scheme).items()
