@@ -5,10 +5,10 @@
     python benchmarks/head_pose.py --portraits FOLDER    # photographs of people who look into the camera
 
 The yaw of each face is drawn evenly from -60 to 60 degrees, everything else as `SyntheticFaces` draws it, people and expressions
-included, so that even exact landmarks do not tell the pose exactly: nobody has the neutral head. Beside `kfacealign.pose.estimate`
-stands OpenCV's `solvePnP` (ITERATIVE) with all points of the same neutral head. Each is given the camera that has taken the
-pictures, and the camera that is taken where none is known, whose focal length is the longer side. The pictures are cut closely
-around faces that are 11 half widths of the head away, 80 cm, so that the second is about a third as long as the true one.
+included, so that even exact landmarks do not tell the pose exactly: nobody has the neutral head. Beside `pose.estimate` stands
+OpenCV's `solvePnP` (ITERATIVE) with all points of the same neutral head. Each is given the camera that has taken the pictures,
+and the camera that is taken where none is known, whose focal length is the longer side. The pictures are cut closely around
+faces that are 11 half widths of the head away, 80 cm, so that the second is about a third as long as the true one.
 
 The rendered contours are points of the head, which do not slide along the cheek as those of annotators do: with them all points
 look better than they are on photographs. Portraits have no known pose; where people look straight into the camera, the mean of

@@ -137,7 +137,7 @@ def test_the_head_is_its_own_mirror_image(scheme):
 
 
 def test_the_head_by_its_measures():
-    """The corners of the eyes, 90 mm apart around the origin; the tip of the nose lies in front, the ears behind, the chin below."""
+    """The corners of the eyes are 90 mm apart around the origin; the nose is in front, the ears behind, the chin below."""
     points, spread = pose.head_points("ibug68")
     np.testing.assert_allclose(points[[36, 45]], [[-45, 0, 0], [45, 0, 0]], atol=1e-3)
     assert 35 < -points[30, 2] < 60 and 25 < points[0, 2] < 50 and 95 < points[8, 1] < 135

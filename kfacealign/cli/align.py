@@ -89,8 +89,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pose",
         action="store_true",
-        help="write which way each head is turned to the JSON file and the CSV table, and draw its axes; the camera is taken to look "
-        "through the middle of the photograph with a focal length of its longer side",
+        help="write which way each head is turned to the JSON file and the CSV table, and draw its axes; the camera is taken to "
+        "look through the middle of the photograph with a focal length of its longer side",
     )
     parser.add_argument("--max-pixels", type=count, metavar="N", help="of a photograph that is decoded (default 200,000,000)")
     parser.add_argument("--no-overlay", action="store_true", help="do not draw the landmarks")
