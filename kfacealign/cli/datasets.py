@@ -1,4 +1,4 @@
-"""`kfacealign datasets`: which datasets are read, whether a copy is whole, and how to pack one into a file of crops."""
+"""`kfacealign datasets`: which datasets are read, whether a copy is whole, which labels are likely wrong, and packing."""
 
 import argparse
 import warnings
@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kfacealign import data, drawing, geometry
+from kfacealign.cli import suspects
 from kfacealign.cli.arguments import SCHEMES, add_missing, add_part, count
 from kfacealign.console import make_console, shown
 from kfacealign.data import catalogue, survey
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         part.add_argument("root", metavar="DIR", help="the dataset's directory")
         part.add_argument("--scheme", choices=SCHEMES, help="landmark scheme of csv and pts (default ibug68), and of celeba")
         add_missing(part)
+    suspects.add_arguments(parts)
     check.add_argument("--faces", type=count, default=48, metavar="N", help="of the mosaic (default %(default)s)")
     check.add_argument("--out", metavar="DIR", help="directory of the pictures (default check_NAME)")
     check.add_argument("--max-pixels", type=count, metavar="N", help="of a photograph that is decoded (default 200,000,000)")
@@ -61,6 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
     console = make_console()
     if arguments.part is None or arguments.part == "list":
         return list_all(console)
+    if arguments.part == "suspects":
+        return suspects.run(arguments)
     entry = catalogue.get(arguments.name)
     if arguments.part == "check":
         limit_pixels(arguments.max_pixels)

@@ -123,8 +123,9 @@ def document(body: list[str], *, title: str = "Facial landmarks: a run") -> str:
     """The whole page with these parts in its body; it fetches nothing."""
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    head += f'<title>{_text(title)}</title><meta http-equiv="Content-Security-Policy" content="{policy}">'
     return (
-        f'<!doctype html>\n<html lang="en"><head>{head}<title>{_text(title)}</title><meta http-equiv="Content-Security-Policy" content="{policy}">'
+        f'<!doctype html>\n<html lang="en"><head>{head}'
         f"<style>{STYLE}</style></head>\n<body>\n" + "\n".join(body) + f"\n<script>{SCRIPT}</script></body></html>\n"
     )
 

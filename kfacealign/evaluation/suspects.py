@@ -16,7 +16,8 @@ from kfacealign.data.faces import Faces
 FITS = 0.5  # a face counts as mirrored, or its eyes as swapped, where that makes the distance so many times as large
 SHARE = 0.8  # of the squared distances, from which on a common shift explains them
 LARGE = 0.12  # mean distance in sides of the face, from which on the label may be of another face, or of none
-CLEAR = 3.0  # times the usual disagreement, below which nothing is named
+CLEAR = 3.0  # score below which nothing is named
+STEADY = 0.15  # least standard deviation of the logarithms of disagreements
 KINDS = ("mirrored", "eyes swapped", "one point", "shifted", "wrong face", "unlike", "usual")
 
 
@@ -27,7 +28,8 @@ class Suspect:
     Attributes:
         face: its place in the set, from 0.
         rank: 1 for the most suspicious label.
-        score: how many times its disagreement is as large as is usual in the set.
+        score: of the disagreement, in standard deviations of its logarithm over the set; 0 is the median. It is doubled
+            where the label fits mirrored, or with its eyes swapped.
         kind: one of `KINDS`, the likeliest.
         point: the place of the point that disagrees most, by what is expected of it.
         distance: of that point to its prediction, in pixels.
@@ -124,10 +126,13 @@ def sides(points: np.ndarray) -> np.ndarray:
 
 
 def standing(values: np.ndarray) -> np.ndarray:
-    """Values above 0 in powers of their usual range: 0 at the median, 1 where a third of them lie beyond on either side."""
+    """Values above 0 on a scale of their logarithms: 0 at the median, 1 a standard deviation above it, told by the middle half.
+
+    The deviation is taken for `STEADY` at least, so that in a set of much alike faces small differences stay small.
+    """
     logs = np.log(np.maximum(values, 1e-6))
     middle = np.median(logs)
-    return (logs - middle) / max(1.4826 * float(np.median(np.abs(logs - middle))), 1e-3)
+    return (logs - middle) / max(1.4826 * float(np.median(np.abs(logs - middle))), STEADY)
 
 
 def eyes_swapped(scheme: Any) -> list[int]:
