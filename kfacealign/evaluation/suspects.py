@@ -87,10 +87,10 @@ def rank(faces: Faces, predicted: np.ndarray, weights: np.ndarray | None = None)
     apart = np.where(known[..., None], labels - predicted, np.nan)
     offset = np.median(np.nanmean(apart, axis=1), axis=0)
     # What the labels of the set have in common is no fault of a face: where they put each point, in sides of the face.
-    usual = np.nan_to_num(np.nanmedian(apart / sizes[:, None, None], axis=0))
+    usual = middle(apart / sizes[:, None, None])
     residuals = apart / sizes[:, None, None] - usual
     distances = np.linalg.norm(residuals, axis=-1)
-    scales = np.maximum(np.nan_to_num(np.nanmedian(distances, axis=0), nan=1.0), 1e-4)
+    scales = np.maximum(middle(distances), 1e-4)
     relative = distances / scales
     whole = np.nanmean(np.minimum(relative, np.nanpercentile(relative, 90, axis=1)[:, None]), axis=1)
     single = np.nanmax(relative, axis=1) / np.maximum(1.0, np.nanmedian(relative, axis=1))
@@ -123,6 +123,12 @@ def sides(points: np.ndarray) -> np.ndarray:
     """(N,) the root of the area of the box of each face's points (N, K, 2), a pixel at least."""
     boxes = geometry.landmark_box(points)
     return np.maximum(1.0, np.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).astype(float))
+
+
+def middle(values: np.ndarray) -> np.ndarray:
+    """The median over the first axis of what is not NaN; 0 where all of it is."""
+    known = np.isfinite(values).any(0)
+    return np.where(known, np.nanmedian(np.where(known, values, 0), axis=0), 0)
 
 
 def standing(values: np.ndarray) -> np.ndarray:
