@@ -7,12 +7,15 @@ import cv2
 import numpy as np
 
 from kfacealign import schemes
+from kfacealign.pose import Pose
 
 SHIFT = 4  # fractional bits of OpenCV's coordinates
 LIMIT = 3e4  # pixels; farther out OpenCV's fixed point would overflow
 FINENESS = 130  # extent of a face's landmarks over the radius of their dots
 SMALLEST = 0.5  # pixels of that radius
 LINES = 0.7  # width of the lines over the radius of the dots
+AXIS = 60.0  # millimetres of a head's axes
+AXES = ((255, 60, 60), (60, 220, 60), (70, 110, 255))  # to the person's left, down, out of the face
 
 
 def draw_landmarks(
@@ -85,6 +88,27 @@ def _draw(picture, points, shown, pairs, color, radius):
             part[:] = cv2.addWeighted(drawn, radius, np.ascontiguousarray(part), 1 - radius, 0)
     for point in fixed[shown].tolist():
         cv2.circle(picture, point, round(radius * 2**SHIFT), color, -1, cv2.LINE_AA, SHIFT)
+
+
+def draw_pose(image: np.ndarray, pose: Pose) -> np.ndarray:
+    """A copy of an image with a head's axes, drawn from between the eyes.
+
+    Args:
+        image: `(H, W, 3)` uint8, RGB.
+        pose: the head's pose in that image.
+
+    Returns:
+        `(H, W, 3)` uint8. Red points to the person's left, green down and blue out of the face; each line is 60 mm long.
+    """
+    picture = np.array(image, order="C")
+    ends = AXIS * np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, -1]])
+    depths = (ends @ pose.rotation.T + pose.translation)[:, 2]
+    points = np.clip(pose.project(ends), -LIMIT, LIMIT)
+    width = max(1, round(pose.camera[0, 0] / depths[0] * 2))  # two millimetres
+    fixed = np.round((points - 0.5) * 2**SHIFT).astype("int32").tolist()
+    for axis in np.argsort(-depths[1:]):  # the nearest is drawn last
+        cv2.line(picture, fixed[0], fixed[1 + axis], AXES[axis], width, cv2.LINE_AA, SHIFT)
+    return picture
 
 
 def segments(scheme: schemes.Scheme) -> list[tuple[int, int]]:

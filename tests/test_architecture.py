@@ -18,7 +18,7 @@ FLOORS = (
         "version files plain_yaml console process state_dicts quiet machine backend interpreter streaming deploy.flatbuffer",
     ),
     ("points and pictures", "landmark_scheme schemes mirrors scheme_files geometry losses"),
-    ("faces without pixels", "drawing detect data.faces data.five_points conversions metrics"),
+    ("faces without pixels", "drawing detect data.faces data.five_points conversions pose metrics"),
     ("what networks are made of", "codecs layers"),
     ("from files to batches", "data"),
     ("from a photograph to faces", "photo tracking"),

@@ -26,6 +26,7 @@ from kfacealign.files import read_bytes, replacing
 NAMES = {"csv": "landmarks.csv", "coco": "coco.json"}
 LARGEST = 2**30  # bytes of a table
 COLUMNS = ["photo", "name", "face", *(f"box_{corner}" for corner in CORNERS), "score", "detector_score"]
+ANGLES = ["yaw", "pitch", "roll"]  # the last columns where poses are wanted, empty where there is none
 MADE = "faces found by kfacealign align"
 
 
@@ -36,12 +37,15 @@ class Tables:
         folder: the folder of the results.
         kinds: "csv" and "coco", or one, or none.
         scheme: scheme of the landmarks.
+        pose: whether the CSV has columns of the heads' angles, in degrees.
         overwrite: whether tables that exist are replaced in any case.
     """
 
-    def __init__(self, folder: Path, kinds: Iterable[str], scheme: schemes.Scheme, *, overwrite: bool = False):
+    def __init__(
+        self, folder: Path, kinds: Iterable[str], scheme: schemes.Scheme, *, pose: bool = False, overwrite: bool = False
+    ):
         self.paths = {kind: folder / NAMES[kind] for kind in NAMES if kind in kinds}
-        self.scheme, self.overwrite = scheme, overwrite
+        self.scheme, self.overwrite, self.angles = scheme, overwrite, ANGLES if pose else []
         self.rows, self.images, self.annotations = [], [], []
 
     def refuse_existing(self, photos: Sequence[str], below: Sequence[str]) -> None:
@@ -81,7 +85,8 @@ class Tables:
             for number, (face, its) in enumerate(zip(faces, numbered, strict=True), start=1):
                 points = [value for point in face["landmarks"] for value in point]
                 scores = [face["mean_score"], face.get("detector_score")]
-                self.rows.append([description["photo"], as_text(its), number, *face["face_box"], *scores, *points])
+                head = [(face.get("pose") or {}).get(name) for name in self.angles]
+                self.rows.append([description["photo"], as_text(its), number, *face["face_box"], *scores, *points, *head])
         if "coco" in self.paths:
             size = {"width": description["width"], "height": description["height"]}
             self.images.append({"id": len(self.images) + 1, "file_name": as_text(below), **size})
@@ -117,7 +122,7 @@ class Tables:
         points = [f"{axis}{point}" for point in range(self.scheme.num_points) for axis in "xy"]
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*COLUMNS, *points])
+        writer.writerow([*COLUMNS, *points, *self.angles])
         writer.writerows(self.rows)
         return file.getvalue()
 

@@ -1,4 +1,4 @@
-"""`kfacealign datasets`: which datasets are read, whether a copy is whole, packing one, a scheme for one's own points."""
+"""`kfacealign datasets`: what is read, whether a copy is whole, likely wrong labels, packing, converting, own points."""
 
 import argparse
 import warnings
@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kfacealign import data, drawing, schemes
-from kfacealign.cli import own_scheme
+from kfacealign.cli import own_scheme, suspects
 from kfacealign.cli.arguments import add_missing, add_part, add_scheme, count, finite
 from kfacealign.console import make_console, shown
 from kfacealign.data import catalogue, converting, survey
@@ -67,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     convert.add_argument("--to", choices=tuple(converting.FORMATS), required=True, help="the format")
     convert.add_argument("--out", metavar="DIR", required=True, help="the folder that is written")
     convert.add_argument("--overwrite", action="store_true", help="replace the folder if each of its files is written again")
+    suspects.add_arguments(parts)
     check.add_argument("--faces", type=count, default=48, metavar="N", help="of the mosaic (default %(default)s)")
     check.add_argument("--out", metavar="DIR", help="directory of the pictures (default check_NAME)")
     check.add_argument("--max-pixels", type=count, metavar="N", help="of a photograph that is decoded (default 200,000,000)")
@@ -84,6 +85,8 @@ def run(arguments: argparse.Namespace) -> int:
         return list_all(console)
     if arguments.part == "scheme":
         return own_scheme.run(console, arguments)
+    if arguments.part == "suspects":
+        return suspects.run(arguments)
     entry = catalogue.get(arguments.name)
     if arguments.part == "check":
         limit_pixels(arguments.max_pixels)

@@ -24,7 +24,7 @@ COMMANDS = {
     "track": "follow the landmarks of a face through a video",
     "score": "measure predictions in a file",
     "compare": "compare runs face by face",
-    "datasets": "the datasets that are read: what they are, check a copy, pack one",
+    "datasets": "the datasets that are read: what they are, check a copy, find wrong labels, pack one",
     "presets": "the bundled models: what they are, what they were trained on; make one",
     "import-weights": "make a model of an authors' PyTorch checkpoint",
     "inspect": "what is in an exported file",
