@@ -127,16 +127,27 @@ class Tables:
 
     def coco(self) -> str:
         """The content of `coco.json`."""
-        category = {
-            "id": 1,
-            "name": "face",
-            "supercategory": "person",
-            "keypoints": list(self.scheme.point_names),
-            "skeleton": [[first + 1, second + 1] for first, second in segments(self.scheme)],  # COCO counts points from 1
-        }
-        info = {"description": f"{MADE}, landmarks of {self.scheme.name}", "coordinates": PIXELS}
-        content = {"info": info, "images": self.images, "annotations": self.annotations, "categories": [category]}
+        head = frame(self.scheme, MADE)
+        content = {"info": head["info"], "images": self.images, "annotations": self.annotations, "categories": head["categories"]}
         return json.dumps(content, allow_nan=False)
+
+
+def frame(scheme: schemes.Scheme, made: str) -> dict[str, Any]:
+    """What a file in COCO's layout has besides images and annotations: "info" and "categories".
+
+    Args:
+        scheme: of the landmarks.
+        made: what made them.
+    """
+    category = {
+        "id": 1,
+        "name": "face",
+        "supercategory": "person",
+        "keypoints": list(scheme.point_names),
+        "skeleton": [[first + 1, second + 1] for first, second in segments(scheme)],  # COCO counts points from 1
+    }
+    info = {"description": f"{made}, landmarks of {scheme.name}", "coordinates": PIXELS}
+    return {"info": info, "categories": [category]}
 
 
 def annotation(face: dict[str, Any], number: int, image: int) -> dict[str, Any]:
