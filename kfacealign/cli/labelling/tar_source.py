@@ -21,10 +21,13 @@ class Forward:
 
     Args:
         stream: open for reading.
+
+    Attributes:
+        place: where it is. limit: bytes that may be read at once. last: what was read last.
     """
 
     def __init__(self, stream: BinaryIO):
-        self.stream, self.place, self.limit = stream, 0, LARGEST_HEADER
+        self.stream, self.place, self.limit, self.last = stream, 0, LARGEST_HEADER, b""
 
     def read(self, size: int = -1) -> bytes:
         """At most `size` bytes, all of them unless the stream ends.
@@ -38,9 +41,9 @@ class Forward:
         while left and (part := self.stream.read(left)):
             parts.append(part)
             left -= len(part)
-        content = b"".join(parts)
-        self.place += len(content)
-        return content
+        self.last = b"".join(parts)
+        self.place += len(self.last)
+        return self.last
 
     def tell(self) -> int:
         return self.place
@@ -82,6 +85,8 @@ def members(path: str, start: int) -> Iterator[tuple[str, bytes | ValueError]]:
                     number += 1
                     if number >= start:
                         yield member.name, content_of(archive, member, stream)
+                if stream.last != bytes(tarfile.BLOCKSIZE):  # `tarfile` takes a header that it cannot read for the end
+                    raise tarfile.ReadError("a header is cut or damaged, or the end is missing")
         except DAMAGES as error:
             told = " ".join(str(error).split()) or type(error).__name__
             raise ValueError(f"the archive is damaged behind {number + 1} pictures: {told}") from None
