@@ -57,7 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--five-points", action="store_true", help="read each face a second time, turned upright")
     parser.add_argument("--column", metavar="NAME", help="of the pictures in Parquet files (default: found out)")
     parser.add_argument("--max-pixels", type=count, metavar="N", help="of a picture that is decoded (default 200,000,000)")
-    parser.add_argument("--overlays", metavar="DIR", help="also write each picture with its landmarks drawn, as DIR/SHARD/PICTURE.jpg")
+    parser.add_argument(
+        "--overlays", metavar="DIR", help="also write each picture with its landmarks drawn, as DIR/SHARD/PICTURE.jpg"
+    )
     parser.add_argument("--workers", type=positive_count, metavar="N", help="processes (default: one for each core)")
     parser.add_argument(
         "--engine", choices=ENGINES, default=ENGINES[0], help="processes of this machine, or actors of Ray Data on a cluster"
@@ -72,7 +74,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError("--address is that of a Ray cluster: add --engine ray")
     console, target = make_console(), results.Target(arguments.out)
     if storage.is_url(arguments.out):
-        raise ValueError(f"--out {shown(arguments.out)}: results are written to a folder or file of this machine; copy them after")
+        raise ValueError(
+            f"--out {shown(arguments.out)}: results are written to a folder or file of this machine; copy them after"
+        )
     if arguments.engine == "ray":
         on_ray.imported()
     words, told = units.expanded(arguments.inputs)
@@ -104,7 +108,9 @@ def settings_of(arguments: argparse.Namespace, console: Console) -> tuple[str, A
     detector = arguments.detector or detect.available()[0]
     if os.path.isdir(model) or not model.lower().endswith((".tflite", ".onnx")):
         what = "workers run exported models, without Keras and TensorFlow"
-        raise ValueError(f"{shown(model)}: {what}; write one by kfacealign export --format tflite, or install LiteRT for the presets")
+        raise ValueError(
+            f"{shown(model)}: {what}; write one by kfacealign export --format tflite, or install LiteRT for the presets"
+        )
     if (model.lower().endswith(".tflite") or detector == "blazeface") and importlib.util.find_spec("ai_edge_litert") is None:
         raise ImportError("the workers run without TensorFlow and need LiteRT: pip install 'kfacealign[scale]'")
     loaded = deploy.load(model, threads=1)
@@ -135,9 +141,9 @@ def plan(words: list[str], arguments: argparse.Namespace, console: Console) -> l
     refused = [unit for unit in planned if unit.kind == "refused"]
     if len(refused) == len(planned):
         raise ValueError("; ".join(f"{shown(unit.paths[0])}: {unit.reason}" for unit in refused[:3]))
-    kinds = {"pictures": len(found.pictures), "tar shards": len(found.tars), "Parquet files": len(found.parquets)}
-    told = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items() if number)
-    say(console, f"{told} in {len(planned):,} shard{'s' * (len(planned) > 1)}")
+    kinds = {"picture": len(found.pictures), "tar shard": len(found.tars), "Parquet file": len(found.parquets)}
+    told = ", ".join(counted(number, kind) for kind, number in kinds.items() if number)
+    say(console, f"{told}: {counted(len(planned), 'shard')} to write")
     return planned
 
 
@@ -160,7 +166,8 @@ def labelled(planned: runs.Run, model: str, arguments: argparse.Namespace, conso
     seconds = time.monotonic() - start
     counts = planned.finish()
     pictures = sum(counts[status] for status in ("ok", "no face", "failed"))
-    told = f"{pictures:,} pictures: {counts['faces']:,} faces, {counts['no face']:,} without a face, {counts['failed']:,} failed"
+    faces = counted(counts["faces"], "face")
+    told = f"{counted(pictures, 'picture')}: {faces}, {counts['no face']:,} without a face, {counts['failed']:,} failed"
     rate = f"; {done['pictures'] / seconds:.1f} pictures a second in this call" if done["pictures"] else ""
     say(console, f"{told} -> {shown(planned.target.path)}{rate}")
     if counts["failed"] or counts["no face"]:
@@ -191,6 +198,10 @@ def followed(events: Iterable[dict[str, Any]], console: Console) -> collections.
 def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def say(console: Console, text: str | Text) -> None:

@@ -29,6 +29,7 @@ from kfacealign.data import image_files
 from kfacealign.deploy.runtime import loading
 from kfacealign.drawing import draw_landmarks
 from kfacealign.face_landmarks import FaceLandmarks
+from kfacealign.process import one_line
 
 TOGETHER = 16  # pictures whose faces a model reads as one batch; it divides PART
 MOST_PIXELS = 2**25  # of pictures that are held together
@@ -148,7 +149,7 @@ def main() -> None:
         while True:
             labeller.label(orders.get())
     except (ValueError, OSError, ImportError, MemoryError) as error:
-        answer({"error": reason_of(error) if not isinstance(error, OSError) else str(error)})
+        answer({"error": one_line(error)})
     except Exception:
         answer({"bug": traceback.format_exc()})
 

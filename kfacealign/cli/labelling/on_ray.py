@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from kfacealign.cli.labelling.workers import Worker
+from kfacealign.cli.labelling.workers import NotLabelled, Worker
 
 HALF = 0.5  # of a CPU, for the one actor of a cluster of one CPU
 
@@ -87,7 +87,7 @@ def on_ray(
 
     Raises:
         ImportError: Ray is not installed. ConnectionError: there is no cluster at the address.
-        RuntimeError: a worker cannot work.
+        NotLabelled: a worker cannot work.
     """
     ray = imported()
     ray.init(address=address, include_dashboard=None if address else False, log_to_driver=False, logging_level=logging.ERROR)
@@ -106,6 +106,6 @@ def on_ray(
             yield json.loads(row["done"])
     except ray.exceptions.RayTaskError as error:
         told = str(error.cause or error).strip().splitlines()
-        raise RuntimeError(told[-1] if told else "a task of Ray failed") from None
+        raise NotLabelled(told[-1] if told else "a task of Ray failed") from None
     finally:
         ray.shutdown()

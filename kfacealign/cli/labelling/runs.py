@@ -149,4 +149,3 @@ def settings_of_workers(run: Run, *, model: str, detector: str, overlays: str | 
         "overlays": None if overlays is None else os.path.abspath(overlays),
         "description": run.description,
     }
-

@@ -20,6 +20,11 @@ CHILD = "kfacealign.cli.labelling.child"
 CALM = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ARROW_NUM_THREADS")}
 TRIES = 3  # deaths of which no picture is known to be the reason
 
+
+class NotLabelled(OSError):
+    """A worker cannot work, or what it has done cannot be written. Going on would be in vain."""
+
+
 Tell = Callable[[dict[str, Any]], None]
 
 
@@ -44,7 +49,7 @@ class Worker:
             tell: is called with what was done: a dict of "pictures", "faces" and "failed", a list of (path, reason).
 
         Raises:
-            RuntimeError: the process cannot work, or rows cannot be written; the message says why.
+            NotLabelled: the process cannot work, or rows cannot be written; the message says why.
         """
         careful, deadly, unexplained = False, {}, 0
         while True:
@@ -56,7 +61,7 @@ class Worker:
             else:
                 deadly[str(at)] = f"the process that read it {reason}"
             if unexplained >= TRIES:
-                raise RuntimeError(f"a worker {reason} {TRIES} times over {job['unit']['paths'][0]}")
+                raise NotLabelled(f"a worker {reason} {TRIES} times over {job['unit']['paths'][0]}")
             careful = True
 
     def close(self) -> None:
@@ -91,7 +96,7 @@ class Worker:
         for answer in self._answers():
             if "ready" in answer:
                 return
-        raise RuntimeError(f"a worker {self._end()} before it could begin")
+        raise NotLabelled(f"a worker {self._end()} before it could begin")
 
     def _order(self, content):
         with contextlib.suppress(BrokenPipeError):  # it has died: its answers end
@@ -102,7 +107,7 @@ class Worker:
         for line in self.process.stdout:
             answer = json.loads(line)
             if "error" in answer:
-                raise RuntimeError(answer["error"])
+                raise NotLabelled(answer["error"])
             if "bug" in answer:
                 raise RuntimeError(f"a worker has a fault: {answer['bug']}")
             yield answer
@@ -134,7 +139,7 @@ def in_processes(jobs: Sequence[dict[str, Any]], settings: dict[str, Any], worke
         What was done, as `Worker.label` tells it.
 
     Raises:
-        RuntimeError: a worker cannot work.
+        NotLabelled: a worker cannot work.
     """
     events, left = queue.SimpleQueue(), collections.deque(jobs)
     started = [Worker(settings) for _ in range(min(workers, len(jobs)))]
