@@ -25,9 +25,9 @@ ENGINES = ("processes", "ray")
 TOLD = 20  # failures that are printed; the ledger has all
 HINT = "the same command goes on"
 DESCRIPTION = (
-    "Labels the faces of any number of pictures: one row a face with path, box, landmarks, scores, status and the checksum of the "
-    "model, in Parquet or COCO's JSON. A picture that fails, or has no face, has one row that says so, and a line in the ledger "
-    "beside the rows; it ends nothing. The command may be killed at any moment: the same command goes on, and each picture has "
+    "Labels the faces of any number of pictures: one row a face with path, box, landmarks, scores, status and the checksum of "
+    "the model, in Parquet or COCO's JSON. A picture that fails, or has no face, has one row that says so, and a line in the "
+    "ledger beside the rows; it ends nothing. The command may be killed at any moment: the same command goes on, and each picture has "
     "its rows once. Needs pip install 'kfacealign[scale]'."
 )
 
@@ -38,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="INPUT",
         help="pictures, tar shards (.tar, .tar.gz) and Parquet files with a column of pictures (.parquet): their paths, folders, "
-        "patterns in quotes, or URLs of a storage that pyarrow or fsspec knows, such as s3://bucket/photos/; a .txt file, or - for "
-        "standard input, is a list of these, one a line",
+        "patterns in quotes, or URLs of a storage that pyarrow or fsspec knows, such as s3://bucket/photos/; a .txt file, or - "
+        "for standard input, is a list of these, one a line",
     )
     parser.add_argument(
         "--out",

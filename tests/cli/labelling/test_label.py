@@ -297,7 +297,7 @@ def test_a_shard_that_cannot_be_written_ends_the_run_in_one_line(photos, tmp_pat
     out = tmp_path / "faces.parquet"
     assert label(photos / "grey.jpg", "--out", out, "--workers", "1") == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "shard-00000.parquet: File too large" in line
+    assert "shard-00000.parquet: " in line and "File too large" in line
     monkeypatch.undo()
     assert label(photos / "grey.jpg", "--out", out, "--workers", "1") == 0
     assert [row["status"] for row in rows(out)] == ["no face"]
