@@ -27,8 +27,8 @@ HINT = "the same command goes on"
 DESCRIPTION = (
     "Labels the faces of any number of pictures: one row a face with path, box, landmarks, scores, status and the checksum of "
     "the model, in Parquet or COCO's JSON. A picture that fails, or has no face, has one row that says so, and a line in the "
-    "ledger beside the rows; it ends nothing. The command may be killed at any moment: the same command goes on, and each picture has "
-    "its rows once. Needs pip install 'kfacealign[scale]'."
+    "ledger beside the rows; it ends nothing. The command may be killed at any moment: the same command goes on, and each "
+    "picture has its rows once. Needs pip install 'kfacealign[scale]'."
 )
 
 
