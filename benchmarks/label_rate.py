@@ -2,14 +2,15 @@
 
     python benchmarks/label_rate.py PHOTOS --before ../kfacealign-0.1     # `align` is that of an older copy of the sources
 
-The first `--count` pictures of the folders are read, decoded, searched for faces and aligned by one process on one core, each part
-measured apart: that is what the work costs. Then the commands do the same pictures, each on the cores that it is given: `align`
-with its defaults, and `label` with one worker a core. Figures are of the runs whose clock is the median of `--runs`; the commands
-take turns. CPU is user and system time of the command and its children. `start` is what a run of one picture for each worker costs,
-so that `rate without start` tells what many pictures would get. Where other programs use the cores, believe CPU seconds alone.
+The first `--count` pictures of the folders are read, decoded, searched for faces and aligned by one process on one core, each
+part measured apart: that is what the work costs. Then the commands do the same pictures, each on the cores that it is given:
+`align` with its defaults, and `label` with one worker a core. Figures are of the runs whose clock is the median of `--runs`; the
+commands take turns. CPU is user and system time of the command and its children. `start` is what a run of one picture for each
+worker costs, so that the share without start is what many pictures would get. Where other programs use the cores, believe CPU
+seconds alone.
 
-The last lines plan 100 machines of eight cores on paper: a million such pictures, of which listing, planning and handing over, which
-one process does, are measured here, and the rest is divided.
+The last line plans 100 machines of eight cores on paper: a million such pictures, of which listing, planning and handing over,
+which one process does, are measured here, and the rest is divided.
 """
 
 import argparse
@@ -171,8 +172,8 @@ def report(console, paths, most, bare, align, labels, starts, serially):
     alone = [PICTURES * seconds for seconds in serially]
     hours = (work / (MACHINES * CORES) + start_cpu / 2 + sum(alone)) / 3600
     console.print(
-        f"on paper, {PICTURES:,} such pictures on {MACHINES} machines of {CORES} such cores: {work / 3600:.1f} hours of one core, "
-        f"divided {work / (MACHINES * CORES):.0f} s; by one process {alone[0]:.0f} s of planning and {alone[1]:.0f} s of handing "
+        f"on paper, {PICTURES:,} such pictures on {MACHINES} machines of {CORES} such cores: {work / 3600:.1f} hours of one "
+        f"core, divided {work / (MACHINES * CORES):.0f} s; by one process {alone[0]:.0f} s of planning and {alone[1]:.0f} s of handing "
         f"over; {60 * hours:.1f} minutes in all; on one machine of two cores {work / 2 / 3600:.1f} hours"
     )
 
