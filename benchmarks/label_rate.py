@@ -62,12 +62,13 @@ print(json.dumps({"spent": spent, "faces": faces}))
 """
 
 
-def run(sources, options, cores):
+def run(folder, sources, options, cores):
     """(seconds of the clock, seconds of CPU, what was printed) of a Python process with these sources on so many cores."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     chosen = sorted(os.sched_getaffinity(0))[:cores]
     done = subprocess.run(
         [sys.executable, *options],
+        cwd=folder,  # which `-m` searches before PYTHONPATH
         env={**os.environ, "PYTHONPATH": str(sources)},
         capture_output=True,
         text=True,
@@ -98,9 +99,9 @@ def serial(folder, paths):
     found = units.find(paths, out=folder / "nowhere")
     count = len(list(units.planned(found, workers=2)))
     planning = time.process_time() - start
-    _, rows = label(folder, paths, 2, "folder")
+    command, rows = label(folder, paths, 2, "folder")
     out = rows.with_suffix("")
-    run(HERE, ["-m", "kfacealign", "label", str(folder / f"list_{len(paths)}.txt"), "--out", str(out), "--workers", "2"], 2)
+    run(folder, HERE, [str(out) if word == str(rows) else word for word in command], 2)
     shards = sorted(out.glob("shard-*.parquet"))
     assert len(shards) == count
     description = json.loads((out / "_run.json").read_text())["description"]
@@ -127,12 +128,13 @@ def main():
         (folder / "list.txt").write_text("\n".join(paths))
         bare, align, labels, starts = [], [], {1: [], 2: []}, {1: [], 2: []}
         for number in range(arguments.runs):
-            bare.append(run(HERE, ["-c", BARE, str(folder / "paths.json")], 1))
-            align.append(run(before, ["-m", "kfacealign", "align", *paths, "--out", str(folder / f"aligned_{number}")], 2))
+            bare.append(run(folder, HERE, ["-c", BARE, str(folder / "paths.json")], 1))
+            command = ["-m", "kfacealign", "align", *paths, "--out", str(folder / f"aligned_{number}")]
+            align.append(run(folder, before, command, 2))
             for workers in labels:
                 command, out = label(folder, paths, workers, number)
-                labels[workers].append((*run(HERE, command, workers), out.stat().st_size))
-                starts[workers].append(run(HERE, label(folder, paths[:workers], workers, f"start_{number}")[0], workers))
+                labels[workers].append((*run(folder, HERE, command, workers), out.stat().st_size))
+                starts[workers].append(run(folder, HERE, label(folder, paths[:workers], workers, f"start_{number}")[0], workers))
         planning, handing = serial(folder, paths)
     report(
         console, paths, most, [json.loads(printed) for _, _, printed in bare], median(align), labels, starts, (planning, handing)
@@ -148,8 +150,9 @@ def report(console, paths, most, bare, align, labels, starts, serially):
     for part, (clock, cpu) in [*middle.items(), ("sum", sums)]:
         table.add_row(part, f"{1e3 * clock / count:.2f}", f"{1e3 * cpu / count:.2f}")
     console.print(table)
-    headings = ("command", "cores", "clock, s", "CPU, s", "pictures/s", "pictures/s a core by CPU", "share of the sum of parts")
-    table = Table(*headings, "without start", "align's clock over this", "align's CPU a core over this")
+    headings = ("command", "cores", "clock", "CPU", "pictures/s", "by CPU", "of parts", "without start", "to align", "by CPU")
+    title = "seconds; pictures a second, and a core by CPU; share of the sum of parts, by CPU; times as fast as align, by clock and CPU"
+    table = Table(*headings, title=title, title_justify="left")
     rows = {"align": (2, *align[:2], 0, 0)}
     for workers, runs in labels.items():
         start = median(starts[workers])
@@ -173,8 +176,8 @@ def report(console, paths, most, bare, align, labels, starts, serially):
     hours = (work / (MACHINES * CORES) + start_cpu / 2 + sum(alone)) / 3600
     console.print(
         f"on paper, {PICTURES:,} such pictures on {MACHINES} machines of {CORES} such cores: {work / 3600:.1f} hours of one "
-        f"core, divided {work / (MACHINES * CORES):.0f} s; by one process {alone[0]:.0f} s of planning and {alone[1]:.0f} s of handing "
-        f"over; {60 * hours:.1f} minutes in all; on one machine of two cores {work / 2 / 3600:.1f} hours"
+        f"core, divided {work / (MACHINES * CORES):.0f} s; by one process {alone[0]:.0f} s of planning and {alone[1]:.0f} s of "
+        f"handing over; {60 * hours:.1f} minutes in all; on one machine of two cores {work / 2 / 3600:.1f} hours"
     )
 
 

@@ -100,16 +100,18 @@ def find(words: Iterable[str], *, out: str | os.PathLike) -> Inputs:
     for word in words:
         found += in_storage(word, problems) if storage.is_url(word) else in_folders(word, os.path.realpath(out), problems)
     found = list(dict.fromkeys(found))
-    kinds = {kind: [path for path in found if kind_of(path) == kind] for kind in ("files", "tar", "parquet")}
-    pictures, more = photo_list.without_twins([path for path in kinds["files"] if not storage.is_url(path)])
-    notes += more
+    kept, more = photo_list.without_twins([path for path in found if not storage.is_url(path)])
     if not found:
         reasons = [f"{shown(path)}: {reason}" for path, reason in problems] or ["the list is empty"]
-        more = f"; and {len(reasons) - 3} more" if len(reasons) > 3 else ""
-        raise ValueError(f"no picture was found: {'; '.join(reasons[:3])}{more}")
-    kept = set(pictures)
-    pictures = [path for path in kinds["files"] if storage.is_url(path) or path in kept]
-    return Inputs(pictures=pictures, tars=kinds["tar"], parquets=kinds["parquet"], problems=problems, notes=notes)
+        rest = f"; and {len(reasons) - 3} more" if len(reasons) > 3 else ""
+        raise ValueError(f"no picture was found: {'; '.join(reasons[:3])}{rest}")
+    once = set(kept)
+    kinds = {"files": [], "tar": [], "parquet": []}
+    for path in found:
+        if storage.is_url(path) or path in once:
+            kinds[kind_of(path)].append(path)
+    pictures, tars, parquets = kinds.values()
+    return Inputs(pictures=pictures, tars=tars, parquets=parquets, problems=problems, notes=notes + more)
 
 
 def kind_of(path: str) -> str:
