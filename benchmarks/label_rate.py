@@ -151,7 +151,7 @@ def report(console, paths, most, bare, align, labels, starts, serially):
         table.add_row(part, f"{1e3 * clock / count:.2f}", f"{1e3 * cpu / count:.2f}")
     console.print(table)
     headings = ("command", "cores", "clock", "CPU", "pictures/s", "by CPU", "of parts", "without start", "to align", "by CPU")
-    title = "seconds; pictures a second, and a core by CPU; share of the sum of parts, by CPU; times as fast as align, by clock and CPU"
+    title = "seconds; pictures a second, a core by CPU; share of the sum of parts by CPU; times as fast as align by clock, CPU"
     table = Table(*headings, title=title, title_justify="left")
     rows = {"align": (2, *align[:2], 0, 0)}
     for workers, runs in labels.items():

@@ -86,11 +86,15 @@ def on_ray(
         What was done, a unit at a time, as `Worker.label` tells it.
 
     Raises:
-        ImportError: Ray is not installed. ConnectionError: there is no cluster at the address.
-        NotLabelled: a worker cannot work.
+        ImportError: Ray is not installed.
+        NotLabelled: there is no cluster at the address, or a worker cannot work.
     """
     ray = imported()
-    ray.init(address=address, include_dashboard=None if address else False, log_to_driver=False, logging_level=logging.ERROR)
+    dashboard = None if address else False
+    try:
+        ray.init(address=address, include_dashboard=dashboard, log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as error:  # Ray's own are of no common kind
+        raise NotLabelled(f"Ray does not start, or is not there: {' '.join(str(error).split())[:300]}") from None
     try:
         cpus = int(ray.cluster_resources().get("CPU", 0))
         actors, share = share_of(cpus, workers)
