@@ -96,7 +96,7 @@ def median(runs):
 def serial(folder, paths):
     """Seconds a picture of what one process does: listing and planning, and handing over."""
     start = time.process_time()
-    found = units.find(paths, out=folder / "nowhere")
+    found = units.find(paths, out=[folder / "nowhere"])
     count = len(list(units.planned(found, workers=2)))
     planning = time.process_time() - start
     command, rows = label(folder, paths, 2, "folder")

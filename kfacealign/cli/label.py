@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
         with lock(target.folder), resumable(HINT):
             planned = runs.begun(target, description, overwrite=arguments.overwrite)
             if planned is None:
-                planned = runs.begin(target, description, plan(words, arguments, console))
+                planned = runs.begin(target, description, plan(words, target, arguments, console))
             return labelled(planned, model, arguments, console)
     finally:
         if new:
@@ -122,18 +122,19 @@ def settings_of(arguments: argparse.Namespace, console: Console) -> tuple[str, A
         "model": align_results.as_text(os.path.basename(model)),
         "model_sha256": align_results.checksum(model),
         "detector": align_results.as_text(os.path.basename(detector)),
+        "detector_sha256": align_results.checksum(detector) if os.path.isfile(detector) else None,
         **{name: getattr(arguments, name) for name in ("min_score", "any_rotation", "five_points", "max_pixels", "column")},
     }
     return model, loaded.scheme, settings
 
 
-def plan(words: list[str], arguments: argparse.Namespace, console: Console) -> list[units.Unit]:
+def plan(words: list[str], target: results.Target, arguments: argparse.Namespace, console: Console) -> list[units.Unit]:
     """The units of a new run.
 
     Raises:
         ValueError: there is nothing to label.
     """
-    found = units.find(words, out=arguments.out)
+    found = units.find(words, out=(target.path, target.folder))
     for note in found.notes:
         say(console, note)
     many = arguments.workers or cores()

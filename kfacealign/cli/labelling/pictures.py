@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from kfacealign.cli.given_boxes import as_text
 from kfacealign.cli.labelling import parquet_source, storage, tar_source
 from kfacealign.cli.labelling.units import Unit
+from kfacealign.console import shown
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,7 +42,7 @@ def pictures(unit: Unit, start: int, *, base: str) -> Iterator[Picture]:
             told = content if isinstance(content, bytes) else None
             yield Picture(number, as_text(path), told, "" if told is not None else reason_of(content))
             number += 1
-    except (OSError, ValueError, ImportError, MemoryError) as error:
+    except Exception as error:  # a storage may raise anything; the other units go on
         yield Picture(number, as_text(unit.paths[0]), None, reason_of(error))
 
 
@@ -51,14 +52,14 @@ def reason_of(error: BaseException | None) -> str:
         return "there is no picture in this row"
     if isinstance(error, MemoryError):
         return "there is not enough memory for it"
-    return " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
+    return shown(" ".join(str(getattr(error, "strerror", None) or error).split())) or type(error).__name__
 
 
 def _files(unit, start, base):
     for path in unit.paths[start:]:
         try:
             yield path, storage.content_of(storage.absolute(path, base))
-        except (OSError, ValueError, ImportError, MemoryError) as error:
+        except Exception as error:  # likewise
             yield path, error
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 OF_PYARROW = ("file", "s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss")
+OF_THE_WEB = ("http", "https")  # whose folders cannot be listed
 LARGEST = 2**28  # bytes of a picture's file
 BUFFER = 2**20
 
@@ -69,6 +70,8 @@ def storage(folder: str) -> tuple["pyarrow.fs.FileSystem", str]:
 
 def located(url: str) -> tuple["pyarrow.fs.FileSystem", str]:
     """The storage of a file's URL, and the file's path in it; raises what `storage` raises."""
+    if scheme_of(url) in OF_THE_WEB:  # a query may have anything in it
+        return storage("/".join(url.split("/")[:3]) + "/")[0], url
     folder, _, name = url.rpartition("/")
     system, base = storage(f"{folder}/")
     if scheme_of(url) in OF_PYARROW:

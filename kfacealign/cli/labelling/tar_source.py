@@ -13,7 +13,6 @@ from kfacealign.files import IMAGE_SUFFIXES
 LARGEST_HEADER = 2**24  # bytes of a member's extended header
 STEP = 2**20  # bytes that are passed over at a time
 OPENERS = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}  # by the first two bytes
-DAMAGES = (tarfile.TarError, EOFError, gzip.BadGzipFile, lzma.LZMAError, OSError, ValueError, OverflowError, MemoryError)
 
 
 class Forward:
@@ -87,7 +86,7 @@ def members(path: str, start: int) -> Iterator[tuple[str, bytes | ValueError]]:
                         yield member.name, content_of(archive, member, stream)
                 if stream.last != bytes(tarfile.BLOCKSIZE):  # `tarfile` takes a header that it cannot read for the end
                     raise tarfile.ReadError("a header is cut or damaged, or the end is missing")
-        except DAMAGES as error:
+        except Exception as error:  # of tarfile, zlib, lzma, the storage: each has its own
             told = " ".join(str(error).split()) or type(error).__name__
             raise ValueError(f"the archive is damaged behind {number + 1} pictures: {told}") from None
     if number < 0:

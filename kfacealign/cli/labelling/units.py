@@ -4,6 +4,7 @@ import dataclasses
 import fnmatch
 import hashlib
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -86,19 +87,20 @@ def expanded(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return found, told
 
 
-def find(words: Iterable[str], *, out: str | os.PathLike) -> Inputs:
+def find(words: Iterable[str], *, out: Sequence[str | os.PathLike]) -> Inputs:
     """The pictures and shards that words mean.
 
     Args:
         words: files, folders, patterns and URLs.
-        out: where the results go, which is not searched.
+        out: the files and folders of the results, the folder last; what is found there does not count.
 
     Raises:
         ValueError: nothing was found; the message tells why.
     """
     found, problems, notes = [], [], []
+    own = tuple(os.path.realpath(path) for path in out)
     for word in words:
-        found += in_storage(word, problems) if storage.is_url(word) else in_folders(word, os.path.realpath(out), problems)
+        found += in_storage(word, problems) if storage.is_url(word) else in_folders(word, own, problems)
     found = list(dict.fromkeys(found))
     kept, more = photo_list.without_twins([path for path in found if not storage.is_url(path)])
     if not found:
@@ -116,27 +118,35 @@ def find(words: Iterable[str], *, out: str | os.PathLike) -> Inputs:
 
 def kind_of(path: str) -> str:
     """ "tar", "parquet", or "files" for anything else, by the suffix."""
-    name = path.lower()
+    name = name_of(path)
     return "tar" if name.endswith(TAR_SUFFIXES) else "parquet" if name.endswith(PARQUET_SUFFIXES) else "files"
 
 
 def readable(path: str) -> bool:
     """Whether a file found by a search is a picture or a shard, by its suffix."""
-    return path.lower().endswith((*IMAGE_SUFFIXES, *TAR_SUFFIXES, *PARQUET_SUFFIXES))
+    return name_of(path).endswith((*IMAGE_SUFFIXES, *TAR_SUFFIXES, *PARQUET_SUFFIXES))
 
 
-def in_folders(word: str, out: str, problems: list[tuple[str, str]]) -> list[str]:
+def name_of(path: str) -> str:
+    """A path or URL in small letters, without the query of a URL."""
+    return (path.partition("?")[0] if storage.is_url(path) else path).lower()
+
+
+def in_folders(word: str, own: Sequence[str], problems: list[tuple[str, str]]) -> list[str]:
     """The paths that one word means on this machine; what gives nothing is a problem."""
     if not os.path.isdir(word):
-        _, paths, searched = photo_list.looked_up(word, out, problems)
+        _, paths, searched = photo_list.looked_up(word, own[-1], problems)
+        if searched:
+            paths = [path for path in paths if os.path.realpath(path) not in own]
         return [path for path in paths if not align_results.is_overlay(path, searched)]
     known = len(problems)
     found = [
         os.path.normpath(os.path.join(parent, name))
-        for parent, names in photo_list.walk(word, out, problems)
+        for parent, names in photo_list.walk(word, own[-1], problems)
         for name in names
         if readable(name) and not os.path.isdir(os.path.join(parent, name))
     ]
+    found = [path for path in found if kind_of(path) == "files" or os.path.realpath(path) not in own]
     if not found and len(problems) == known:
         problems.append((word, "there is no picture, tar or Parquet file in this folder"))
     ordered = sorted(found, key=lambda path: path.split(os.sep))
@@ -145,10 +155,11 @@ def in_folders(word: str, out: str, problems: list[tuple[str, str]]) -> list[str
 
 def in_storage(url: str, problems: list[tuple[str, str]]) -> list[str]:
     """The URLs that one means: itself, all below a folder, or those that a pattern with `*` or `[...]` matches."""
-    if readable(url) and not photo_list.MAGIC.search(url.replace("?", "")):
+    pattern = re.compile(r"[*\[]")  # a question mark begins a query
+    if storage.scheme_of(url) in storage.OF_THE_WEB or (readable(url) and not pattern.search(url)):
         return [url]
     folder = url
-    while photo_list.MAGIC.search(folder.replace("?", "")):
+    while pattern.search(folder):
         folder = folder.rpartition("/")[0]
     try:
         found = [path for path in storage.listed(folder) if readable(path)]

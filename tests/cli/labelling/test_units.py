@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from kfacealign.cli.labelling import units
+from kfacealign.cli.labelling import storage, units
 from kfacealign.data import image_files
 
 pa = pytest.importorskip("pyarrow")
@@ -28,7 +28,7 @@ def folder(tmp_path):
 
 
 def found(*words, out="nowhere"):
-    inputs = units.find([str(word) for word in words], out=out)
+    inputs = units.find([str(word) for word in words], out=[out, f"{out}.parts"] if str(out).endswith(".parquet") else [out])
     return [[path.rpartition("/")[2] for path in part] for part in (inputs.pictures, inputs.tars, inputs.parquets)]
 
 
@@ -44,6 +44,10 @@ def test_patterns_files_and_links(folder):
 
 def test_the_folder_of_the_results_is_not_searched(folder):
     assert found(folder, out=folder / "below")[0] == ["a.png", "b.jpg"]
+    (folder / "rows.parquet.parts").mkdir()
+    (folder / "rows.parquet.parts" / "shard-00000.parquet").write_bytes(b"")
+    for words in ([folder], [folder / "*.parquet", folder / "*.jpg"]):
+        assert found(*words, out=folder / "rows.parquet")[2] == []
 
 
 def test_urls_of_files_folders_and_patterns(folder):
@@ -55,13 +59,28 @@ def test_urls_of_files_folders_and_patterns(folder):
     assert found(f"{url}/*.png", f"{url}/with%20space%2520.jpg")[0] == ["a.png", "with%20space%2520.jpg"]
 
 
+def test_urls_of_the_web_are_pictures_unless_they_are_shards():
+    urls = ["https://host/a.jpg?sign=/x*[1]", "http://host/id/7", "https://host/b.tar?x=y.jpg", "https://host/c.parquet"]
+    inputs = units.find(urls, out=["nowhere"])
+    assert (inputs.pictures, inputs.tars, inputs.parquets) == (urls[:2], urls[2:3], urls[3:])
+
+
+def test_storages_of_fsspec():
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    memory.pipe({"/bucket/a b.jpg": b"1", "/bucket/below/c.png": b"2", "/bucket/notes.md": b"3", "/bucket/_x/d.png": b"4"})
+    inputs = units.find(["memory://bucket"], out=["nowhere"])
+    assert inputs.pictures == ["memory://bucket/a b.jpg", "memory://bucket/below/c.png"]
+    assert [storage.content_of(url) for url in inputs.pictures] == [b"1", b"2"]
+    assert units.find(["memory://bucket/*.jpg"], out=["nowhere"]).pictures == inputs.pictures[:1]
+
+
 @pytest.mark.parametrize("word", ["nothing-there/", "*.gif", "file:///nothing/there", "nobodyknows://x/y"])
 def test_what_gives_nothing_is_told(word, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     if word == "nothing-there/":
         (tmp_path / word).mkdir()
     with pytest.raises(ValueError, match=r"no picture was found: .+: ."):
-        units.find([word], out="out")
+        units.find([word], out=["out"])
 
 
 def test_lists_come_from_files_and_standard_input(folder, monkeypatch):
