@@ -12,6 +12,7 @@ from typing import Any
 
 from kfacealign.cli.labelling.workers import NotLabelled, Worker
 
+TRIES = 3  # starts of Ray on this machine
 HALF = 0.5  # of a CPU, for the one actor of a cluster of one CPU
 
 
@@ -70,6 +71,24 @@ def share_of(cpus: int, workers: int | None) -> tuple[int, float]:
     return min(workers or most, most), 1 if cpus > 1 else HALF
 
 
+def start(ray: Any, address: str | None) -> None:
+    """Connects to a cluster, or starts Ray on this machine, which a busy machine may not do in the 30 s that Ray waits for it.
+
+    Raises:
+        NotLabelled: there is no cluster at the address, or Ray does not start.
+    """
+    dashboard = None if address else False
+    for left in reversed(range(TRIES)):
+        try:
+            ray.init(address=address, include_dashboard=dashboard, log_to_driver=False, logging_level=logging.ERROR)
+            return
+        except Exception as error:  # Ray's own are of no common kind
+            if address is not None or not left:
+                told = " ".join(str(error).split())[:300]
+                raise NotLabelled(f"Ray does not start, or is not there: {told}") from None
+            ray.shutdown()
+
+
 def on_ray(
     jobs: Sequence[dict[str, Any]], settings: dict[str, Any], workers: int | None, *, address: str | None, say: Any
 ) -> Iterator[dict[str, Any]]:
@@ -90,11 +109,7 @@ def on_ray(
         NotLabelled: there is no cluster at the address, or a worker cannot work.
     """
     ray = imported()
-    dashboard = None if address else False
-    try:
-        ray.init(address=address, include_dashboard=dashboard, log_to_driver=False, logging_level=logging.ERROR)
-    except Exception as error:  # Ray's own are of no common kind
-        raise NotLabelled(f"Ray does not start, or is not there: {' '.join(str(error).split())[:300]}") from None
+    start(ray, address)
     try:
         cpus = int(ray.cluster_resources().get("CPU", 0))
         actors, share = share_of(cpus, workers)

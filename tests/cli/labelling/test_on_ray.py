@@ -33,7 +33,6 @@ def test_a_cluster_without_a_cpu_is_refused():
 
 
 def test_the_rows_are_those_of_one_machine(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "600")  # read when Ray is imported
     pytest.importorskip("ray.data")
     parquet = pytest.importorskip("pyarrow.parquet")
     pytest.importorskip("ai_edge_litert")
