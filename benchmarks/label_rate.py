@@ -120,7 +120,7 @@ def main():
     arguments = parser.parse_args()
     found = [path for folder in arguments.folders for path in sorted(folder.rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES]
     paths = [str(path.absolute()) for path in found[: arguments.count]]
-    most, console = len(os.sched_getaffinity(0)), Console()
+    most, console = len(os.sched_getaffinity(0)), Console(width=140)
     before = (arguments.before or HERE).resolve()
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -157,15 +157,16 @@ def report(console, paths, most, bare, align, labels, starts, serially):
     for workers, runs in labels.items():
         start = median(starts[workers])
         rows[f"label, {workers} worker{'s' * (workers > 1)}"] = (workers, *median(runs)[:2], start[0], start[1])
+    shares = {}
     for name, (cores, clock, cpu, _, start_cpu) in rows.items():
-        share, steady = sums[1] / cpu, sums[1] * (1 - cores * bool(start_cpu) / count) / (cpu - start_cpu)
+        shares[name] = sums[1] * (1 - cores * bool(start_cpu) / count) / (cpu - start_cpu)
         used = 1 if name == "align" else cores  # align keeps one core busy
-        figures = (clock, cpu, count / clock, count / cpu, share, steady, align[0] / clock, align[1] / (cpu / used))
+        figures = (clock, cpu, count / clock, count / cpu, sums[1] / cpu, shares[name], align[0] / clock, align[1] / (cpu / used))
         table.add_row(name, str(cores), *(f"{value:.2f}" for value in figures))
     console.print(table)
     _, clock, cpu, _, start_cpu = rows["label, 2 workers"]
-    steady = sums[1] * (1 - 2 / count) / (cpu - start_cpu)
-    console.print(f"asked: {ASKED_SHARE} of the sum of its parts: {steady:.2f} (CPU, without start)")
+    told = ", ".join(f"{name} {share:.2f}" for name, share in shares.items())
+    console.print(f"asked: {ASKED_SHARE} of the sum of its parts (CPU, without start): {told}")
     console.print(
         f"asked: {ASKED_RATIO} times align on two cores: {align[0] / clock:.2f} by the clock, {2 * align[1] / cpu:.2f} by CPU"
     )

@@ -102,8 +102,7 @@ def write_ledger(paths: Iterable[Path], ledger: Path) -> collections.Counter:
 def read_rows(paths: Iterable[Path], columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
     """The rows of shards, in order, a shard at a time in memory."""
     for path in paths:
-        table = shards.read(path)
-        yield from (table if columns is None else table.select(columns)).to_pylist()
+        yield from shards.read(path, columns).to_pylist()
 
 
 def write_joined(paths: Iterable[Path], path: Path, description: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ is never in one.
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,12 +92,12 @@ def readable(path: Path) -> bool:
     return True
 
 
-def read(path: Path) -> "pa.Table":
-    """The rows of a part or shard."""
+def read(path: Path, columns: Sequence[str] | None = None) -> "pa.Table":
+    """The rows of a part or shard, of all columns or some."""
     from pyarrow import parquet
 
     with open(path, "rb") as file:
-        return parquet.ParquetFile(file).read()
+        return parquet.ParquetFile(file).read(columns=columns)
 
 
 def write(path: Path, table: "pa.Table") -> None:
