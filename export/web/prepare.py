@@ -111,6 +111,7 @@ def put_blazeface(path: Path, folder: Path) -> dict:
         "cells": blazeface.CELLS,
         "smallest": defaults["smallest"],
         "min_score": max(blazeface.LEAST, defaults["min_score"]),
+        "hint": blazeface.HINT,
         "overlap": blazeface.OVERLAP,
         "reach": blazeface.REACH,
         "twins": TWINS,

@@ -128,14 +128,20 @@ class Tables:
 
     def coco(self) -> str:
         """The content of `coco.json`."""
-        info = {"description": f"{MADE}, landmarks of {self.scheme.name}", "coordinates": coco.COORDINATES}
-        content = {
-            "info": info,
-            "images": self.images,
-            "annotations": self.annotations,
-            "categories": [coco.category(self.scheme)],
-        }
+        head = frame(self.scheme, MADE)
+        content = {"info": head["info"], "images": self.images, "annotations": self.annotations, "categories": head["categories"]}
         return json.dumps(content, allow_nan=False)
+
+
+def frame(scheme: schemes.Scheme, made: str) -> dict[str, Any]:
+    """What a file in COCO's layout has besides images and annotations: "info" and "categories".
+
+    Args:
+        scheme: of the landmarks.
+        made: what made them.
+    """
+    info = {"description": f"{made}, landmarks of {scheme.name}", "coordinates": coco.COORDINATES}
+    return {"info": info, "categories": [coco.category(scheme)]}
 
 
 def annotation(face: dict[str, Any], number: int, image: int) -> dict[str, Any]:

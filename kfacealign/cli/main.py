@@ -16,6 +16,7 @@ from kfacealign.quiet import quiet
 # Command -> what `--help` says of it. Its module is `kfacealign.cli.NAME`, with `_` for `-`.
 COMMANDS = {
     "align": "find the landmarks of the faces in photographs",
+    "label": "label the faces of very many pictures, as one table",
     "evaluate": "measure a model on a dataset's test faces",
     "export": "write a trained model as TFLite, ONNX or SavedModel",
     "codecs": "study how landmarks are represented",
