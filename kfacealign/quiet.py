@@ -46,8 +46,8 @@ def import_tensorflow() -> ModuleType:
 def import_onnxruntime() -> ModuleType:
     """ONNX Runtime with its telemetry off.
 
-    Since 1.29 it tells its makers of every session, and keeps a number for the device in the user's home. It reads the
-    variable `ORT_DISABLE_TELEMETRY` once, when it is imported; a value that the user has set is left.
+    Since its version 1.29 it sends usage data to its makers and keeps a number for the device in the user's home. It reads
+    the variable `ORT_DISABLE_TELEMETRY` once, when it is imported; a value that the user has set is left.
 
     Raises:
         ImportError: it is not installed.
