@@ -3,6 +3,7 @@
     python docs/figures.py                      # all of them, to docs/figures
     python docs/figures.py --only hih schemes   # some
     python docs/figures.py --lotr MODEL.keras   # the trained LOTR whose attention is drawn
+    python docs/figures.py --only portrait      # needs scikit-image 0.26, which brings the photograph
 
 The same code and versions give the same files, so that a figure which changes says that the code has.
 """
@@ -17,7 +18,7 @@ from drawn import BLUE, GREEN, ORANGE, RED, SIZE, TRUTH, crop_of, grid, one_map,
 from scheme_figures import coordinates, mirror, numbered_schemes
 
 import kfacealign as kfa
-from kfacealign import drawing
+from kfacealign import drawing, files, geometry
 from kfacealign.codecs import decoders
 from kfacealign.data import image_files
 
@@ -36,6 +37,28 @@ def main():
     for name in arguments.only:
         for path in FIGURES[name](arguments):
             print(path)
+
+
+# === A photograph ===
+
+
+def portrait(arguments):
+    """What the default preset finds on a photograph: Eileen Collins, by NASA, which scikit-image's package has as a file."""
+    path = files.packaged_file("scikit-image", "astronaut.png")
+    if path is None:
+        print("scikit-image is not installed: portrait.jpg is left as it is (pip install scikit-image)")
+        return []
+    side, faces = 440, kfa.FaceLandmarks(detector="blazeface")
+    photo = kfa.photo.read_photo(path)
+    (face,) = faces(photo)
+    whole, to_whole = geometry.crop(photo, (0, 0, *photo.shape[1::-1]), side)
+    near, to_near = geometry.crop(photo, geometry.square_box(face.box, 1.6), side)
+    whole = drawing.draw_landmarks(whole, geometry.apply_affine(to_whole, face.landmarks), face.scheme)
+    near = drawing.draw_landmarks(near, geometry.apply_affine(to_near, face.landmarks), face.scheme, thickness=2)
+    x0, y0, x1, y1 = geometry.apply_affine(to_whole, face.box.reshape(2, 2)).round().astype(int).ravel().tolist()
+    cv2.rectangle(whole, (x0, y0), (x1, y1), (255, 255, 255), 1)
+    image_files.write(arguments.out / "portrait.jpg", np.hstack([whole, near]), quality=88)
+    return [arguments.out / "portrait.jpg"]
 
 
 # === Methods ===
@@ -276,6 +299,7 @@ def one_euro(arguments):
 
 
 FIGURES = {
+    "portrait": portrait,
     "coordinates": coordinates,
     "schemes": numbered_schemes,
     "mirror": mirror,
