@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kfacealign import schemes
-from kfacealign.data import Faces, ignore_labels
+from kfacealign.data import Faces, ignore_labels, write_clips, write_pts
 from kfacealign.data.faces import Dataset
 from kfacealign.data.mean_shape import aligned, mean_shape, mirror_doubts, with_mean_shape
 from kfacealign.data.unlabelled import placeholders
@@ -91,3 +91,9 @@ def test_faces_without_labels_need_a_shape():
         placeholders(FOUR, np.zeros((1, 4)))
     made = with_mean_shape(dataset(faces(SQUARE)))
     np.testing.assert_allclose(ignore_labels(made.train).landmarks[0], SQUARE, atol=1e-5)
+
+
+def test_faces_are_not_drawn_with_points_of_ones_own(tmp_path):
+    for write in (write_pts, write_clips):
+        with pytest.raises(ValueError, match=r"faces are drawn with the points of wflw98, .*, not with those of 'four'"):
+            write(tmp_path / "new", scheme=FOUR)

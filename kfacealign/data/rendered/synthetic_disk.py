@@ -103,9 +103,9 @@ def write_pts(
         The root as a `Path`.
 
     Raises:
-        ValueError: the folder exists and holds something else.
+        ValueError: the folder exists and holds something else, or the scheme is not one of this package.
     """
-    scheme = schemes.get(scheme).name
+    scheme = drawn(scheme)
     parameters = {"layout": "pts", "train": train, "test": test, "scheme": scheme, "seed": seed, "size": size}
 
     def write(folder):
@@ -144,9 +144,9 @@ def write_clips(
         The root as a `Path`.
 
     Raises:
-        ValueError: the folder exists and holds something else.
+        ValueError: the folder exists and holds something else, or the scheme is not one of this package.
     """
-    scheme = schemes.get(scheme).name
+    scheme = drawn(scheme)
     parameters = {"layout": "clips", "clips": clips, "frames": frames, "scheme": scheme, "seed": seed, "size": size}
 
     def write(folder):
@@ -157,6 +157,18 @@ def write_clips(
                 write_pair(folder / f"clip_{clip:04d}" / f"{frame:06d}", face, scheme)
 
     return write_once(Path(root), parameters, write)
+
+
+def drawn(scheme: str | schemes.Scheme) -> str:
+    """The name of a scheme whose points are drawn.
+
+    Raises:
+        ValueError: it is not one of this package.
+    """
+    name = schemes.get(scheme).name
+    if name not in schemes.BUILT_IN:
+        raise ValueError(f"faces are drawn with the points of {', '.join(schemes.BUILT_IN)}, not with those of {name!r}")
+    return name
 
 
 def render_all(part: str, count: int, *, seed: int, size: int, progress: bool) -> Iterator[SyntheticFace]:
