@@ -111,8 +111,12 @@ class AttendedDecimalHead(keras.layers.Layer):
     def call(self, inputs: Sequence[Any], training: bool | None = None) -> Any:
         trunk, maps = inputs
         features = ops.cast(self.body(trunk, training=training), "float32")
-        attended = ops.matmul(self.weights_of_cells(maps), ops.reshape(features, (-1, features.shape[1] * features.shape[2], self.filters)))
-        decimal = ops.matmul(ops.transpose(attended, (1, 0, 2)), ops.cast(self.kernel, "float32")) + ops.cast(self.bias, "float32")
+        attended = ops.matmul(
+            self.weights_of_cells(maps), ops.reshape(features, (-1, features.shape[1] * features.shape[2], self.filters))
+        )
+        decimal = ops.matmul(ops.transpose(attended, (1, 0, 2)), ops.cast(self.kernel, "float32")) + ops.cast(
+            self.bias, "float32"
+        )
         return ops.reshape(ops.transpose(decimal, (1, 2, 0)), (-1, self.size, self.size, self.maps))
 
     def weights_of_cells(self, maps: Any) -> Any:

@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-import pytest
 
 from kfacealign.codecs import HeatmapInHeatmap
 from kfacealign.codecs.heatmap import gaussian_maps
@@ -50,7 +49,9 @@ def test_it_learns_the_place_inside_the_cell_of_landmarks_never_seen():
     rng = np.random.default_rng(0)
     trunk = keras.Input((SIZE, SIZE, POINTS))
     model = keras.Model(trunk, AttendedDecimalHead(POINTS, size=4, filters=24)([10.0 * trunk, trunk]))
-    model.compile(keras.optimizers.Adam(3e-3, epsilon=1e-8), loss=lambda y, q: CODEC.decimal_term(y, q, keras.ops.ones((32, POINTS))))
+    model.compile(
+        keras.optimizers.Adam(3e-3, epsilon=1e-8), loss=lambda y, q: CODEC.decimal_term(y, q, keras.ops.ones((32, POINTS)))
+    )
     landmarks = rng.uniform(0.1, 0.9, (300 * 32, POINTS, 2)).astype("float32")
     targets = keras.ops.convert_to_numpy(CODEC.encode(landmarks)["decimal"])
     model.fit(maps_around(landmarks), targets, batch_size=32, verbose=0)
