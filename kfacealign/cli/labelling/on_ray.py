@@ -77,10 +77,12 @@ def start(ray: Any, address: str | None) -> None:
     Raises:
         NotLabelled: there is no cluster at the address, or Ray does not start.
     """
+    # Without an address Ray joins the cluster that was last started here, and waits for it though it may be gone.
+    address = address or os.environ.get("RAY_ADDRESS")
     dashboard = None if address else False
     for left in reversed(range(TRIES)):
         try:
-            ray.init(address=address, include_dashboard=dashboard, log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(address=address or "local", include_dashboard=dashboard, log_to_driver=False, logging_level=logging.ERROR)
             return
         except Exception as error:  # Ray's own are of no common kind
             if address is not None or not left:

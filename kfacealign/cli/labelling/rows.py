@@ -12,7 +12,8 @@
 | `detector_score` | the detector's score |
 | `landmarks` | x, y, x, y, ... |
 | `scores`, `mean_score` | the model's score of each landmark, and their mean |
-| `visibility`, `covariance`, `pose` | what the model says of them; null where it says nothing |
+| `visibility`, `covariance` | what the model says of them; null where it says nothing |
+| `pose` | yaw, pitch and roll in degrees, and the translation in millimetres, six numbers; null where no head fits |
 | `model_sha256` | checksum of the model's file |
 
 All are image coordinates of the upright picture: the centre of the first pixel is (0.5, 0.5).
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from kfacealign.face_landmarks import Face
 
 OK, NO_FACE, FAILED = "ok", "no face", "failed"
-EXTRA = ("visibility", "covariance", "pose")  # attributes of a face that only some models give
+EXTRA = ("visibility", "covariance")  # attributes of a face that only some models give
 KEY = b"kfacealign"  # of the description in a file's metadata
 
 
@@ -48,7 +49,7 @@ def schema(description: dict[str, Any] | None = None) -> "pa.Schema":
         pa.field("detector_score", pa.float32()),
         *(pa.field(name, numbers) for name in ("landmarks", "scores")),
         pa.field("mean_score", pa.float32()),
-        *(pa.field(name, numbers) for name in EXTRA),
+        *(pa.field(name, numbers) for name in (*EXTRA, "pose")),
         pa.field("model_sha256", pa.string(), nullable=False),
     ]
     return pa.schema(named, metadata=None if description is None else {KEY: json.dumps(description).encode()})
@@ -96,6 +97,9 @@ def of_face(face: "Face") -> dict[str, Any]:
         value = getattr(face, name, None)
         if value is not None:
             numbers[name] = np.asarray(value, np.float64).ravel()
+    pose = face.pose
+    if pose is not None:
+        numbers["pose"] = np.round([pose.yaw, pose.pitch, pose.roll, *pose.translation], 2)
     if not all(np.isfinite(values).all() for values in numbers.values()):
         raise ValueError("the model's answer is not finite")
     score = None if face.score is None else round(float(face.score), 4)
