@@ -9,6 +9,9 @@ The same code and versions give the same files, so that a figure which changes s
 """
 
 import argparse
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -23,6 +26,7 @@ from kfacealign.codecs import decoders
 from kfacealign.data import image_files
 
 OUT = Path(__file__).parent / "figures"
+OVERFIT = Path(__file__).parents[1] / "benchmarks" / "lotr_overfit.py"
 LOTR = Path("runs/lotr/adam_smooth_wing_0/model.keras")  # as docs/results.md trains it
 POINT = 82  # of wflw98: the right corner of the mouth
 
@@ -198,6 +202,16 @@ def lotr(arguments):
     return [save(figure, arguments.out, "lotr.jpg")]
 
 
+def lotr_attention(arguments):
+    """Attention before and after 32 rendered faces were learnt by heart, by benchmarks/lotr_overfit.py; takes minutes."""
+    path = arguments.out / "lotr_attention.jpg"
+    with tempfile.TemporaryDirectory() as folder:
+        faces = kfa.data.write_pts(Path(folder) / "faces", train=64, test=2)
+        flags = ["--data-dir", str(faces), "--only", "gain 0.1, queries N(0, 1)", "--steps", "600", "--figure", str(path)]
+        subprocess.run([sys.executable, str(OVERFIT), *flags], check=True)
+    return [path]
+
+
 def losses(arguments):
     """The losses of LOTR's Table 4 and their gradients."""
     error = np.linspace(-15, 15, 1201).astype("float32")
@@ -308,6 +322,7 @@ FIGURES = {
     "pipnet": pipnet,
     "curriculum": curriculum,
     "lotr": lotr,
+    "lotr_attention": lotr_attention,
     "losses": losses,
     "subpixel": subpixel,
     "heatmap1d": heatmap1d,
