@@ -11,7 +11,7 @@ from kfacealign.cli.arguments import MODEL_HELP, add_missing, add_model, add_par
 from kfacealign.console import make_console, shown
 from kfacealign.data import catalogue
 from kfacealign.data.image_files import limit_pixels
-from kfacealign.evaluation import evaluating, suspects, suspects_page
+from kfacealign.evaluation import suspects
 from kfacealign.files import replacing
 
 TOLD = 10  # labels that are printed
@@ -40,6 +40,8 @@ def add_arguments(parts: argparse._SubParsersAction) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from kfacealign.evaluation import evaluating, suspects_page
+
     console, out = make_console(), Path(arguments.out)
     if out.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"{shown(arguments.out)}: the page is HTML, give --out a name that ends in .html")
@@ -73,6 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def tell(console: Console, ranking: suspects.Ranking, faces: data.Faces, written: list[Path]) -> None:
     """Prints the set's offset, the most suspicious labels, and the files."""
+    from kfacealign.evaluation import suspects_page
+
     console.print(suspects_page.offset_told(ranking), soft_wrap=True)
     table = Table(title="the most suspicious labels", title_justify="left")
     for heading in ("rank", "face", "kind", "point", "px off"):
