@@ -4,7 +4,8 @@
     align                     called again, every result is whole and that of an undisturbed call, nothing temporary is left
     pack                      the file is whole or absent, and the next call writes the same faces
 
-The moments are drawn from `--seed`. With `--signal INT` or `TERM` the processes are asked to stop: then each must end by
+The moments are drawn from `--seed`. A process that was done before its moment is counted apart, and another is killed in
+its place. With `--signal INT` or `TERM` the processes are asked to stop: then each must end by
 itself, with one line on stderr and the status 130 or 143, unless it was done before.
 """
 
@@ -20,6 +21,7 @@ import sys
 import tempfile
 import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +102,14 @@ def _brief(errors):
     return f"{len(lines)} lines on stderr{f', the last: {lines[-1]}' if lines else ''}"
 
 
+def turns(row: Row, kill_count: int) -> Iterator[int]:
+    """Counts from 0 until `kill_count` processes were killed."""
+    turn = 0
+    while row.kills < kill_count:
+        yield turn
+        turn += 1
+
+
 def begin(command: list[str]) -> subprocess.Popen:
     """Starts a command of this package in a process group of its own, in which signals do what they do by default."""
     environment = {**os.environ, **CALM, "PYTHONPATH": str(ROOT)}
@@ -128,7 +138,7 @@ def finish(command: list[str], statuses: tuple[int, ...] = (0,)) -> float:
 
 
 def train(method: str, folder: Path, kill_count: int, number: signal.Signals, seed: int) -> Row:
-    """Kills a training `kill_count` times, in chains of `CHAIN` kills that end in an undisturbed call."""
+    """Kills a training until `kill_count` processes were killed, in chains of `CHAIN` kills that end in an undisturbed call."""
     row = Row(name=f"train {method}")
     killer = Killer(number, seed, row)
     script, data = str(HERE / "tiny_training.py"), str(folder / "faces")
@@ -140,9 +150,9 @@ def train(method: str, folder: Path, kill_count: int, number: signal.Signals, se
     seconds = finish(command(whole))
     expected = (whole / "history.csv").read_bytes(), weights(whole / "model.keras")
     chain = 0
-    while row.kills + row.late < kill_count:
+    while row.kills < kill_count:
         out = folder / f"{method}_{chain}"
-        for _ in range(min(CHAIN, kill_count - row.kills - row.late)):
+        for _ in range(min(CHAIN, kill_count - row.kills)):
             killer(command(out), seconds)
         finish(command(out))
         found = (out / "history.csv").read_bytes(), weights(out / "model.keras")
@@ -193,7 +203,7 @@ def align(folder: Path, kill_count: int, number: signal.Signals, seed: int) -> R
     whole = folder / "aligned_whole"
     seconds = finish(command(whole))
     expected = contents(whole)
-    for turn in range(kill_count):
+    for turn in turns(row, kill_count):
         out = folder / f"aligned_{turn}"
         killer(command(out), seconds)
         row.problems += [f"turn {turn}, after the kill: {problem}" for problem in broken(out)]
@@ -240,7 +250,7 @@ def pack(folder: Path, kill_count: int, number: signal.Signals, seed: int) -> Ro
     whole = folder / "whole.h5"
     seconds = finish(command(whole))
     expected = faces_of(whole)
-    for turn in range(kill_count):
+    for turn in turns(row, kill_count):
         out = folder / f"pack_{turn}.h5"
         killer(command(out), seconds)
         if out.exists() and faces_of(out) != expected:
