@@ -32,7 +32,7 @@ import kfacealign as kfa
 from kfacealign.cli.arguments import add_from
 from kfacealign.cli.main import import_methods
 from kfacealign.deploy.measure.benchmark import bench
-from kfacealign.evaluation.comparison import RESAMPLES, bootstrap_interval
+from kfacealign.evaluation.comparison import bootstrap_interval, people
 from kfacealign.models.complexity import trainable_parameters
 
 BACKBONE = "runs/lotr/backbone/model.keras"
@@ -136,21 +136,6 @@ def trained_backbone(arguments):
 # === Figures ===
 
 
-def people(names):
-    """A number for each name: the same for the same person, who is named before the last underscore."""
-    return np.unique([name.rpartition("_")[0] for name in names], return_inverse=True)[1]
-
-
-def interval(values, groups=None, seed=0):
-    """95 % interval of the mean of `values` (N,) over resamples of them, or of the groups (N,) that they are in."""
-    if groups is None:
-        return bootstrap_interval(values, seed=seed)
-    rng, count = np.random.default_rng(seed), groups.max() + 1
-    totals, sizes = np.bincount(groups, values, count), np.bincount(groups, minlength=count)
-    drawn = rng.integers(count, size=(RESAMPLES, count))
-    return tuple(np.percentile(totals[drawn].sum(1) / sizes[drawn].sum(1), [2.5, 97.5]))
-
-
 def figures(report, by_people):
     """NME, FR 10 % and AUC 10 % as text, each with its interval; all three are means over faces."""
     errors = report.counted_errors()
@@ -158,7 +143,7 @@ def figures(report, by_people):
     groups = people(names) if by_people else None
     cells = []
     for values, digits in ((errors, 2), (100.0 * (errors > 10), 2), (np.maximum(0, 1 - errors / 10), 3)):
-        low, high = interval(values, groups)
+        low, high = bootstrap_interval(values, groups=groups)
         cells.append(f"{values.mean():.{digits}f} ({low:.{digits}f} to {high:.{digits}f})")
     return cells
 

@@ -88,18 +88,6 @@ def test_figures_and_their_intervals(board):
     assert cells[2].startswith(f"{np.maximum(0, 1 - errors / 10).mean():.3f} (")
 
 
-def test_people_make_the_interval_wider(board):
-    """Frames of a person are alike, so ten people of nine equal frames are ten values, not ninety."""
-    rng = np.random.default_rng(1)
-    values = np.repeat(rng.uniform(2, 14, 10), 9)
-    names = [f"Person_{person}_{clip}{frame}" for person in range(10) for clip in range(3) for frame in range(3)]
-    groups = board.people(names)
-    assert groups.tolist() == np.repeat(np.arange(10), 9).tolist()
-    alone, together = board.interval(values), board.interval(values, groups)
-    np.testing.assert_allclose(together, bootstrap_interval(values[::9]), atol=0.15)
-    assert np.ptp(together) > 2 * np.ptp(alone)
-
-
 def test_the_table(board, tmp_path, monkeypatch):
     root = kfa.data.write_pts(tmp_path / "drawn", train=6, test=4, size=48, progress=False)
     asked = []

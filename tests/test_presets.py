@@ -193,6 +193,8 @@ def test_the_card_holds_figures_of_both_files(bundled, made, faces):
         assert figures[format]["nme"] == pytest.approx(report["nme"], abs=0.2)
         assert figures[format]["fr@10"] == pytest.approx(report["fr@10"])
         assert card["files"][format]["bytes"] == (bundled / f"{TINY}.{format}").stat().st_size
+    low, high = figures["interval"]
+    assert low <= figures["keras"]["nme"] <= high and figures["resampled"] == "faces"
     described = kfa.from_preset(TINY, format="tflite").metadata
     assert described["licence"] == "a few drawings: Apache-2.0" and described["training_data"] == "a few drawings"
 
@@ -214,7 +216,7 @@ def test_bundled_presets_are_whole_small_and_in_step_with_their_cards():
         card = kfa.presets.card(name)
         text = (store.FOLDER / f"{name}.md").read_text(encoding="utf-8")
         assert text == cards.markdown(card), f"{name}.md is not that of its card"
-        for format in store.FORMATS:
+        for format in card["files"]:
             total += kfa.presets.path(name, format=format).stat().st_size  # raises where the checksum differs
     assert total < 70e6
 
@@ -230,10 +232,43 @@ def test_the_default_has_the_error_of_its_card_on_real_faces():
 
 @pytest.mark.parametrize("name", list(store.RECIPES))
 def test_each_preset_finds_rendered_faces_that_none_was_trained_on(name, unseen):
-    """Both files are measured; the mean face itself is off by more than 15 %."""
-    for format in store.FORMATS:
+    """All files are measured; the mean face itself is off by more than 15 %."""
+    for format in kfa.presets.card(name)["files"]:
         report = kfa.evaluation.evaluate(kfa.from_preset(name, format=format), unseen.test)
         assert report.summary()["nme"] < 12
+
+
+def test_a_preset_may_be_a_keras_file_alone(made, faces, tmp_path, monkeypatch):
+    monkeypatch.setattr(bundling, "latency", measured)
+    monkeypatch.setattr(store, "FOLDER", tmp_path / "bundled")
+    run = made[0].parent / "run" / "model.keras"
+    arguments = ["presets", "make", TINY, "--model", run, "--data-dir", faces, "--out", tmp_path / "bundled"]
+    assert main([str(argument) for argument in [*arguments, "--only-keras", "--people"]]) == 0
+    assert sorted(file.suffix for file in (tmp_path / "bundled").glob("tiny*")) == [".json", ".keras", ".md"]
+    card = kfa.presets.card(TINY)
+    assert list(card["files"]) == ["keras"] and "tflite" not in card["figures"] and card["latency"]["ms"] == 0.5
+    assert card["figures"]["resampled"] == "people" and "tflite" not in cards.markdown(card).split("## Figures")[0]
+    assert store.chosen(TINY).endswith(f"{TINY}.keras")
+    with pytest.raises(ValueError, match=f"{TINY} is bundled as .keras alone: kfacealign export {TINY}"):
+        kfa.from_preset(TINY, format="tflite")
+
+
+@pytest.mark.parametrize(
+    ("part", "changed", "wrong"),
+    [
+        ("figures", {"interval": [1.0]}, "figures.interval"),
+        ("figures", {"interval": [1.0, "2"]}, "figures.interval.1"),
+        ("figures", {"interval": [1.0, 2.0], "resampled": None}, "figures.resampled"),
+        ("figures", {"tflite": {"nme": 1.0}}, "figures.tflite.fr@10"),
+        ("files", {"tflite": 1}, "files.tflite"),
+    ],
+)
+def test_what_a_card_may_lack_is_looked_at_where_it_is_there(copied, part, changed, wrong):
+    card = json.loads((copied / f"{TINY}.json").read_text())
+    card[part].update(changed)
+    (copied / f"{TINY}.json").write_text(json.dumps(card))
+    with pytest.raises(ValueError, match=f"its {wrong} is missing or of another kind"):
+        kfa.presets.card(TINY)
 
 
 def test_a_card_that_is_none_is_named(copied):

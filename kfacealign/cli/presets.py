@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parts,
         "make",
         "bundle a trained model",
-        "Writes NAME.keras and NAME.tflite in float16, measures both on the test faces of a dataset, and writes the card: "
+        "Writes NAME.keras and NAME.tflite in float16, measures them on the test faces of a dataset, and writes the card: "
         "NAME.json and NAME.md. What only the training knows is read from the facts.json that recipes/preset_*.py leave by the "
         "model, errors on rendered faces from the weak_spots.json that benchmarks/weak_spots.py leaves there.",
     )
@@ -34,6 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_scheme(make, "landmark scheme of --dataset pts and csv (default: the model's)")
     make.add_argument("--clips", action="store_true", help="of a tracker: measure it on clips, too; --data-dir is YTF68")
     make.add_argument("--card-from", metavar="FILE.json", help="the facts of the training (default: facts.json beside the model)")
+    make.add_argument(
+        "--only-keras", action="store_true", help="bundle the .keras file alone, from which export makes the others"
+    )
+    make.add_argument("--people", action="store_true", help="the NME's interval is over people, named before a name's last _")
     make.add_argument("--threads", type=count, default=2, metavar="N", help="CPU threads of the latency (default %(default)s)")
     make.add_argument("--out", metavar="DIR", help="where the files go (default: into the package, which bundles them)")
 
@@ -89,9 +93,12 @@ def make(console: Console, arguments: argparse.Namespace) -> int:
             raise ValueError(f"{path} is a {type(model).__name__}: --clips is for trackers")
         clips = data.ytf68_clips(arguments.data_dir).test
     out = Path(arguments.out or store.FOLDER)
-    console.print(f"writing {arguments.name}.keras, .tflite, .json and .md to {shown(out)}", soft_wrap=True)
+    formats = store.FORMATS[:1] if arguments.only_keras else store.FORMATS
+    written = ", ".join(f".{format}" for format in (*formats, "json"))
+    console.print(f"writing {arguments.name}{written} and .md to {shown(out)}", soft_wrap=True)
     weak_spots = bundling.read_weak_spots(path.with_name(bundling.WEAK_SPOTS))
     further = {"threads": arguments.threads, "clips": clips, "weak_spots": weak_spots}
+    further |= {"formats": formats, "by_people": arguments.people}
     with lock(out):
         card = bundling.make(arguments.name, model, faces, facts=facts, folder=out, **further)
     console.print(cards.markdown(card), soft_wrap=True)

@@ -227,12 +227,19 @@ def compare(
 
 
 def bootstrap_interval(
-    values: np.ndarray, *, resamples: int = RESAMPLES, confidence: float = 95.0, seed: int = 0
+    values: np.ndarray,
+    *,
+    groups: np.ndarray | None = None,
+    resamples: int = RESAMPLES,
+    confidence: float = 95.0,
+    seed: int = 0,
 ) -> tuple[float, float]:
     """The percentile bootstrap's confidence interval of a mean.
 
     Args:
         values: (N,) numbers; every resample draws N of them.
+        groups: (N,) whole numbers from 0, such as `people` returns; every resample then draws as many groups as there are,
+            each with all of its values, because values of one group are not independent.
         resamples: number of resamples.
         confidence: confidence of the interval, in percent.
         seed: seed of the resamples.
@@ -241,14 +248,21 @@ def bootstrap_interval(
         The lower and the upper end.
     """
     values, rng = np.asarray(values, "float64"), np.random.default_rng(seed)
-    block = max(1, BLOCK // len(values))
-    means = [
-        values[rng.integers(len(values), size=(min(block, resamples - start), len(values)))].mean(1)
-        for start in range(0, resamples, block)
-    ]
+    groups = np.arange(len(values)) if groups is None else np.asarray(groups)
+    totals, sizes = np.bincount(groups, values), np.bincount(groups)
+    block = max(1, BLOCK // len(totals))
+    means = []
+    for start in range(0, resamples, block):
+        drawn = rng.integers(len(totals), size=(min(block, resamples - start), len(totals)))
+        means.append(totals[drawn].sum(1) / sizes[drawn].sum(1))
     tail = (100 - confidence) / 2
     low, high = np.percentile(np.concatenate(means), [tail, 100 - tail])
     return float(low), float(high)
+
+
+def people(names: Sequence[str]) -> np.ndarray:
+    """A number for each name, the same for the same person, who is named before the last underscore (`ANNA_3.jpg`)."""
+    return np.unique([str(name).rpartition("_")[0] for name in names], return_inverse=True)[1]
 
 
 def most_changed(differences: np.ndarray, count: int) -> tuple[list[int], list[int]]:

@@ -2,12 +2,15 @@
 
 import json
 import os
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kfacealign import data, deploy, evaluation, metrics
+from kfacealign.evaluation import comparison
 from kfacealign.files import read_bytes, replacing
 from kfacealign.machine import processor
 from kfacealign.models.aligner import FaceAligner
@@ -29,6 +32,8 @@ def make(
     threads: int = 2,
     clips: data.Clips | None = None,
     weak_spots: list[dict] | None = None,
+    formats: Sequence[str] = store.FORMATS,
+    by_people: bool = False,
 ) -> dict[str, Any]:
     """Writes a preset and returns its card.
 
@@ -37,23 +42,25 @@ def make(
         model: the trained `FaceAligner`, without an optimiser (`kfacealign.deploy.load`).
         faces: the `Dataset` on whose test faces the errors are measured.
         facts: dict of what only the training knows, see `read_facts`.
-        folder: where NAME.keras, NAME.tflite, NAME.json and NAME.md go.
+        folder: where the files of the formats, NAME.json and NAME.md go.
         threads: number of CPU threads on which the latency is measured.
         clips: for trackers, test `Clips` on which their exported step is measured as well.
         weak_spots: rows of `benchmarks/weak_spots.py`, or None.
+        formats: the formats to bundle, "keras" and perhaps "tflite"; the others are measured and not kept.
+        by_people: whether the interval of the NME is over resamples of people, who are named before the last underscore of a
+            face's name, and not of faces.
 
     Raises:
         ValueError: the model cannot be written in float16 or exported, or predicts another scheme than the faces have.
     """
     folder = Path(folder)
-    files = write_files(name, model, facts, folder)
-    crops = data.Crops(faces.test, model.input_size, enlarge=model.enlarge, cache=None)
-    figures = {"set": f"{faces.name} test", "faces": len(faces.test), "normalizer": faces.normalizer}
-    for format, file in files.items():
-        made = deploy.load(file, threads=threads)
-        figures[format] = summary(evaluation.evaluate(made, crops, normalizer=faces.normalizer))
-    if clips is not None:
-        figures["clips"] = on_clips(deploy.load(files["tflite"], threads=threads), clips, faces.normalizer)
+    with tempfile.TemporaryDirectory() as temporary:
+        places = {format: folder if format in formats else Path(temporary) for format in store.FORMATS}
+        files = write_files(name, model, facts, places)
+        figures = measure(model, faces, {format: files[format] for format in formats}, threads=threads, by_people=by_people)
+        if clips is not None:
+            figures["clips"] = on_clips(deploy.load(files["tflite"], threads=threads), clips, faces.normalizer)
+        speed = latency(files["tflite"], threads)
     card = {
         "name": name,
         "class": type(model).__name__,
@@ -61,19 +68,19 @@ def make(
         "input_size": model.input_size,
         "enlarge": model.enlarge,
         "parameters": trainable_parameters(model),
-        "files": {format: described(file) for format, file in files.items()},
+        "files": {format: described(files[format]) for format in formats},
         **facts,
         "figures": figures,
-        "latency": latency(files["tflite"], threads),
+        "latency": speed,
         "weak_spots": weak_spots,
     }
     write_card(card, folder)
     return card
 
 
-def write_files(name: str, model: FaceAligner, facts: dict[str, Any], folder: Path) -> dict[str, Path]:
-    """Writes both files of a preset; returns format -> path."""
-    files = {format: folder / f"{name}.{format}" for format in store.FORMATS}
+def write_files(name: str, model: FaceAligner, facts: dict[str, Any], folders: dict[str, Path]) -> dict[str, Path]:
+    """Writes the files of a preset, each format into its folder; returns format -> path."""
+    files = {format: folder / f"{name}.{format}" for format, folder in folders.items()}
     save_halved(model, files["keras"])
     notes = {
         "licence": "; ".join(f"{source['name']}: {source['licence']}" for source in facts["data"]),
@@ -97,6 +104,25 @@ def described(file: Path) -> dict[str, Any]:
 
 
 # === Figures ===
+
+
+def measure(model: FaceAligner, faces: data.Dataset, files: dict[str, Path], *, threads: int, by_people: bool) -> dict[str, Any]:
+    """The figures of a card: the errors of each file on the test faces, and the interval of the first one's NME."""
+    crops = data.Crops(faces.test, model.input_size, enlarge=model.enlarge, cache=None)
+    figures: dict[str, Any] = {"set": f"{faces.name} test", "faces": len(faces.test), "normalizer": faces.normalizer}
+    for format, file in files.items():
+        report = evaluation.evaluate(deploy.load(file, threads=threads), crops, normalizer=faces.normalizer)
+        figures[format] = summary(report)
+        if "interval" not in figures:
+            figures["interval"] = interval(report, by_people)
+    return {**figures, "resampled": "people" if by_people else "faces"}
+
+
+def interval(report: evaluation.Report, by_people: bool) -> list[float]:
+    """The 95 % interval of a report's NME over resamples of its people or of its faces."""
+    names = [name for name, counted in zip(report.names, report.counted, strict=True) if counted]
+    groups = comparison.people(names) if by_people else None
+    return [round(end, 4) for end in comparison.bootstrap_interval(report.counted_errors(), groups=groups)]
 
 
 def summary(report: evaluation.Report) -> dict[str, float]:

@@ -1,10 +1,11 @@
 """The card of a preset: a JSON file with all that is known about it, and the Markdown text made from that.
 
 name, class, scheme, input_size, enlarge, parameters
-files       format ("keras", "tflite") -> bytes, sha256, precision
+files       format ("keras", and of some "tflite") -> bytes, sha256, precision
 data        list of name, faces, licence
 splits, augmentation, command, seed, epochs, hardware, begun_with      how it was trained
-figures     set, faces, normalizer, and format -> nme, fr@10 (percent), auc@10; of trackers also clips
+figures     set, faces, normalizer, and format -> nme, fr@10 (percent), auc@10; of trackers also clips; interval, the 95 % of
+            the first file's NME over resamples of what `resampled` says
 latency     ms (median of one crop, batch 1), threads, runtime, machine
 weak_spots  rows of benchmarks/weak_spots.py, where it was run
 limits      list of sentences
@@ -30,14 +31,14 @@ KINDS = {
     "input_size": int,
     "enlarge": float,
     "parameters": int,
-    "files": {"keras": FILE, "tflite": FILE},
+    "files": {"keras": FILE},
     "data": [{"name": str, "faces": int, "licence": str}],
     "splits": str,
     "augmentation": {"*": (float, str, bool, None, [(float, str)])},
     "command": str,
     "seed": int,
     "epochs": (int, str),
-    "figures": {"set": str, "faces": int, "normalizer": str, "keras": ERRORS, "tflite": ERRORS},
+    "figures": {"set": str, "faces": int, "normalizer": str, "keras": ERRORS},
     "latency": {"ms": float, "threads": int, "runtime": str, "machine": str},
     "limits": [str],
 }
@@ -46,7 +47,8 @@ OPTIONAL = {
     "begun_with": (str, None),
     "weak_spots": ([{"group": str, "faces": int, "nme": (float, None), "box": (float, None)}], None),
 }
-CLIPS = {**ERRORS, "length": int, "jitter": float}
+# Figures that not every card has.
+FIGURES = {"clips": {**ERRORS, "length": int, "jitter": float}, "interval": [float], "resampled": str}
 NO_CLAIM = (
     "Errors on rendered faces (`benchmarks/weak_spots.py`). They are drawings: the table shows where errors grow, not what they "
     "are on photographs. Below the rows of yaw, faces are turned aside by less than 15 degrees."
@@ -70,13 +72,25 @@ def read(file: str | os.PathLike) -> dict[str, Any]:
     if lacking:
         raise ValueError(f"{file}: no card of a preset, it lacks {', '.join(lacking)}")
     wrong = misfit(content, {**KINDS, **{name: kind for name, kind in OPTIONAL.items() if name in content}})
-    if wrong is None and "clips" in content["figures"]:
-        wrong = misfit(content["figures"]["clips"], CLIPS, "figures.clips.")
+    wrong = wrong or _misfit_of_parts(content)
     if wrong is not None:
         raise ValueError(f"{file}: no card of a preset, its {wrong} is missing or of another kind")
     if content["name"] != Path(file).stem:
         raise ValueError(f"{file}: the card of {content['name']}, expected that of {Path(file).stem}")
     return content
+
+
+def _misfit_of_parts(content):
+    """The same as `misfit` for what files and figures may lack."""
+    files, figures = content["files"], content["figures"]
+    wanted = {name: kind for name, kind in FIGURES.items() if name in figures}
+    if "tflite" in files:
+        wanted["tflite"] = ERRORS
+    if "interval" in wanted:
+        wanted["resampled"] = str
+    wrong = misfit(files, {"tflite": FILE}, "files.") if "tflite" in files else None
+    wrong = wrong or misfit(figures, wanted, "figures.")
+    return wrong or ("figures.interval" if len(figures.get("interval", (0, 0))) != 2 else None)
 
 
 def misfit(value: Any, kind: Any, place: str = "") -> str | None:
@@ -126,7 +140,7 @@ def row(card: dict[str, Any]) -> dict[str, str]:
         "input": f"{card['input_size']} px",
         "parameters": f"{card['parameters'] / 1e6:.2f} M",
         "files": ", ".join(f".{format} {file['bytes'] / 1e6:.1f} MB" for format, file in files.items()),
-        "NME": f"{figures['tflite']['nme']:.2f} % ({figures['set']})",
+        "NME": f"{figures['keras']['nme']:.2f} %{_interval(figures)} ({figures['set']})",
         "latency": f"{latency['ms']:.1f} ms, {latency['threads']} threads, {latency['machine']}",
         "trained on": "; ".join(f"{source['name']} ({source['licence']})" for source in card["data"]),
     }
@@ -150,14 +164,14 @@ def _head(card):
 
 
 def _usage(card):
+    lite = f'model = kfacealign.from_preset("{card["name"]}", format="tflite")  # runs without Keras\n'
     return f"""## Use
 
 ```python
 import kfacealign
 
 model = kfacealign.from_preset("{card["name"]}")  # Keras, float32
-model = kfacealign.from_preset("{card["name"]}", format="tflite")  # runs without Keras
-landmarks, scores = model.align(crops)
+{lite if "tflite" in card["files"] else ""}landmarks, scores = model.align(crops)
 ```
 
 `kfacealign align PHOTO --model {card["name"]}` finds the faces of a photograph and their landmarks."""
@@ -185,11 +199,24 @@ def _figures(card):
     rows = [(f".{format}", *_errors(figures[format])) for format in card["files"]]
     if "clips" in figures:
         clips = figures["clips"]
-        rows.append((f".tflite, clips of {clips['length']} frames", *_errors(clips)))
+        rows.append((f"clips of {clips['length']} frames", *_errors(clips)))
     where = f"{latency['runtime']}, {latency['threads']} threads, {latency['machine']}"
     speed = f"One crop takes {latency['ms']:.2f} ms (median, {where})."
     jitter = f" Jitter on the clips: {figures['clips']['jitter']:.2f} %." if "clips" in figures else ""
-    return "\n\n".join(["## Figures", what, _table(("file", "NME", "FR 10 %", "AUC 10 %"), rows), speed + jitter])
+    table = _table(("file", "NME", "FR 10 %", "AUC 10 %"), rows)
+    return "\n\n".join(part for part in ("## Figures", what, table, _resampled(figures), speed + jitter) if part)
+
+
+def _interval(figures):
+    """The interval of the NME behind the NME, where there is one."""
+    return f" ({figures['interval'][0]:.2f} to {figures['interval'][1]:.2f})" if "interval" in figures else ""
+
+
+def _resampled(figures):
+    if "interval" not in figures:
+        return ""
+    low, high = figures["interval"]
+    return f"95 % of 10,000 resamples of the {figures['resampled']} have an NME of {low:.2f} to {high:.2f}."
 
 
 def _weak_spots(card):

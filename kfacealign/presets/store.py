@@ -1,4 +1,4 @@
-"""Presets by name: the card NAME.json, the files NAME.keras and NAME.tflite beside it, and how they are loaded.
+"""Presets by name: the card NAME.json, the file NAME.keras and, of the default, NAME.tflite beside it, and how they are loaded.
 
 Loading runs nothing that is in a file. A `.keras` file holds numbers and a JSON description, which may only name layers of
 Keras and of this package; a `.tflite` file is a graph of built-in operators. Both are looked at before they are read.
@@ -53,12 +53,18 @@ def path(name: str, *, format: str = "keras") -> Path:
         format: "keras" or "tflite".
 
     Raises:
-        ValueError: there is no such preset or format, or the file is not the one that the card describes.
+        ValueError: there is no such preset or format, the preset is not bundled in that format, or the file is not the one
+            that the card describes.
         FileNotFoundError: the file is not there, because the package was installed without its data.
     """
     if format not in FORMATS:
         raise ValueError(f"format is one of {', '.join(FORMATS)}, not {format!r}")
-    described, file = card(name)["files"][format], FOLDER / f"{name}.{format}"
+    files, file = card(name)["files"], FOLDER / f"{name}.{format}"
+    if format not in files:
+        raise ValueError(
+            f"{name} is bundled as .keras alone: kfacealign export {name} --precision float16 makes its .{format} file"
+        )
+    described = files[format]
     if not file.is_file():
         raise FileNotFoundError(_missing(name, file))
     found = checksum(file)
@@ -100,9 +106,9 @@ def from_preset(name: str = DEFAULT, *, format: str = "keras", threads: int | No
 def chosen(model: str | None = None, *, keras: bool = False, console: "Console | None" = None) -> str:
     """The path of the model that the `--model` of a command means.
 
-    None means the default preset, and the name of a preset means that preset: its TFLite file where an interpreter can be
-    imported, otherwise its `.keras` file. Which file it is, and what it was trained on, is printed. Anything else is a path
-    and is returned as it is; a file that is called like a preset is given as ./NAME.
+    None means the default preset, and the name of a preset means that preset: its TFLite file where there is one and an
+    interpreter can be imported, otherwise its `.keras` file. Which file it is, and what it was trained on, is printed.
+    Anything else is a path and is returned as it is; a file that is called like a preset is given as ./NAME.
 
     Args:
         model: what the user gave, or None.
@@ -119,9 +125,10 @@ def chosen(model: str | None = None, *, keras: bool = False, console: "Console |
     name = DEFAULT if model is None else model
     if model is not None and model not in {*RECIPES, *names()}:
         return model
-    format = "keras" if keras or not has_interpreter() else "tflite"
+    described = card(name)
+    format = "tflite" if not keras and "tflite" in described["files"] and has_interpreter() else "keras"
     file = path(name, format=format)
-    data = " and ".join(source["name"] for source in card(name)["data"])
+    data = " and ".join(source["name"] for source in described["data"])
     if console is None:
         console = make_console()
     console.print(f"model: {name} ({format}), trained on {data}", markup=False, highlight=False, soft_wrap=True)

@@ -52,6 +52,24 @@ def test_blocks_of_resamples_are_all_drawn(monkeypatch):
     assert 5 < low < 9.5 < high < 14
 
 
+def test_people_make_the_interval_wider():
+    """Frames of a person are alike, so ten people of nine equal frames are ten values, not ninety."""
+    values = np.repeat(np.random.default_rng(1).uniform(2, 14, 10), 9)
+    names = [f"Person_{person}_{clip}{frame}" for person in range(10) for clip in range(3) for frame in range(3)]
+    groups = comparison.people(names)
+    assert groups.tolist() == np.repeat(np.arange(10), 9).tolist()
+    alone, together = comparison.bootstrap_interval(values), comparison.bootstrap_interval(values, groups=groups)
+    np.testing.assert_allclose(together, comparison.bootstrap_interval(values[::9]), atol=0.15)
+    assert np.ptp(together) > 2 * np.ptp(alone)
+
+
+def test_a_resample_of_unequal_people_is_the_mean_over_all_their_faces():
+    low, high = comparison.bootstrap_interval([0, 0, 0, 8], groups=[0, 0, 0, 1], confidence=99.9)
+    assert (low, high) == (0, 8)
+    middle = comparison.bootstrap_interval([0, 0, 0, 8], groups=[0, 0, 0, 1], confidence=1e-9)
+    assert middle == (2, 2)  # one person of each: 8 / 4
+
+
 def test_the_faces_that_changed_most():
     assert comparison.most_changed(np.array([0.5, -2, np.nan, 3, -1, 0]), 2) == ([1, 4], [3, 0])
     assert comparison.most_changed(np.array([0.0, np.nan]), 2) == ([], [])
