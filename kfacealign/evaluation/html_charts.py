@@ -123,4 +123,4 @@ def _nice(value):
     """The least round number that leaves a little room above the value."""
     value = max(float(value), 1e-6)
     power = 10 ** np.floor(np.log10(value))
-    return float(next(step * power for step in (1, 1.5, 2, 2.5, 3, 4, 5, 7.5, 10) if step * power >= value * 1.02))
+    return float(next(step * power for step in (1, 1.5, 2, 2.5, 3, 4, 5, 7.5, 10, 15) if step * power >= value * 1.02))

@@ -135,3 +135,11 @@ def test_bars_have_the_height_of_their_values():
     assert len(heights) == 2 and heights[1] == pytest.approx(2 * heights[0], abs=0.2)
     assert "a0: 1.00 %" in text and "a1" not in text and "nan" not in text
     assert html_charts.bars([("a", [("a0", np.nan)])], "error").count("<rect") == 0
+
+
+@pytest.mark.parametrize("value", [0.0, 0.02, 0.99, 1.0, 9.79, 9.81, 9.999, 10.0, 98.3, 99.5, 100.0, 985.0])
+def test_bars_of_any_height_have_a_little_room_above(value):
+    text = html_charts.bars([("a", [("a0", value)])], "error")
+    (height,) = (float(found) for found in re.findall(r'height="([0-9.]+)" fill', text))
+    down = html_charts.HEIGHT - html_charts.TOP - html_charts.BOTTOM
+    assert (height == 0) if value == 0 else (down * 0.6 < height < down * 0.99)
