@@ -115,7 +115,9 @@ def main():
             Console().print(f"{name}, {rate:g}: {', '.join(cells)}")
     difference = best["LOTR"] - best["CNN + FFN"]
     low, high = bootstrap_interval(difference, groups=groups)
-    Console().print(table, f"best LOTR less best CNN + FFN: {difference.mean():+.3f} (95 % of the people: {low:+.3f} to {high:+.3f})")
+    Console().print(
+        table, f"best LOTR less best CNN + FFN: {difference.mean():+.3f} (95 % of the people: {low:+.3f} to {high:+.3f})"
+    )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Where a model is weak: errors on rendered faces by yaw, skin tone, glasses and what hides the face.
+"""Where a model is weak: errors on rendered faces by yaw, pitch, roll, skin tone, glasses and what hides the face.
 
     python benchmarks/weak_spots.py runs/x/model.keras
     python benchmarks/weak_spots.py lotr_m_ibug68 --faces 200           # a preset, by its name
 
 Faces of other seeds than those of training are drawn at random until every row has --faces of them; a face is in all rows
 that fit it. A row is about one thing: faces of the rows below those of yaw are turned aside by less than 15 degrees, and those of
-yaw, pitch and skin wear no glasses and are not hidden.
+yaw, pitch, roll and skin wear no glasses and are not hidden.
 The inter-ocular distance shrinks as a head turns, so the same error in pixels counts for more; the box of the landmarks
 shrinks less. Drawings are no photographs: rows compare with each other, not with other data. Intervals resample the
 faces. With a path of a model the rows are also written beside it, to weak_spots.json, from where `kfacealign presets make`
@@ -35,9 +35,11 @@ TONES = ("light", "medium", "dark")
 
 def facts(seed, index):
     """What `SyntheticFaces(seed).render(index)` will draw, without drawing it."""
-    _, _, (yaw, pitch, _), look, place = sample(np.random.default_rng([seed, index]))
+    _, _, pose, look, place = sample(np.random.default_rng([seed, index]))
+    yaw, pitch, roll = map(abs, pose)
     tone = int(np.argmin(np.abs(np.array(SKIN).sum(1) - sum(look.skin))))
-    return {"yaw": abs(yaw), "pitch": abs(pitch), "skin_tone": tone, "glasses": look.glasses, "occluder": place["occluder"]}
+    turned = {"yaw": yaw, "pitch": pitch, "roll": roll}
+    return {**turned, "skin_tone": tone, "glasses": look.glasses, "occluder": place["occluder"]}
 
 
 def plain(face):
@@ -48,11 +50,20 @@ def frontal(face):
     return face["yaw"] < 15
 
 
+def bands():
+    """Name of a row -> what the row's faces are turned by, and from where to where."""
+    rows = [("yaw", low, low + 15) for low in (0, 15, 30, 45)]
+    rows += [("pitch", low, high) for low, high in ((0, 8), (8, 16), (16, 25))]
+    rows += [("roll", low, low + 15) for low in (0, 15, 30)]
+    return {f"{of} {low} to {high} degrees": {"of": of, "from": low, "to": high} for of, low, high in rows}
+
+
 def groups():
     """Name of a row -> function from the facts of a face to whether it is in it."""
-    bands = ((0, 15), (15, 30), (30, 45), (45, 61))
-    yaw = {f"yaw {low} to {min(high, 60)} degrees": _band("yaw", low, high, plain) for low, high in bands}
-    pitch = {"pitch above 12 degrees": _band("pitch", 12, 90, lambda face: plain(face) and frontal(face))}
+    turned = {}
+    for name, band in bands().items():
+        others = plain if band["of"] == "yaw" else lambda face: plain(face) and frontal(face)
+        turned[name] = _band(band["of"], band["from"], band["to"], others)
     thirds = ((0, 2), (2, 5), (5, len(SKIN)))
     tones = {
         f"{name} skin": _band("skin_tone", low, high, lambda face: plain(face) and frontal(face))
@@ -66,7 +77,7 @@ def groups():
         f"behind a {what}": _is("occluder", kinds)
         for what, kinds in (("hand", (1,)), ("mask", (2,)), ("card, ball or microphone", (3, 4)))
     }
-    return {"all as they come": lambda face: True, **yaw, **pitch, **tones, **worn, **hidden}
+    return {"all as they come": lambda face: True, **turned, **tones, **worn, **hidden}
 
 
 def _band(name, low, high, besides):
@@ -111,14 +122,15 @@ def measured(model, numbers, seed, size):
 
 def rows(report, members):
     """Dicts of group, faces, nme with its interval `low` and `high`, fr@10, and the NME over the landmarks' box."""
-    by_box, made = report.under("box"), []
+    by_box, angles, made = report.under("box"), bands(), []
     for name, positions in members.items():
+        row = {"group": name, **angles.get(name, {})}
         if not len(positions):
-            made.append({"group": name, "faces": 0, **dict.fromkeys(("nme", "low", "high", "fr@10", "box"))})
+            made.append({**row, "faces": 0, **dict.fromkeys(("nme", "low", "high", "fr@10", "box"))})
             continue
         figures = report.summary(positions)
         low, high = bootstrap_interval(report.counted_errors(positions))
-        row = {"group": name, "faces": figures["faces"], "nme": figures["nme"], "low": low, "high": high}
+        row = {**row, "faces": figures["faces"], "nme": figures["nme"], "low": low, "high": high}
         made.append({**row, "fr@10": figures["fr@10"], "box": by_box.summary(positions)["nme"]})
     return made
 

@@ -31,7 +31,8 @@ FACTS = {
     "hardware": "a CPU",
     "limits": ["Knows nothing."],
 }
-SPOTS = [{"group": "yaw 0 to 15 degrees", "faces": 7, "nme": 3.25, "box": 2.0}]
+SPOTS = [{"group": "yaw 0 to 15 degrees", "faces": 7, "nme": 3.25, "box": 2.0, "of": "yaw", "from": 0, "to": 15}]
+SPOTS += [{"group": "yaw 15 to 30 degrees", "faces": 7, "nme": 8.5, "box": 5.0, "of": "yaw", "from": 15, "to": 30}]
 SPOTS += [{"group": "hand", "faces": 0, "nme": None, "box": None}]
 
 
@@ -197,6 +198,18 @@ def test_the_card_holds_figures_of_both_files(bundled, made, faces):
     assert low <= figures["keras"]["nme"] <= high and figures["resampled"] == "faces"
     described = kfa.from_preset(TINY, format="tflite").metadata
     assert described["licence"] == "a few drawings: Apache-2.0" and described["training_data"] == "a few drawings"
+    assert [(band["of"], band["to"], band["error"]) for band in described["errors"]] == [("yaw", 15, 2.0), ("yaw", 30, 5.0)]
+
+
+def test_users_are_told_how_far_a_head_may_turn(bundled, tmp_path, capsys):
+    sentence = "Do not use beyond 15 degrees of yaw: from there the error is 5.00 % of the box"
+    assert sentence in (bundled / f"{TINY}.md").read_text()
+    assert main(["export", "--model", TINY, "--out", str(tmp_path / "again.tflite")]) == 0
+    assert main(["inspect", str(tmp_path / "again.tflite")]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert sentence in shown and "yaw 15 to 30 degrees" in shown
+    described = kfa.deploy.load(tmp_path / "again.tflite").metadata
+    assert described["licence"] == "a few drawings: Apache-2.0"
 
 
 def test_the_text_is_made_of_the_card(bundled):
@@ -249,7 +262,7 @@ def test_a_preset_may_be_a_keras_file_alone(made, faces, tmp_path, monkeypatch):
     assert list(card["files"]) == ["keras"] and "tflite" not in card["figures"] and card["latency"]["ms"] == 0.5
     assert card["figures"]["resampled"] == "people" and "tflite" not in cards.markdown(card).split("## Figures")[0]
     assert store.chosen(TINY).endswith(f"{TINY}.keras")
-    with pytest.raises(ValueError, match=f"{TINY} is bundled as .keras alone: kfacealign export {TINY}"):
+    with pytest.raises(ValueError, match=f"{TINY} is bundled as .keras alone: kfacealign export --model {TINY}"):
         kfa.from_preset(TINY, format="tflite")
 
 
@@ -261,11 +274,13 @@ def test_a_preset_may_be_a_keras_file_alone(made, faces, tmp_path, monkeypatch):
         ("figures", {"interval": [1.0, 2.0], "resampled": None}, "figures.resampled"),
         ("figures", {"tflite": {"nme": 1.0}}, "figures.tflite.fr@10"),
         ("files", {"tflite": 1}, "files.tflite"),
+        ("weak_spots", [{**SPOTS[0], "to": "15"}], "weak_spots.to"),
+        ("weak_spots", [{**SPOTS[0], "to": 400}], "weak_spots"),
     ],
 )
 def test_what_a_card_may_lack_is_looked_at_where_it_is_there(copied, part, changed, wrong):
     card = json.loads((copied / f"{TINY}.json").read_text())
-    card[part].update(changed)
+    card[part] = {**card[part], **changed} if isinstance(changed, dict) else changed
     (copied / f"{TINY}.json").write_text(json.dumps(card))
     with pytest.raises(ValueError, match=f"its {wrong} is missing or of another kind"):
         kfa.presets.card(TINY)

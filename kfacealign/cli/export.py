@@ -58,8 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep-float", nargs="+", default=(), metavar="NAME", help="for int8: layers to compute in float32 (see --report)"
     )
-    parser.add_argument("--licence", metavar="TEXT", help="what the file says of the model's licence")
-    parser.add_argument("--training-data", metavar="TEXT", help="what the file says of the data the model was trained on")
+    parser.add_argument("--licence", metavar="TEXT", help="what the file says of the model's licence (default: a preset's card)")
+    parser.add_argument("--training-data", metavar="TEXT", help="of the data it was trained on (default: a preset's card)")
     parser.add_argument(
         "--detector",
         type=detector,
@@ -130,6 +130,9 @@ def warnings_in_one_line(console: Console) -> Iterator[None]:
 def write(arguments: argparse.Namespace, model: "FaceAligner", calibration: "np.ndarray | Faces | None") -> Path:
     """Exports a model as the command line says; returns the path."""
     notes = {name: getattr(arguments, name) for name in ("format", "precision", "licence", "training_data", "detector")}
+    if arguments.model in presets.names():
+        told = presets.cards.notes(presets.card(arguments.model))
+        notes = {**notes, **{name: notes.get(name) or value for name, value in told.items()}}
     if not arguments.step:
         further = {"flip": arguments.flip, "batch": None if arguments.batch == "any" else 1, "keep_float": arguments.keep_float}
         return deploy.export(model, arguments.out, calibration=calibration, **further, **notes)

@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Column, Table
 
 from kfacealign.console import make_console, shown
+from kfacealign.deploy import error_bands
 from kfacealign.deploy.measure import inspection
 
 DESCRIPTION = (
@@ -32,6 +33,10 @@ def run(arguments: argparse.Namespace) -> int:
     counted = inspection.operators(path)
     console.print(f"{shown(path)}, {path.stat().st_size / 1e6:.2f} MB", soft_wrap=True)
     console.print(metadata_table(found) if found else "no kfacealign metadata: the file was not written by kfacealign export")
+    if found and error_bands.is_bands(found.get("errors")):
+        console.print(error_table(found["errors"]))
+        for sentence in error_bands.sentences(found["errors"]):
+            console.print(sentence, soft_wrap=True)
     console.print(tensor_table(inputs, outputs))
     console.print(operator_table(counted))
     if path.suffix == ".onnx":
@@ -50,12 +55,25 @@ def metadata_table(found: Mapping[str, Any]) -> Table:
     """The metadata as a table, one entry a row; long lists are counted and cut."""
     made = Table("metadata", "", title_justify="left")
     for key, value in found.items():
+        if key == "errors":  # they have a table of their own
+            continue
         text = str(value)
         if isinstance(value, list) and len(value) > 6:
             text = f"{len(value)}: {', '.join(map(str, value[:6]))}, ..."
         elif isinstance(value, dict):
             text = ", ".join(f"{name} {entry}" for name, entry in value.items())
         made.add_row(shown(key), shown(text))
+    return made
+
+
+def error_table(bands: Sequence[Mapping[str, Any]]) -> Table:
+    """How errors grow with the turn of the head, as a table with a bar for each band."""
+    made = Table("head turned", "error, % of the box", "", title_justify="left")
+    top = max((band["error"] for band in bands), default=0) or 1
+    for kind in error_bands.OF:
+        for band in error_bands.of_kind(bands, kind):
+            bar = "█" * max(1, round(24 * band["error"] / top))
+            made.add_row(f"{kind} {band['from']:g} to {band['to']:g} degrees", f"{band['error']:.2f}", bar)
     return made
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kfacealign import geometry, schemes
+from kfacealign.deploy import error_bands
 from kfacealign.landmark_scheme import KEYS, Scheme
 from kfacealign.version import __version__
 
@@ -46,6 +47,7 @@ def describe(
     licence: str | None = None,
     training_data: str | None = None,
     detector: str | dict | None = None,
+    errors: list[dict] | None = None,
     **further: Any,
 ) -> str:
     """The metadata of an exported aligner, as JSON text.
@@ -58,11 +60,14 @@ def describe(
         licence: what users should know about the model's licence, in words.
         training_data: what they should know about the data it was trained on, in words.
         detector: see `detector_rule`.
+        errors: how errors grow with the turn of the head, see `kfacealign.deploy.error_bands`; None where nobody measured it.
         further: additional keys, such as `float_parts`; a key whose value is None is left out.
 
     Raises:
-        ValueError: there is no such detector.
+        ValueError: there is no such detector, or `errors` are no bands.
     """
+    if errors is not None and not error_bands.is_bands(errors):
+        raise ValueError("errors is a list of bands, dicts of `of`, `from`, `to` and `error`")
     scheme, size = aligner.scheme, aligner.input_size
     number = "batch" if batch is None else batch
     return json.dumps(
@@ -93,6 +98,7 @@ def describe(
             "flip": flip,
             "licence": licence or UNKNOWN,
             "training_data": training_data or UNKNOWN,
+            **({} if errors is None else {"errors": errors}),
         },
         indent=1,
     )
@@ -250,6 +256,7 @@ ENTRIES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "float_parts": (lambda value: value is None or is_list_of(value, is_text), "a list of names"),
     "float_layers": (lambda value: value is None or is_list_of(value, is_text), "a list of names"),
     "flip": (lambda value: isinstance(value, bool), "true or false"),
+    "errors": (error_bands.is_bands, "a list of bands with `of`, `from`, `to` and `error`"),
     "format_version": (lambda value: is_whole(value, 1, 10_000), "a whole number"),
     "precision": (is_text, "text"),
     "model": (is_text, "text"),

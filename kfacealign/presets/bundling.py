@@ -19,6 +19,7 @@ from kfacealign.presets import cards, store
 from kfacealign.presets.float16 import save_halved
 
 WEAK_SPOTS = "weak_spots.json"  # the file that benchmarks/weak_spots.py leaves beside the model
+SPOT, ANGLE = ("group", "faces", "nme", "box"), ("of", "from", "to")  # of each row, and of those of an angle
 NEEDED = ("data", "splits", "augmentation", "command", "seed", "epochs", "limits")
 
 
@@ -56,7 +57,7 @@ def make(
     folder = Path(folder)
     with tempfile.TemporaryDirectory() as temporary:
         places = {format: folder if format in formats else Path(temporary) for format in store.FORMATS}
-        files = write_files(name, model, facts, places)
+        files = write_files(name, model, {**facts, "weak_spots": weak_spots}, places)
         figures = measure(model, faces, {format: files[format] for format in formats}, threads=threads, by_people=by_people)
         if clips is not None:
             figures["clips"] = on_clips(deploy.load(files["tflite"], threads=threads), clips, faces.normalizer)
@@ -82,12 +83,8 @@ def write_files(name: str, model: FaceAligner, facts: dict[str, Any], folders: d
     """Writes the files of a preset, each format into its folder; returns format -> path."""
     files = {format: folder / f"{name}.{format}" for format, folder in folders.items()}
     save_halved(model, files["keras"])
-    notes = {
-        "licence": "; ".join(f"{source['name']}: {source['licence']}" for source in facts["data"]),
-        "training_data": " and ".join(source["name"] for source in facts["data"]),
-    }
     export = deploy.export_step if hasattr(model, "step_parts") else deploy.export
-    export(model, files["tflite"], precision="float16", **notes)
+    export(model, files["tflite"], precision="float16", **cards.notes(facts))
     return files
 
 
@@ -193,6 +190,6 @@ def read_weak_spots(path: str | os.PathLike) -> list[dict] | None:
         return None
     try:
         rows = json.loads(read_bytes(path))
-        return [{name: row[name] for name in ("group", "faces", "nme", "box")} for row in rows]
+        return [{name: row[name] for name in (*SPOT, *(ANGLE if row.get("of") else ()))} for row in rows]
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise ValueError(f"{path}: not the rows of benchmarks/weak_spots.py ({type(error).__name__}: {error})") from None

@@ -7,7 +7,7 @@ splits, augmentation, command, seed, epochs, hardware, begun_with      how it wa
 figures     set, faces, normalizer, and format -> nme, fr@10 (percent), auc@10; of trackers also clips; interval, the 95 % of
             the first file's NME over resamples of what `resampled` says
 latency     ms (median of one crop, batch 1), threads, runtime, machine
-weak_spots  rows of benchmarks/weak_spots.py, where it was run
+weak_spots  rows of benchmarks/weak_spots.py, where it was run; those of an angle have of, from and to besides
 limits      list of sentences
 """
 
@@ -16,6 +16,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from kfacealign.deploy import error_bands
 from kfacealign.files import read_bytes
 
 FIELDS = ("name", "class", "scheme", "input_size", "enlarge", "parameters", "files", "data", "splits", "augmentation", "command")
@@ -47,6 +48,7 @@ OPTIONAL = {
     "begun_with": (str, None),
     "weak_spots": ([{"group": str, "faces": int, "nme": (float, None), "box": (float, None)}], None),
 }
+ANGLE = {"of": str, "from": float, "to": float}
 # Figures that not every card has.
 FIGURES = {"clips": {**ERRORS, "length": int, "jitter": float}, "interval": [float], "resampled": str}
 NO_CLAIM = (
@@ -89,6 +91,9 @@ def _misfit_of_parts(content):
     if "interval" in wanted:
         wanted["resampled"] = str
     wrong = misfit(files, {"tflite": FILE}, "files.") if "tflite" in files else None
+    for row in content.get("weak_spots") or ():
+        wrong = wrong or (misfit(row, ANGLE, "weak_spots.") if "of" in row else None)
+    wrong = wrong or (None if error_bands.is_bands(bands(content)) else "weak_spots")
     wrong = wrong or misfit(figures, wanted, "figures.")
     return wrong or ("figures.interval" if len(figures.get("interval", (0, 0))) != 2 else None)
 
@@ -121,6 +126,24 @@ def is_kind(value: Any, kind: type | None) -> bool:
     if kind is float:
         return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
     return isinstance(value, kind) and not (kind is int and isinstance(value, bool)) and not (kind is int and abs(value) > 2**62)
+
+
+def bands(card: dict[str, Any]) -> list[dict[str, Any]]:
+    """How errors grow with the turn of the head, as an exported file says it (`kfacealign.deploy.error_bands`)."""
+    return error_bands.bands(card.get("weak_spots") or ())
+
+
+def notes(card: dict[str, Any]) -> dict[str, Any]:
+    """What an exported file says of licence, training data and errors, as arguments of `kfacealign.deploy.export`.
+
+    Args:
+        card: a card, or the facts of a training with `weak_spots`.
+    """
+    return {
+        "licence": "; ".join(f"{source['name']}: {source['licence']}" for source in card["data"]),
+        "training_data": " and ".join(source["name"] for source in card["data"]),
+        "errors": bands(card) or None,
+    }
 
 
 def as_json(card: dict[str, Any]) -> str:
@@ -228,7 +251,7 @@ def _weak_spots(card):
 
 
 def _limits(card):
-    return "## Limits\n\n" + "\n".join(f"- {limit}" for limit in card["limits"])
+    return "## Limits\n\n" + "\n".join(f"- {limit}" for limit in [*error_bands.sentences(bands(card)), *card["limits"]])
 
 
 def _files(card):

@@ -35,6 +35,7 @@ def export(
     licence: str | None = None,
     training_data: str | None = None,
     detector: str | dict | None = None,
+    errors: list[dict] | None = None,
 ) -> Path:
     """Writes an aligner for deployment, pixels in and landmarks out.
 
@@ -67,6 +68,7 @@ def export(
         training_data: for the metadata, what they should know about the data it was trained on, in words.
         detector: for the metadata, how an app makes the crop from its face detector's box: None, "haar", or a dict of
             `scale` (the crop's side over the box's longer side) and `shift` (dx, dy) of the centre in longer sides.
+        errors: for the metadata, how errors grow with the turn of the head, see `kfacealign.deploy.error_bands`.
 
     Returns:
         The path written.
@@ -81,7 +83,14 @@ def export(
     path = Path(path)
     format = format or format_of(path)
     check(aligner, path, format=format, precision=precision, calibration=calibration, batch=batch, keep_float=keep_float)
-    notes = {"flip": flip, "batch": batch, "licence": licence, "training_data": training_data, "detector": detector}
+    notes = {
+        "flip": flip,
+        "batch": batch,
+        "licence": licence,
+        "training_data": training_data,
+        "detector": detector,
+        "errors": errors,
+    }
 
     def to_tflite():
         crops = calibration_crops(aligner, calibration, calibration_size) if precision.startswith("int8") else None

@@ -22,6 +22,7 @@ def export_step(
     licence: str | None = None,
     training_data: str | None = None,
     detector: str | dict | None = None,
+    errors: list[dict] | None = None,
 ) -> Path:
     """Writes the step of a tracker with its state as explicit tensors.
 
@@ -40,6 +41,7 @@ def export_step(
         licence: see there.
         training_data: see there.
         detector: see there.
+        errors: see there.
 
     Returns:
         The path written.
@@ -59,7 +61,7 @@ def export_step(
         raise ValueError(f"precision of a step is {' or '.join(PRECISIONS)}, not {precision!r}")
     format = format or exporter.format_of(path)
     exporter.check(tracker, path, format=format, precision=precision)
-    notes = {"licence": licence, "training_data": training_data, "detector": detector, "states": tracker.states}
+    notes = {"licence": licence, "training_data": training_data, "detector": detector, "errors": errors, "states": tracker.states}
 
     def to_tflite():
         content, sizes = step_to_tflite(tracker, precision)
