@@ -50,6 +50,10 @@ class LOTR(FaceAligner):
         feed_forward: hidden width of the transformer's feed-forward networks.
         query_stddev: standard deviation of the landmark queries' first values; `TransformerDecoder` says why a short
             training wants 1.0.
+        gain: factor on He's standard deviation in the last kernel of each branch and of the prediction head; 1 is the
+            paper's, with 0.1 a short training begins at once.
+        frozen_backbone: whether the backbone stays as it is, so that transformer and head alone are trained: a fraction of
+            the work where `backbone_weights` are those of a model of the same landmarks. `thaw` ends it.
         enlarge: see `FaceAligner`.
 
     Output of the network: `landmarks` `(B, K, 2)`, crop coordinates.
@@ -84,6 +88,7 @@ class LOTR(FaceAligner):
         feed_forward: int = 128,
         query_stddev: float = 1e-4,
         gain: float = 1.0,
+        frozen_backbone: bool = False,
         enlarge: float = 1.25,
         **kwargs: Any,
     ):
@@ -107,6 +112,7 @@ class LOTR(FaceAligner):
         decoded = TransformerDecoder(scheme.num_points, query_stddev=query_stddev, name="decoder", **stack)(encoded, positions)
         landmarks = regress(decoded, 2, gain=gain, name="landmarks")
         network = keras.Model(image, {"landmarks": landmarks}, name="network")
+        network.get_layer("backbone").trainable = not frozen_backbone
 
         codec = Coordinates(SmoothWing() if loss is None else loss, pixels=LOSS_PIXELS)
         super().__init__(network, codec, scheme, enlarge=enlarge, **kwargs)
@@ -120,6 +126,12 @@ class LOTR(FaceAligner):
         self.feed_forward = feed_forward
         self.query_stddev = query_stddev
         self.gain = gain
+        self.frozen_backbone = frozen_backbone
+
+    def thaw(self) -> None:
+        """Makes the backbone trainable again; what was compiled must be compiled anew."""
+        self.network.get_layer("backbone").trainable = True
+        self.frozen_backbone = False
 
     @classmethod
     def m(cls, scheme: schemes.Scheme | str = "jd106", **kwargs: Any) -> Self:
@@ -159,6 +171,7 @@ class LOTR(FaceAligner):
             "feed_forward": self.feed_forward,
             "query_stddev": self.query_stddev,
             "gain": self.gain,
+            "frozen_backbone": self.frozen_backbone,
             "enlarge": self.enlarge,
             "name": self.name,
         }

@@ -55,6 +55,8 @@ def make(
         ValueError: the model cannot be written in float16 or exported, or predicts another scheme than the faces have.
     """
     folder = Path(folder)
+    if getattr(model, "frozen_backbone", False):
+        model.thaw()  # who trains the preset on trains all of it
     with tempfile.TemporaryDirectory() as temporary:
         places = {format: folder if format in formats else Path(temporary) for format in store.FORMATS}
         files = write_files(name, model, {**facts, "weak_spots": weak_spots}, places)
