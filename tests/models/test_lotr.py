@@ -147,6 +147,24 @@ def test_every_weight_moves_and_the_loss_falls(tiny_backbone, batch, build, sett
     assert all(path.endswith("key/bias") for path in still)
 
 
+def test_a_frozen_backbone_stays_as_it_is_until_it_is_thawed(tiny_backbone, batch, tmp_path):
+    images, labels = batch
+    model = eager(small_model(frozen_backbone=True))
+    kernel = model.network.get_layer("backbone").weights[0]
+    before, head = kernel.numpy(), model.trainable_weights[-1].numpy()
+    model.fit(images, labels, epochs=1, verbose=0)
+    np.testing.assert_array_equal(kernel.numpy(), before)
+    assert not np.array_equal(model.trainable_weights[-1].numpy(), head)
+    model.save(tmp_path / "frozen.keras")
+    loaded = keras.saving.load_model(tmp_path / "frozen.keras")
+    assert loaded.frozen_backbone and trainable_parameters(loaded) == trainable_parameters(model)
+    loaded.thaw()
+    assert trainable_parameters(loaded) == trainable_parameters(model) + 32 * 32 * 3 * 8 + 8
+    kernel = loaded.network.get_layer("backbone").weights[0]
+    eager(loaded).fit(images, labels, epochs=1, verbose=0)
+    assert not loaded.get_config()["frozen_backbone"] and not np.array_equal(kernel.numpy(), before)
+
+
 def test_six_layers_train_without_nan(tiny_backbone, batch):
     """At ten times the paper's rate; in the paper they were NaN (Sec. 4.8)."""
     images, labels = batch
