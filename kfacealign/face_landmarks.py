@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,10 @@ class Face:
         }
 
     def picture(self) -> np.ndarray:
-        """(S, S, 3) uint8 RGB: the view with the landmarks drawn."""
-        return draw_landmarks(self.view, geometry.apply_affine(self.matrix, self.landmarks), self.scheme)
+        """(S, S, 3) uint8 RGB: the view with the landmarks drawn; hidden points are rings, and errors have their ellipses."""
+        points = geometry.apply_affine(self.matrix, self.landmarks)
+        covariance = None if self.covariance is None else geometry.transform_covariance(self.covariance, self.matrix)
+        return draw_landmarks(self.view, points, self.scheme, visibility=self.visibility, covariance=covariance)
 
     def _repr_png_(self) -> bytes:
         return cv2.imencode(".png", cv2.cvtColor(self.picture(), cv2.COLOR_RGB2BGR))[1].tobytes()
@@ -185,8 +188,7 @@ class FaceLandmarks:
     def draw(self, photos: Any, *, boxes: Any = None) -> np.ndarray:
         """The photograph with the landmarks of its faces drawn, (H, W, 3) uint8 RGB; arguments as of a call."""
         picture = as_image(photos)
-        faces = [face.landmarks for face in self(picture, boxes=boxes)]
-        return draw_landmarks(picture, np.reshape(faces, (-1, self.model.scheme.num_points, 2)), self.model.scheme)
+        return draw_faces(picture, self(picture, boxes=boxes), self.model.scheme)
 
     def _looks(self, source, boxes):
         """The ways in which a photograph is read: as it is, and turned where that is asked for."""
@@ -235,6 +237,13 @@ class Look:
 def best(read: list[tuple[Look, dict[str, np.ndarray]]]) -> tuple[Look, dict[str, np.ndarray]]:
     """Of several ways of reading one photograph (look, what was read with scores (N, K)) the one that shows a face best."""
     return max(read, key=lambda one: one[1]["scores"].mean(-1).max(initial=0.0) if one[1]["scores"].size else 0.0)
+
+
+def draw_faces(image: np.ndarray, faces: Sequence[Face], scheme: schemes.Scheme) -> np.ndarray:
+    """A copy of a photograph (H, W, 3) uint8 RGB with the landmarks of its faces drawn, and with how sure they are."""
+    landmarks = np.reshape([face.landmarks for face in faces], (-1, scheme.num_points, 2))
+    known = [name for name in ("visibility", "covariance") if faces and getattr(faces[0], name, None) is not None]
+    return draw_landmarks(image, landmarks, scheme, **{name: np.stack([getattr(face, name) for face in faces]) for name in known})
 
 
 def certainty(face: Face) -> dict[str, list]:

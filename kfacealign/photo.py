@@ -152,7 +152,7 @@ def read_squares(
     images = [images] * len(squares) if isinstance(images, np.ndarray) and images.ndim == 3 else images
     cut = [geometry.crop(image, square, model.input_size) for image, square in zip(images, squares, strict=True)]
     crops, matrices = zip(*cut, strict=True)
-    return _read(model, np.stack(crops), np.stack(matrices), **options)
+    return read_crops(model, np.stack(crops), np.stack(matrices), **options)
 
 
 def answers(model: Any) -> tuple[str, ...]:
@@ -160,8 +160,15 @@ def answers(model: Any) -> tuple[str, ...]:
     return getattr(model, "answers", ("landmarks", "scores"))
 
 
-def _read(model, crops, matrices, **options):
-    """What a model says of crops, in image coordinates."""
+def read_crops(model: Any, crops: np.ndarray, matrices: np.ndarray, **options: Any) -> dict[str, np.ndarray]:
+    """All that a model says of crops, in image coordinates, as `read_squares` returns it.
+
+    Args:
+        model: anything with `align` and `input_size`.
+        crops: (N, S, S, 3) RGB 0..255.
+        matrices: (N, 2, 3), their maps from image coordinates to crop pixels.
+        options: further arguments of `model.align`.
+    """
     if len(answers(model)) > 2:
         found = model.align_all(crops, verbose=0, **options)
     else:
@@ -214,7 +221,7 @@ def read_upright(model: Any, image: np.ndarray, found: dict[str, np.ndarray], **
     if len(again):
         matrices = crop_matrices(found["landmarks"][again], model.scheme, model.input_size, enlarge=model.enlarge)
         crops = np.stack([geometry.warp(image, matrix, model.input_size) for matrix in matrices])
-        second = _read(model, crops, matrices, **options)
+        second = read_crops(model, crops, matrices, **options)
         for name, values in found.items():
             values[again] = second[name]
     return found

@@ -108,8 +108,8 @@ def calibrate(
     flagged = fit.occluded is not None and kept_back.occluded is not None
     if not flagged and model.scheme.name not in schemes.BUILT_IN:
         raise ValueError(
-            f"nothing says which points are hidden: the faces have no flags, and faces with the points of {model.scheme.name} are "
-            "not rendered; give faces with flags, as COCO, CVAT and YOLO files have them"
+            f"nothing says which points are hidden: the faces have no flags, and none with the points of {model.scheme.name} are "
+            "rendered; give faces with flags, as COCO, CVAT and YOLO files have them"
         )
     reader = Reader(model)
     learnt, held = reader.faces(fit, "reading faces"), reader.faces(kept_back, "reading faces kept back")
