@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from kfacealign import schemes
+from kfacealign.geometry import covariance_matrices
 from kfacealign.metrics.certainty import gaussian_radius
 from kfacealign.pose import Pose
 
@@ -79,7 +80,7 @@ def draw_landmarks(
 
 def _draw_ellipses(picture, points, covariance, color):
     """Draws the ellipses of points (n, 2) and covariances (n, 3) of any number of faces."""
-    matrices = covariance[:, [0, 1, 1, 2]].reshape(-1, 2, 2)
+    matrices = covariance_matrices(covariance)
     values, vectors = np.linalg.eigh(np.where(np.isfinite(matrices), matrices, 0))
     axes = vectors * np.sqrt(np.maximum(values, 0))[:, None] * gaussian_radius(LEVEL)
     outlines = np.clip(points[:, :, None] + axes @ CIRCLE, -LIMIT, LIMIT).swapaxes(1, 2)

@@ -61,13 +61,8 @@ class Face:
         """
         if pose.head_points(self.scheme) is None:
             return None
-        camera = pose.camera_matrix(self.size)
-        return pose.estimate(self.landmarks, self.scheme, camera, covariances=self.covariances)
-
-    @property
-    def covariances(self) -> np.ndarray | None:
-        """(K, 2, 2) float32: `covariance` as matrices in pixels squared; None where the model is not calibrated."""
-        return None if self.covariance is None else self.covariance[:, [0, 1, 1, 2]].reshape(-1, 2, 2)
+        unsure = None if self.covariance is None else geometry.covariance_matrices(self.covariance)
+        return pose.estimate(self.landmarks, self.scheme, pose.camera_matrix(self.size), covariances=unsure)
 
     def __repr__(self) -> str:
         x0, y0, x1, y1 = (round(float(value)) for value in self.box)

@@ -176,9 +176,15 @@ def transform_covariance(covariance: np.ndarray, matrix: np.ndarray) -> np.ndarr
     """
     covariance, linear = np.asarray(covariance), np.asarray(matrix, np.float64)[..., :2]
     linear = linear if linear.ndim == 2 else linear[:, None]
-    whole = linear @ covariance[..., [0, 1, 1, 2]].reshape(*covariance.shape[:-1], 2, 2) @ np.swapaxes(linear, -1, -2)
+    whole = linear @ covariance_matrices(covariance) @ np.swapaxes(linear, -1, -2)
     dtype = covariance.dtype if np.issubdtype(covariance.dtype, np.floating) else np.float32
     return np.stack([whole[..., 0, 0], whole[..., 0, 1], whole[..., 1, 1]], axis=-1).astype(dtype)
+
+
+def covariance_matrices(covariance: np.ndarray) -> np.ndarray:
+    """Covariances (..., 3), xx, xy and yy, as matrices (..., 2, 2)."""
+    covariance = np.asarray(covariance)
+    return covariance[..., [0, 1, 1, 2]].reshape(*covariance.shape[:-1], 2, 2)
 
 
 def length_scale(matrix: np.ndarray) -> np.ndarray:

@@ -187,7 +187,10 @@ def follow(
 
 def posed(face: Track, scheme: Scheme, shape: tuple[int, ...]) -> Track:
     """What was found of a face in a frame of this shape (H, W, 3), with the head's pose."""
-    return dataclasses.replace(face, pose=pose.estimate(face.landmarks, scheme, pose.camera_matrix(shape[1::-1])))
+    unsure = None if face.covariance is None else geometry.covariance_matrices(face.covariance)
+    return dataclasses.replace(
+        face, pose=pose.estimate(face.landmarks, scheme, pose.camera_matrix(shape[1::-1]), covariances=unsure)
+    )
 
 
 def told_size(source: Any, frame: Any, before: tuple[int, int] | None) -> tuple[int, int] | None:
