@@ -4,10 +4,10 @@
     python benchmarks/hidden_points.py YTF68 --model M.keras --out sure.keras
 
 The head learns from the people of the training part and from rendered faces. The people of the test part are cut into two
-halves: one sets the size of the ellipses, and on the other it is counted how many errors they hold; over several cuts, of
-which mean and standard deviation are given. Visibility is measured on rendered faces that nothing was learnt from; the average precision is
-that of hidden points, beside that of the model's scores. The exported files take turns on one crop; figures are medians, and the
-ratios are those of files of one precision.
+halves: one sets the size of the ellipses, and on the other it is counted how many errors they hold; over several cuts, of which
+mean and standard deviation are given. Visibility is measured on rendered faces that nothing was learnt from; the average
+precision is that of hidden points, beside that of the model's scores. The exported files take turns on one crop; figures are
+medians, and the ratios are those of files of one precision.
 """
 
 import argparse

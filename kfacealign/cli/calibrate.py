@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--rendered",
-        type=count,
+        type=positive_count,
         default=2000,
         metavar="N",
         help="rendered faces, where the dataset has no flags of hidden points (default %(default)s)",

@@ -162,7 +162,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert main(["calibrate", "--model", "small.keras", "--data-dir", "FOLDER", "--out", "x.tflite"]) == 2
     assert "--out is a file NAME.keras" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        main(["calibrate", "--model", "small.keras", "--rendered", "-1"])
+        main(["calibrate", "--model", "small.keras", "--rendered", "0"])
 
 
 def test_flags_of_a_dataset_take_the_place_of_rendered_faces(monkeypatch):
