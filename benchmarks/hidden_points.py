@@ -61,6 +61,26 @@ def tell_coverage(console, shares):
     console.print(table)
 
 
+def areas(errors, covariance):
+    """The geometric mean area of ellipses that were made to hold 90 % of the errors, in thousandths of the crop."""
+    radius = metrics.conformal_radius(metrics.ellipse_distances(errors, covariance), 0.9)
+    determinants = covariance[..., 0] * covariance[..., 2] - covariance[..., 1] ** 2
+    return 1e3 * np.pi * radius**2 * float(np.exp(0.5 * np.log(determinants).mean()))
+
+
+def tell_areas(console, rows):
+    """Beside the head's ellipses stands one for each point, the same on every face."""
+    table = Table(title="area of ellipses that hold 90 %, thousandths of the crop (geometric mean)")
+    for heading in ("faces", "the head's", "one for each point", "ratio"):
+        table.add_column(heading, justify="left" if heading == "faces" else "right")
+    for name, read, covariance in rows:
+        moments = np.einsum("nki,nkj->kij", read.errors, read.errors) / len(read)
+        same = np.broadcast_to(moments.reshape(-1, 4)[:, [0, 1, 3]], covariance.shape)
+        found = areas(read.errors, covariance), areas(read.errors, same)
+        table.add_row(name, *(f"{area:.2f}" for area in found), f"{found[0] / found[1]:.2f}")
+    console.print(table)
+
+
 def tell_visibility(console, rows):
     table = Table(title="visibility on rendered faces")
     for heading in ("what says it", "points", "hidden, %", "calibration error", "average precision of hidden points"):
@@ -152,7 +172,10 @@ def main():
     distances = metrics.ellipse_distances(held.errors, covariance)
     tell_coverage(console, covered(distances, calibrating.people(faces.test), arguments.cuts))
     made = calibrating.finished(reader, head, held, judged)
-    logits = calibrating.said(head, measured)[..., 3]
+    raw = calibrating.said(head, measured)
+    rendered = "rendered faces", measured, calibrating.covariance_of(raw)
+    tell_areas(console, [("people kept back", held, covariance), rendered])
+    logits = raw[..., 3]
     seen = measured.visible > 0
     said = 1 / (1 + np.exp(-(made.head.slope * logits + made.head.offset)))
     rows = [("visibility", said, seen), ("the model's scores", np.clip(measured.scores, 0, 1), seen)]

@@ -13,12 +13,28 @@ from kfacealign.models.inference import FlipAverage
 
 SIZE = 64
 METHODS = {
-    "PIPNet": lambda: models.PIPNet("aflw19", backbone="mobilenet_v2", backbone_width=0.35, input_size=SIZE, neighbors=3),
-    "HIH": lambda: models.HIH("aflw19", stacks=2, width=16, input_size=SIZE, decimal_size=2, decimal_width=8),
-    "FAN": lambda: models.FAN("aflw19", stacks=2, width=16, input_size=SIZE),
+    "PIPNet": lambda: models.PIPNet("aflw19", backbone="mobilenet_v2", input_size=SIZE, neighbors=3),
+    "HIH": lambda: models.HIH("aflw19", width=16, input_size=SIZE, decimal_size=2, decimal_width=8),
+    "FAN": lambda: models.FAN("aflw19", stacks=1, width=16, input_size=SIZE),
     "LOTR": lambda: models.LOTR("aflw19", input_size=SIZE, layers=1, heads=2),
     "AttentiveHeatmap1D": lambda: models.AttentiveHeatmap1D("aflw19", stacks=1, width=16, input_size=SIZE),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_backbones():
+    """Backbones of one convolution: those of the papers take seconds to build."""
+
+    def backbone(name, input_size, weights=None, width=1.0):
+        image = keras.Input((input_size, input_size, 3), name="image")
+        pooled = keras.layers.AveragePooling2D(8)(keras.ops.multiply(image, 1 / 255))
+        x = keras.layers.Conv2D(16, 4, strides=4, activation="relu")(pooled)
+        return keras.Model(image, x, name="backbone")
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("pipnet", "lotr", "coordnet"):
+            patch.setattr(f"kfacealign.models.{module}.make_backbone", backbone)
+        yield
 
 
 def crops(count=3):
@@ -35,7 +51,7 @@ def calibrated(model):
 
 
 @pytest.fixture(scope="module")
-def small():
+def small(tiny_backbones):
     keras.utils.set_random_seed(0)
     return calibrated(METHODS["PIPNet"]())
 
