@@ -75,6 +75,7 @@ def describe(
     """
     scheme, size = aligner.scheme, aligner.input_size
     number = "batch" if batch is None else batch
+    answers = getattr(aligner, "answers", ("landmarks", "scores"))
     return json.dumps(
         {
             "format_version": FORMAT_VERSION,
@@ -94,7 +95,7 @@ def describe(
                 "range": [0, 255],
                 "layout": f"({number}, height, width, 3)",
             },
-            "outputs": {name: shape.format(number) for name, shape in OUTPUTS.items() if name in aligner.answers},
+            "outputs": {name: shape.format(number) for name, shape in OUTPUTS.items() if name in answers},
             "output_dtype": "float32",
             "coordinates": COORDINATES,
             **_certainty(aligner),
@@ -111,7 +112,7 @@ def describe(
 
 def _certainty(aligner):
     """What the metadata says of the further outputs of a calibrated model."""
-    if "covariance" not in aligner.answers:
+    if not hasattr(aligner, "radii"):
         return {}
     return {"certainty": CERTAINTY, "ellipse_radii": {str(level): round(radius, 4) for level, radius in aligner.radii.items()}}
 
