@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 
 from kfacealign import schemes
+from kfacealign.geometry import covariance_matrices
+from kfacealign.metrics.certainty import gaussian_radius
 from kfacealign.pose import Pose
 
 SHIFT = 4  # fractional bits of OpenCV's coordinates
@@ -14,6 +16,9 @@ LIMIT = 3e4  # pixels; farther out OpenCV's fixed point would overflow
 FINENESS = 130  # extent of a face's landmarks over the radius of their dots
 SMALLEST = 0.5  # pixels of that radius
 LINES = 0.7  # width of the lines over the radius of the dots
+HIDDEN = 0.5  # probability of being seen below which a point is drawn as a ring
+LEVEL = 0.9  # probability with which an ellipse holds its point
+CIRCLE = np.stack([np.cos(np.linspace(0, 2 * np.pi, 24, False)), np.sin(np.linspace(0, 2 * np.pi, 24, False))])
 AXIS = 60.0  # millimetres of a head's axes
 AXES = ((255, 60, 60), (60, 220, 60), (70, 110, 255))  # to the person's left, down, out of the face
 
@@ -27,6 +32,8 @@ def draw_landmarks(
     contours: bool = True,
     thickness: float | None = None,
     weights: np.ndarray | None = None,
+    visibility: np.ndarray | None = None,
+    covariance: np.ndarray | None = None,
 ) -> np.ndarray:
     """A copy of an image with the landmarks as dots and the scheme's contours as thinner lines.
 
@@ -41,6 +48,9 @@ def draw_landmarks(
             most a 65th of the image's longer side. A line is 0.7 times as wide, at least a pixel; it is half transparent where
             the radius is half a pixel.
         weights: `(K,)`, or `(N, K)`; points of weight 0, points that are not finite and the lines to either are left out.
+        visibility: `(K,)`, or `(N, K)`; points below 0.5 are drawn as rings. None draws dots.
+        covariance: `(K, 3)`, or `(N, K, 3)`, xx, xy and yy in pixels squared; each point gets the ellipse in which it lies with a
+            probability of 90 % where the covariance is calibrated.
 
     Returns:
         `(H, W, 3)` uint8.
@@ -57,11 +67,25 @@ def draw_landmarks(
         shown &= np.asarray(weights) > 0
     points = np.clip(np.where(shown[..., None], points, 0), -LIMIT, LIMIT)
     picture = np.array(image, order="C")
-    for face, its in zip(points.reshape(-1, scheme.num_points, 2), shown.reshape(-1, scheme.num_points), strict=True):
+    hidden = np.zeros(shown.shape, bool) if visibility is None else np.asarray(visibility) < HIDDEN
+    faces = [part.reshape(-1, scheme.num_points, *part.shape[points.ndim - 1 :]) for part in (points, shown, hidden)]
+    for face, its, covered in zip(*faces, strict=True):
         if its.any():
             radius = dot_radius(face[its], picture.shape) if thickness is None else thickness
-            _draw(picture, face, its, segments(scheme) if contours else [], color, radius)
+            _draw(picture, face, its, segments(scheme) if contours else [], color, radius, covered)
+    if covariance is not None:
+        _draw_ellipses(picture, points[shown], np.asarray(covariance, "float64")[shown], color)
     return picture
+
+
+def _draw_ellipses(picture, points, covariance, color):
+    """Draws the ellipses of points (n, 2) and covariances (n, 3) of any number of faces."""
+    matrices = covariance_matrices(covariance)
+    values, vectors = np.linalg.eigh(np.where(np.isfinite(matrices), matrices, 0))
+    axes = vectors * np.sqrt(np.maximum(values, 0))[:, None] * gaussian_radius(LEVEL)
+    outlines = np.clip(points[:, :, None] + axes @ CIRCLE, -LIMIT, LIMIT).swapaxes(1, 2)
+    fixed = np.round((outlines - 0.5) * 2**SHIFT).astype("int32")
+    cv2.polylines(picture, list(fixed), True, color, 1, cv2.LINE_AA, SHIFT)
 
 
 def dot_radius(points: np.ndarray, shape: tuple[int, ...]) -> float:
@@ -70,7 +94,7 @@ def dot_radius(points: np.ndarray, shape: tuple[int, ...]) -> float:
     return float(np.clip(np.ptp(points, axis=0).max() / FINENESS, SMALLEST, largest))
 
 
-def _draw(picture, points, shown, pairs, color, radius):
+def _draw(picture, points, shown, pairs, color, radius, hidden):
     """Draws one face into a picture."""
     # OpenCV has pixel centres at whole numbers, this package has them at the halves.
     fixed = np.round((points - 0.5) * 2**SHIFT).astype("int32")
@@ -86,8 +110,11 @@ def _draw(picture, points, shown, pairs, color, radius):
             corner = np.array([x0, y0], "int32") * 2**SHIFT
             cv2.polylines(drawn, [line - corner for line in lines], False, color, 1, cv2.LINE_AA, SHIFT)
             part[:] = cv2.addWeighted(drawn, radius, np.ascontiguousarray(part), 1 - radius, 0)
-    for point in fixed[shown].tolist():
-        cv2.circle(picture, point, round(radius * 2**SHIFT), color, -1, cv2.LINE_AA, SHIFT)
+    for point, ring in zip(fixed[shown].tolist(), hidden[shown], strict=True):
+        if ring:
+            cv2.circle(picture, point, round((radius + 1) * 2**SHIFT), color, max(1, round(radius / 2)), cv2.LINE_AA, SHIFT)
+        else:
+            cv2.circle(picture, point, round(radius * 2**SHIFT), color, -1, cv2.LINE_AA, SHIFT)
 
 
 def draw_pose(image: np.ndarray, pose: Pose) -> np.ndarray:

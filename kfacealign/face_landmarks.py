@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ class Face:
         view: (S, S, 3) uint8, the face and what is around it.
         matrix: (2, 3), image coordinates -> pixels of the view.
         size: width and height of the upright photograph in pixels.
+        visibility: (K,) float32, the probability that each point can be seen; None where the model is not calibrated.
+        covariance: (K, 3) float32, xx, xy and yy of each point's error in pixels squared; None likewise.
     """
 
     landmarks: np.ndarray
@@ -45,6 +48,8 @@ class Face:
     view: np.ndarray
     matrix: np.ndarray
     size: tuple[int, int]
+    visibility: np.ndarray | None = None
+    covariance: np.ndarray | None = None
 
     @functools.cached_property
     def pose(self) -> pose.Pose | None:
@@ -56,7 +61,8 @@ class Face:
         """
         if pose.head_points(self.scheme) is None:
             return None
-        return pose.estimate(self.landmarks, self.scheme, pose.camera_matrix(self.size))
+        unsure = None if self.covariance is None else geometry.covariance_matrices(self.covariance)
+        return pose.estimate(self.landmarks, self.scheme, pose.camera_matrix(self.size), covariances=unsure)
 
     def __repr__(self) -> str:
         x0, y0, x1, y1 = (round(float(value)) for value in self.box)
@@ -64,7 +70,10 @@ class Face:
         return f"<Face of {len(self.landmarks)} landmarks ({self.scheme.name}) in ({x0}, {y0}) to ({x1}, {y1}){told}>"
 
     def to_dict(self) -> dict[str, Any]:
-        """The face as plain Python, for JSON: landmarks, scores, box, score, the name of the scheme, and the pose."""
+        """The face as plain Python, for JSON: landmarks, scores, box, score, the name of the scheme, and the pose.
+
+        Of a calibrated model it has visibility and covariance, too.
+        """
         return {
             "landmarks": np.round(self.landmarks.astype(float), 3).tolist(),
             "scores": np.round(self.scores.astype(float), 4).tolist(),
@@ -72,11 +81,14 @@ class Face:
             "score": None if self.score is None else round(float(self.score), 4),
             "scheme": self.scheme.name,
             "pose": None if self.pose is None else self.pose.to_dict(),
+            **certainty(self),
         }
 
     def picture(self) -> np.ndarray:
-        """(S, S, 3) uint8 RGB: the view with the landmarks drawn."""
-        return draw_landmarks(self.view, geometry.apply_affine(self.matrix, self.landmarks), self.scheme)
+        """(S, S, 3) uint8 RGB: the view with the landmarks drawn; hidden points are rings, and errors have their ellipses."""
+        points = geometry.apply_affine(self.matrix, self.landmarks)
+        covariance = None if self.covariance is None else geometry.transform_covariance(self.covariance, self.matrix)
+        return draw_landmarks(self.view, points, self.scheme, visibility=self.visibility, covariance=covariance)
 
     def _repr_png_(self) -> bytes:
         return cv2.imencode(".png", cv2.cvtColor(self.picture(), cv2.COLOR_RGB2BGR))[1].tobytes()
@@ -161,17 +173,17 @@ class FaceLandmarks:
         looks = [look for source, its in zip(photos, given, strict=True) for look in self._looks(source, its)]
         images = [look.image for look in looks for _ in range(len(look.found))]
         squares = [geometry.square_box(box, self.model.enlarge) for look in looks for box in look.found.boxes]
-        landmarks, scores = photo.align_squares(self.model, images, squares, **self.options)
+        found = photo.read_squares(self.model, images, squares, **self.options)
         ends = np.cumsum([len(look.found) for look in looks])[:-1]
-        read = list(zip(looks, np.split(landmarks, ends), np.split(scores, ends), strict=True))
+        parts = {name: np.split(values, ends) for name, values in found.items()}
+        read = [(look, {name: parts[name][place] for name in parts}) for place, look in enumerate(looks)]
         ways = len(QUARTERS) if self.any_rotation and boxes is None else 1
         return [self._faces(*best(read[start : start + ways])) for start in range(0, len(read), ways)]
 
     def draw(self, photos: Any, *, boxes: Any = None) -> np.ndarray:
         """The photograph with the landmarks of its faces drawn, (H, W, 3) uint8 RGB; arguments as of a call."""
         picture = as_image(photos)
-        faces = [face.landmarks for face in self(picture, boxes=boxes)]
-        return draw_landmarks(picture, np.reshape(faces, (-1, self.model.scheme.num_points, 2)), self.model.scheme)
+        return draw_faces(picture, self(picture, boxes=boxes), self.model.scheme)
 
     def _looks(self, source, boxes):
         """The ways in which a photograph is read: as it is, and turned where that is asked for."""
@@ -183,19 +195,24 @@ class FaceLandmarks:
         turned = [np.ascontiguousarray(np.rot90(image, quarters)) for quarters in ways]
         return [Look(one, detect.search(one, detector=self.detector), quarters) for quarters, one in enumerate(turned)]
 
-    def _faces(self, look, landmarks, scores):
+    def _faces(self, look, read):
         """`Face` objects of one photograph; what was found in the turned image is turned back."""
         if self.five_points:
-            landmarks, scores = photo.align_upright(self.model, look.image, landmarks, scores, **self.options)
+            read = photo.read_upright(self.model, look.image, read, **self.options)
         original = np.ascontiguousarray(np.rot90(look.image, -look.quarters))
-        found, landmarks = turned_back(look.found, look.quarters, original.shape, landmarks)
+        found, landmarks = turned_back(look.found, look.quarters, original.shape, read["landmarks"])
+        if "covariance" in read:
+            # `np.rot90` turns (x, y) to (y, -x) each time; this is the way back.
+            turn = np.linalg.matrix_power(np.array([[0.0, -1.0], [1.0, 0.0]]), look.quarters)
+            read["covariance"] = geometry.transform_covariance(read["covariance"], turn)
         faces = []
         for place, box in enumerate(found.boxes):
             view, matrix = geometry.crop(original, geometry.square_box(box, AROUND), VIEW)
             score = None if np.isnan(found.scores[place]) else float(found.scores[place])
             points = landmarks[place].astype(np.float32)
             parts = {"box": box, "score": score, "scheme": self.model.scheme, "view": view, "matrix": matrix}
-            faces.append(Face(landmarks=points, scores=scores[place], size=original.shape[1::-1], **parts))
+            parts |= {name: values[place] for name, values in read.items() if name != "landmarks"}
+            faces.append(Face(landmarks=points, size=original.shape[1::-1], **parts))
         return faces
 
 
@@ -212,9 +229,24 @@ class Look:
     quarters: int
 
 
-def best(read: list[tuple[Look, np.ndarray, np.ndarray]]) -> tuple[Look, np.ndarray, np.ndarray]:
-    """Of several ways of reading one photograph (look, landmarks (N, K, 2), scores (N, K)) the one that shows a face best."""
-    return max(read, key=lambda one: one[2].mean(-1).max(initial=0.0) if one[2].size else 0.0)
+def best(read: list[tuple[Look, dict[str, np.ndarray]]]) -> tuple[Look, dict[str, np.ndarray]]:
+    """Of several ways of reading one photograph (look, what was read with scores (N, K)) the one that shows a face best."""
+    return max(read, key=lambda one: one[1]["scores"].mean(-1).max(initial=0.0) if one[1]["scores"].size else 0.0)
+
+
+def draw_faces(image: np.ndarray, faces: Sequence[Face], scheme: schemes.Scheme) -> np.ndarray:
+    """A copy of a photograph (H, W, 3) uint8 RGB with the landmarks of its faces drawn, and with how sure they are."""
+    landmarks = np.reshape([face.landmarks for face in faces], (-1, scheme.num_points, 2))
+    known = [name for name in ("visibility", "covariance") if faces and getattr(faces[0], name, None) is not None]
+    return draw_landmarks(image, landmarks, scheme, **{name: np.stack([getattr(face, name) for face in faces]) for name in known})
+
+
+def certainty(face: Face) -> dict[str, list]:
+    """The visibility and the covariance of a face as plain Python; empty where the model is not calibrated."""
+    if face.covariance is None:
+        return {}
+    visibility, covariance = face.visibility.astype(float), face.covariance.astype(float)
+    return {"visibility": np.round(visibility, 4).tolist(), "covariance": np.round(covariance, 4).tolist()}
 
 
 def loaded(model: Any, threads: int | None, trust: bool = False) -> Any:

@@ -148,6 +148,45 @@ def from_crop(landmarks: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarra
     return apply_affine(invert_affine(matrix), landmarks * size)
 
 
+def covariance_from_crop(covariance: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+    """Covariances of points in crop coordinates -> those of the points in image coordinates.
+
+    With L the linear part of the way back, an error e becomes L e and its covariance C becomes L C L^T.
+
+    Args:
+        covariance: (K, 3) or (N, K, 3): xx, xy and yy, crop coordinates squared.
+        matrix: (2, 3) or (N, 2, 3), the crop's map from image coordinates to crop pixels, as `crop` returns it.
+        size: side of the crop in pixels.
+
+    Returns:
+        Pixels squared, in the shape and dtype of the covariances.
+    """
+    return transform_covariance(covariance, invert_affine(matrix) * size)
+
+
+def transform_covariance(covariance: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """The covariances of points that an affine map has moved.
+
+    Args:
+        covariance: (K, 3) or (N, K, 3): xx, xy and yy.
+        matrix: (2, 3), or (N, 2, 3) with one matrix for each face; only its linear part counts.
+
+    Returns:
+        The covariances, computed in float64, in the shape and floating dtype of `covariance` (float32 for integers).
+    """
+    covariance, linear = np.asarray(covariance), np.asarray(matrix, np.float64)[..., :2]
+    linear = linear if linear.ndim == 2 else linear[:, None]
+    whole = linear @ covariance_matrices(covariance) @ np.swapaxes(linear, -1, -2)
+    dtype = covariance.dtype if np.issubdtype(covariance.dtype, np.floating) else np.float32
+    return np.stack([whole[..., 0, 0], whole[..., 0, 1], whole[..., 1, 1]], axis=-1).astype(dtype)
+
+
+def covariance_matrices(covariance: np.ndarray) -> np.ndarray:
+    """Covariances (..., 3), xx, xy and yy, as matrices (..., 2, 2)."""
+    covariance = np.asarray(covariance)
+    return covariance[..., [0, 1, 1, 2]].reshape(*covariance.shape[:-1], 2, 2)
+
+
 def length_scale(matrix: np.ndarray) -> np.ndarray:
     """The factor by which an affine map makes lengths longer, `sqrt(|det A|)`.
 

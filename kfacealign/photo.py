@@ -20,6 +20,7 @@ import numpy as np
 from kfacealign import geometry
 from kfacealign.data import image_files
 from kfacealign.data.five_points import crop_matrices, usable
+from kfacealign.streaming import empty_answers
 
 SMALLEST = 2  # pixels of a box's longer side
 LARGEST = 10  # sides of the photograph
@@ -33,11 +34,15 @@ class AlignedFaces:
         squares: (N, 4) float32 x0, y0, x1, y1, what was cropped for the first reading.
         landmarks: (N, K, 2) float32 in image coordinates.
         scores: (N, K) float32.
+        visibility: (N, K) float32, the probability that a point can be seen; None where the model is not calibrated.
+        covariance: (N, K, 3) float32, xx, xy and yy of the errors in pixels squared; None likewise.
     """
 
     squares: np.ndarray
     landmarks: np.ndarray
     scores: np.ndarray
+    visibility: np.ndarray | None = None
+    covariance: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.squares)
@@ -76,10 +81,10 @@ def align_photo(
         ValueError: a box is no face's, as `usable_boxes` says, or `five_points` was asked of a scheme that has none.
     """
     squares = [geometry.square_box(box, model.enlarge) for box in usable_boxes(boxes, image)]
-    landmarks, scores = align_squares(model, image, squares, **options)
+    found = read_squares(model, image, squares, **options)
     if five_points:
-        landmarks, scores = align_upright(model, image, landmarks, scores, **options)
-    return AlignedFaces(np.asarray(squares, np.float32).reshape(-1, 4), landmarks, scores)
+        found = read_upright(model, image, found, **options)
+    return AlignedFaces(np.asarray(squares, np.float32).reshape(-1, 4), **found)
 
 
 def usable_boxes(boxes: np.ndarray | Sequence, image: np.ndarray) -> np.ndarray:
@@ -129,14 +134,49 @@ def align_squares(
     Raises:
         ValueError: a square has no area, or there are not as many images as squares.
     """
+    found = read_squares(model, images, squares, **options)
+    return found["landmarks"], found["scores"]
+
+
+def read_squares(
+    model: Any, images: np.ndarray | Sequence[np.ndarray], squares: np.ndarray | Sequence, **options: Any
+) -> dict[str, np.ndarray]:
+    """All that a model says of the faces in square boxes; arguments and errors as of `align_squares`.
+
+    Returns:
+        Dict of `landmarks` (N, K, 2) in image coordinates and `scores` (N, K), and of a calibrated model `visibility` (N, K) and
+        `covariance` (N, K, 3), xx, xy and yy in pixels squared; all float32.
+    """
     if not len(squares):
-        points = model.scheme.num_points
-        return np.zeros((0, points, 2), np.float32), np.zeros((0, points), np.float32)
+        return empty_answers(answers(model), model.scheme.num_points)
     images = [images] * len(squares) if isinstance(images, np.ndarray) and images.ndim == 3 else images
     cut = [geometry.crop(image, square, model.input_size) for image, square in zip(images, squares, strict=True)]
     crops, matrices = zip(*cut, strict=True)
-    landmarks, scores = model.align(np.stack(crops), verbose=0, **options)
-    return geometry.from_crop(landmarks, np.stack(matrices), model.input_size), scores
+    return read_crops(model, np.stack(crops), np.stack(matrices), **options)
+
+
+def answers(model: Any) -> tuple[str, ...]:
+    """Names of what a model says of a face: `landmarks` and `scores`, and where it is calibrated more."""
+    return getattr(model, "answers", ("landmarks", "scores"))
+
+
+def read_crops(model: Any, crops: np.ndarray, matrices: np.ndarray, **options: Any) -> dict[str, np.ndarray]:
+    """All that a model says of crops, in image coordinates, as `read_squares` returns it.
+
+    Args:
+        model: anything with `align` and `input_size`.
+        crops: (N, S, S, 3) RGB 0..255.
+        matrices: (N, 2, 3), their maps from image coordinates to crop pixels.
+        options: further arguments of `model.align`.
+    """
+    if len(answers(model)) > 2:
+        found = model.align_all(crops, verbose=0, **options)
+    else:
+        found = dict(zip(("landmarks", "scores"), model.align(crops, verbose=0, **options), strict=True))
+    found["landmarks"] = geometry.from_crop(found["landmarks"], matrices, model.input_size)
+    if "covariance" in found:
+        found["covariance"] = geometry.covariance_from_crop(found["covariance"], matrices, model.input_size)
+    return found
 
 
 def align_upright(
@@ -160,11 +200,28 @@ def align_upright(
     Raises:
         ValueError: the scheme has no five points.
     """
-    landmarks, scores = np.array(landmarks, np.float32), np.array(scores, np.float32)
-    again = np.flatnonzero(usable(landmarks, np.ones(scores.shape), model.scheme))
+    found = read_upright(model, image, {"landmarks": landmarks, "scores": scores}, **options)
+    return found["landmarks"], found["scores"]
+
+
+def read_upright(model: Any, image: np.ndarray, found: dict[str, np.ndarray], **options: Any) -> dict[str, np.ndarray]:
+    """What `read_squares` returned of a photograph, of a second reading as `align_upright` makes it.
+
+    Args:
+        model: as of `align_upright`.
+        image: (H, W, 3) uint8 RGB, the photograph.
+        found: what the first reading found.
+        options: further arguments of `model.align`.
+
+    Raises:
+        ValueError: the scheme has no five points.
+    """
+    found = {name: np.array(values, np.float32) for name, values in found.items()}
+    again = np.flatnonzero(usable(found["landmarks"], np.ones(found["scores"].shape), model.scheme))
     if len(again):
-        matrices = crop_matrices(landmarks[again], model.scheme, model.input_size, enlarge=model.enlarge)
+        matrices = crop_matrices(found["landmarks"][again], model.scheme, model.input_size, enlarge=model.enlarge)
         crops = np.stack([geometry.warp(image, matrix, model.input_size) for matrix in matrices])
-        found, scores[again] = model.align(crops, verbose=0, **options)
-        landmarks[again] = geometry.from_crop(found, matrices, model.input_size)
-    return landmarks, scores
+        second = read_crops(model, crops, matrices, **options)
+        for name, values in found.items():
+            values[again] = second[name]
+    return found

@@ -1,10 +1,17 @@
 """What a model answers, and a model that reads one frame after another: a step function and the state that it hands on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
 FARTHEST = 1000  # sides of the crop
+# What models can answer of N crops -> its shape without N; K stands for the number of landmarks.
+SHAPES = {"landmarks": ("K", 2), "scores": ("K",), "visibility": ("K",), "covariance": ("K", 3)}
+
+
+def empty_answers(names: Iterable[str], points: int) -> dict[str, np.ndarray]:
+    """What a model of so many landmarks answers of no crop: name -> `(0, ...)` float32."""
+    return {name: np.zeros((0, *(points if side == "K" else side for side in SHAPES[name])), "float32") for name in names}
 
 
 def require_finite(landmarks: np.ndarray, scores: np.ndarray, name: str) -> None:

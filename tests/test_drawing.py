@@ -148,3 +148,37 @@ def test_the_axes_of_a_head_by_hand():
     assert abs(blue[:, 1].max() - 136) <= 1 and set(blue[:, 0]) == {80}
     assert len(red) == 0 or red[:, 1].max() <= 119  # beneath the blue one, which is nearer
     assert picture[:70].sum() == 0 and picture[:, :95].sum() == 0
+
+
+def test_hidden_points_are_rings():
+    black, point = np.zeros((40, 40, 3), "uint8"), one_point(20.5, 20.5)
+    options = {"color": (255, 255, 255), "contours": False, "thickness": 5}
+    seen, hidden = (
+        drawing.draw_landmarks(black, point, "aflw19", visibility=np.full(19, value), **options) for value in (0.51, 0.49)
+    )
+    np.testing.assert_array_equal(seen, drawing.draw_landmarks(black, point, "aflw19", **options))
+    assert seen[20, 20].all() and not hidden[20, 20].any() and hidden[20, 26].all()
+    np.testing.assert_allclose(centre(hidden), [20.5, 20.5], atol=0.1)
+
+
+def test_an_ellipse_lies_as_its_covariance_says():
+    black, point = np.zeros((101, 101, 3), "uint8"), one_point(50.5, 50.5)
+    covariance = np.zeros((19, 3))
+    options = {"color": (255, 255, 255), "contours": False, "thickness": 1}
+    covariance[18] = [144, 0, 36]  # deviations 12 and 6: at 90 % it reaches 25.75 to the sides and 12.9 up and down
+    picture = drawing.draw_landmarks(black, point, "aflw19", covariance=covariance, **options)[..., 0] > 60
+    rows, columns = np.nonzero(picture)
+    assert abs(np.ptp(columns) / 2 - 25.75) < 1.1 and abs(np.ptp(rows) / 2 - 12.9) < 1.1
+    covariance[18] = [90, 80, 90]  # y grows with x, to the right and down
+    picture = drawing.draw_landmarks(black, point, "aflw19", covariance=covariance, **options)[..., 0] > 60
+    rows, columns = np.nonzero(picture)
+    assert ((rows - 50) * (columns - 50)).mean() > 80
+
+
+def test_ellipses_of_several_faces():
+    black = np.zeros((60, 120, 3), "uint8")
+    points = np.stack([one_point(30, 30), one_point(90, 30)])
+    covariance = np.zeros((2, 19, 3))
+    covariance[:, 18] = [[4, 0, 4], [64, 0, 64]]
+    picture = drawing.draw_landmarks(black, points, "aflw19", covariance=covariance, contours=False, thickness=1)
+    assert picture[:, 60:].astype(float).sum() > 2 * picture[:, :60].astype(float).sum() > 0

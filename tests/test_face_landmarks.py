@@ -240,3 +240,73 @@ def test_a_box_that_is_no_faces_is_refused(faces, rendered):
         faces(rendered[0][0], boxes=[[300, 300, 400, 400]])
     with pytest.raises(ValueError, match="1 photographs, but boxes for 2"):
         faces([rendered[0][0]], boxes=[[[50, 50, 210, 220]], []])
+
+
+# === Calibrated models ===
+
+
+class SureModel:
+    """Finds all points in the middle of a crop, sure of a crop whose upper left corner is white.
+
+    In a crop of 16 pixels its deviations are 2 along x and 1 along y, and the covariance is 1.
+    """
+
+    scheme, input_size, enlarge, answers = kfa.schemes.AFLW19, 16, 1.0, ("landmarks", "scores", "visibility", "covariance")
+
+    def align_all(self, crops, verbose=0):
+        count, sure = len(crops), crops[:, 0, 0].mean(-1) / 255
+        return {
+            "landmarks": np.full((count, 19, 2), 0.5, "float32"),
+            "scores": np.repeat(sure[:, None], 19, axis=1).astype("float32"),
+            "visibility": np.full((count, 19), 0.25, "float32"),
+            "covariance": np.tile(np.array([4, 1, 1], "float32") / 16**2, (count, 19, 1)),
+        }
+
+
+class Middle:
+    """Detects a face of 32 pixels in the middle of any picture."""
+
+    name = "middle"
+
+    def detect(self, image):
+        centre = np.array(image.shape[1::-1]) / 2
+        box = np.concatenate([centre - 16, centre + 16])[None].astype("float32")
+        return detect.Detections(box, np.ones(1, "float32"))
+
+
+def test_how_sure_a_face_is():
+    landmarker = kfa.FaceLandmarks(SureModel(), detector=Middle())
+    image = np.full((60, 80, 3), 255, np.uint8)
+    (face,) = landmarker(image)
+    # Two pixels of the photograph are one of the crop.
+    np.testing.assert_allclose(face.covariance, np.tile([16, 4, 4], (19, 1)), rtol=1e-6)
+    np.testing.assert_allclose(face.visibility, 0.25)
+    described = json.loads(json.dumps(face.to_dict()))
+    assert described["visibility"] == [0.25] * 19 and described["covariance"] == [[16, 4, 4]] * 19
+    assert landmarker.draw(image).shape == image.shape and face.picture().shape == (256, 256, 3)
+
+
+@pytest.mark.parametrize(
+    ("corner", "expected"),
+    [
+        ((0, 0), [16, 4, 4]),
+        ((1, 0), [4, -4, 16]),  # turned left once, its right becomes its top: x' = y and y' = -x
+        ((1, 1), [16, 4, 4]),  # upside down
+        ((0, 1), [4, -4, 16]),
+    ],
+)
+def test_the_ellipse_of_a_turned_face_is_turned_back(corner, expected):
+    """A white quarter of the face is at its upper left after so many turns."""
+    image = np.zeros((60, 80, 3), np.uint8)
+    x, y = 24 + 16 * corner[0], 14 + 16 * corner[1]
+    image[y : y + 16, x : x + 16] = 255
+    (face,) = kfa.FaceLandmarks(SureModel(), detector=Middle(), any_rotation=True)(image)
+    assert face.scores.min() > 0.9
+    np.testing.assert_allclose(face.landmarks, np.tile([40, 30], (19, 1)), atol=1e-3)
+    np.testing.assert_allclose(face.covariance, np.tile(expected, (19, 1)), rtol=1e-5)
+
+
+def test_other_models_say_nothing_of_it(faces, crowd):
+    (first, *_) = faces(crowd[0])
+    assert first.visibility is None and first.covariance is None
+    assert not {"visibility", "covariance"} & set(first.to_dict())

@@ -268,3 +268,34 @@ def test_maps_without_use_are_refused(matrix):
 def test_crops_larger_than_opencv_makes_are_refused():
     with pytest.raises(ValueError, match="a side of 1 to 32,766 pixels, got 40000"):
         geometry.warp(np.zeros((10, 10, 3), np.uint8), np.eye(2, 3), 40_000)
+
+
+def test_a_covariance_by_hand():
+    # The crop is turned by a quarter and twice as fine: crop x = -2 y, crop y = 2 x, so that x = crop y / 2, y = -crop x / 2.
+    matrix, size = np.array([[0.0, -2, 300], [2, 0, -40]]), 100
+    # In crop pixels the variances are 4 and 1 and the covariance is 1: in the image the variance of x is 1 / 4, that of y is
+    # 4 / 4, and the covariance -1 / 4.
+    found = geometry.covariance_from_crop(np.array([[4e-4, 1e-4, 1e-4]]), matrix, size)
+    np.testing.assert_allclose(found, [[0.25, -0.25, 1.0]])
+    # A crop that is not turned, of two pixels a pixel: the signs stay.
+    found = geometry.covariance_from_crop(np.array([[4e-4, 1e-4, 1e-4]]), np.array([[2.0, 0, 5], [0, 2, 7]]), size)
+    np.testing.assert_allclose(found, [[1.0, 0.25, 0.25]])
+
+
+def test_a_mirrored_covariance_changes_the_sign_of_xy():
+    mirror = np.array([[-1.0, 0, 1], [0, 1, 0]])
+    np.testing.assert_allclose(geometry.transform_covariance([[4, 1, 2]], mirror), [[4, -1, 2]])
+
+
+def test_a_covariance_is_that_of_the_points_moved():
+    rng = np.random.default_rng(0)
+    points = rng.multivariate_normal([0.4, 0.6], [[4e-4, 2e-4], [2e-4, 3e-4]], 200)
+    turns = [np.array([[c, -s, 3], [s, c, -8]]) * scale for c, s, scale in ((0.8, 0.6, 1.5), (-0.6, 0.8, 0.7))]
+    matrices = np.stack(turns)
+
+    def as_three(cloud):
+        return np.cov(cloud, rowvar=False)[[0, 0, 1], [0, 1, 1]]
+
+    found = geometry.covariance_from_crop(np.tile(as_three(points), (2, 1, 1)), matrices, 64)
+    for place, matrix in enumerate(matrices):
+        np.testing.assert_allclose(found[place, 0], as_three(geometry.from_crop(points, matrix, 64)), rtol=1e-6)

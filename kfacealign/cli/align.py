@@ -177,7 +177,8 @@ class Batch:
         model = deploy.load(arguments.model, trust=arguments.trust)
         if arguments.pose and pose.head_points(model.scheme) is None:
             raise ValueError(f"--pose: {shown(model.scheme.name)} has no points in three dimensions; leave --pose out")
-        self.tables = Tables(self.out, kinds, model.scheme, pose=arguments.pose, overwrite=arguments.overwrite)
+        further = {"pose": arguments.pose, "certain": "covariance" in photo.answers(model)}
+        self.tables = Tables(self.out, kinds, model.scheme, overwrite=arguments.overwrite, **further)
         self.tables.refuse_existing(*((found.paths, found.below) if self.wanted.json else ((), ())))
         if arguments.five_points:
             five_points.indices(model.scheme)  # Refuse a scheme that has no five points before any photograph is read.

@@ -24,8 +24,8 @@ from kfacealign import geometry
 from kfacealign.cli.given_boxes import as_text
 from kfacealign.console import shown
 from kfacealign.data.readers.pts import points_text
-from kfacealign.drawing import draw_landmarks, draw_pose
-from kfacealign.face_landmarks import Face
+from kfacealign.drawing import draw_pose
+from kfacealign.face_landmarks import Face, certainty, draw_faces
 from kfacealign.files import IMAGE_SUFFIXES, read_bytes, replacing
 from kfacealign.presets import store
 
@@ -247,7 +247,8 @@ def describe(
     """
     points = points_of(stem, len(faces))
     for number, face in enumerate(faces, start=1):
-        if not all(np.isfinite(part).all() for part in (face.landmarks, face.scores, face.box, face.score or 0.0)):
+        sure = [part for part in (face.visibility, face.covariance) if part is not None]
+        if not all(np.isfinite(part).all() for part in (face.landmarks, face.scores, face.box, face.score or 0.0, *sure)):
             raise ValueError(f"the model's answer on face {number} is not finite, nothing is written")
     return {
         "photo": as_text(photo),
@@ -270,6 +271,7 @@ def describe(
                 "mean_score": round(float(face.scores.mean()), 4),
                 "detector_score": None if face.score is None else round(face.score, 4),
                 "pts": as_text(path.name) if wanted.pts else None,
+                **certainty(face),
                 **({"pose": None if face.pose is None else face.pose.to_dict()} if wanted.pose else {}),
             }
             for face, path in zip(faces, points, strict=True)
@@ -315,7 +317,7 @@ def encoded_overlay(image: np.ndarray, faces: Sequence[Face], *, pose: bool = Fa
     Raises:
         ValueError: OpenCV cannot encode it.
     """
-    picture = draw_landmarks(image, np.stack([face.landmarks for face in faces]), faces[0].scheme)
+    picture = draw_faces(image, faces, faces[0].scheme)
     for head in [face.pose for face in faces if pose and face.pose is not None]:
         picture = draw_pose(picture, head)
     done, content = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))

@@ -27,6 +27,7 @@ NAMES = {"csv": "landmarks.csv", "coco": "coco.json"}
 LARGEST = 2**30  # bytes of a table
 COLUMNS = ["photo", "name", "face", *(f"box_{corner}" for corner in CORNERS), "score", "detector_score"]
 ANGLES = ["yaw", "pitch", "roll"]  # the last columns where poses are wanted, empty where there is none
+PARTS = ["xx", "xy", "yy"]  # of a covariance, pixels squared
 MADE = "faces found by kfacealign align"
 
 
@@ -38,14 +39,22 @@ class Tables:
         kinds: "csv" and "coco", or one, or none.
         scheme: scheme of the landmarks.
         pose: whether the CSV has columns of the heads' angles, in degrees.
+        certain: whether the CSV has columns of visibility and covariance, as a calibrated model gives them.
         overwrite: whether tables that exist are replaced in any case.
     """
 
     def __init__(
-        self, folder: Path, kinds: Iterable[str], scheme: schemes.Scheme, *, pose: bool = False, overwrite: bool = False
+        self,
+        folder: Path,
+        kinds: Iterable[str],
+        scheme: schemes.Scheme,
+        *,
+        pose: bool = False,
+        certain: bool = False,
+        overwrite: bool = False,
     ):
         self.paths = {kind: folder / NAMES[kind] for kind in NAMES if kind in kinds}
-        self.scheme, self.overwrite, self.angles = scheme, overwrite, ANGLES if pose else []
+        self.scheme, self.overwrite, self.certain, self.angles = scheme, overwrite, certain, ANGLES if pose else []
         self.rows, self.images, self.annotations = [], [], []
 
     def refuse_existing(self, photos: Sequence[str], below: Sequence[str]) -> None:
@@ -86,7 +95,8 @@ class Tables:
                 points = [value for point in face["landmarks"] for value in point]
                 scores = [face["mean_score"], face.get("detector_score")]
                 head = [(face.get("pose") or {}).get(name) for name in self.angles]
-                self.rows.append([description["photo"], as_text(its), number, *face["face_box"], *scores, *points, *head])
+                sure = [*face["visibility"], *(value for part in face["covariance"] for value in part)] if self.certain else []
+                self.rows.append([description["photo"], as_text(its), number, *face["face_box"], *scores, *points, *sure, *head])
         if "coco" in self.paths:
             size = {"width": description["width"], "height": description["height"]}
             self.images.append({"id": len(self.images) + 1, "file_name": as_text(below), **size})
@@ -122,7 +132,7 @@ class Tables:
         points = [f"{axis}{point}" for point in range(self.scheme.num_points) for axis in "xy"]
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*COLUMNS, *points, *self.angles])
+        writer.writerow([*COLUMNS, *points, *(certainty_columns(self.scheme.num_points) if self.certain else ()), *self.angles])
         writer.writerows(self.rows)
         return file.getvalue()
 
@@ -131,6 +141,11 @@ class Tables:
         head = frame(self.scheme, MADE)
         content = {"info": head["info"], "images": self.images, "annotations": self.annotations, "categories": head["categories"]}
         return json.dumps(content, allow_nan=False)
+
+
+def certainty_columns(points: int) -> list[str]:
+    """`visibility0`, ... and `xx0`, `xy0`, `yy0`, ...: the columns of what a calibrated model says of each point."""
+    return [f"visibility{point}" for point in range(points)] + [f"{part}{point}" for point in range(points) for part in PARTS]
 
 
 def frame(scheme: schemes.Scheme, made: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ COMMANDS = {
     "label": "label the faces of very many pictures, as one table",
     "evaluate": "measure a model on a dataset's test faces",
     "export": "write a trained model as TFLite, ONNX or SavedModel",
+    "calibrate": "make a model say which points are hidden, and how far off each may be",
     "codecs": "study how landmarks are represented",
     "models": "the size of every model beside its paper's",
     "synthetic": "render faces to disk in the layout of a dataset",

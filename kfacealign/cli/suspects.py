@@ -57,10 +57,11 @@ def run(arguments: argparse.Namespace) -> int:
             f"{shown(arguments.model)} predicts {model.scheme.name}, the dataset is annotated with {faces.scheme.name}"
         )
     crops = data.Crops(faces, size=model.input_size, enlarge=model.enlarge, cache=None)
-    predicted, weights = evaluating.predict(model, crops)
+    found, weights = evaluating.predict_all(model, crops)
+    predicted = found["landmarks"]
     if crops.failures:
         console.print(crops.summary(), style="yellow", soft_wrap=True)
-    ranking = suspects.rank(faces, predicted, weights)
+    ranking = suspects.rank(faces, predicted, weights, covariance=found.get("covariance"))
     contents = {
         out.with_suffix(".csv"): suspects_page.table_csv(ranking, faces),
         out.with_suffix(".json"): suspects_page.table_json(ranking, faces),

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from kfacealign import deploy, detect, pose, presets
+from kfacealign import deploy, detect, geometry, pose, presets
 from kfacealign.cli.arguments import MODEL_HELP, add_detector, add_model, add_trust, not_negative, positive, positive_count, share
 from kfacealign.console import make_console, shown
 from kfacealign.data.frames import VideoFile, open_source
@@ -187,7 +187,9 @@ def follow(
 
 def posed(face: Track, scheme: Scheme, shape: tuple[int, ...]) -> Track:
     """What was found of a face in a frame of this shape (H, W, 3), with the head's pose."""
-    return dataclasses.replace(face, pose=pose.estimate(face.landmarks, scheme, pose.camera_matrix(shape[1::-1])))
+    unsure = None if face.covariance is None else geometry.covariance_matrices(face.covariance)
+    camera = pose.camera_matrix(shape[1::-1])
+    return dataclasses.replace(face, pose=pose.estimate(face.landmarks, scheme, camera, covariances=unsure))
 
 
 def told_size(source: Any, frame: Any, before: tuple[int, int] | None) -> tuple[int, int] | None:

@@ -32,6 +32,16 @@ CROP = (
     "a square around the centre of the landmarks' bounding box, its side the box's longer side times enlarge, resampled to "
     "input_size"
 )
+OUTPUTS = {
+    "landmarks": "({}, points, 2)",
+    "scores": "({}, points)",
+    "visibility": "({}, points)",
+    "covariance": "({}, points, 3)",
+}
+CERTAINTY = (
+    "visibility: probability that the point can be seen; covariance: xx, xy, yy of its error in crop coordinates squared; an "
+    "ellipse of ellipse_radii[level] standard deviations holds the true point with that probability"
+)
 FROM_DETECTOR = (
     "a square of side scale * L, L the longer side of the detector's box, around the box's centre moved by shift * L, x to "
     "the right, y down"
@@ -70,11 +80,12 @@ def describe(
         raise ValueError("errors is a list of bands, dicts of `of`, `from`, `to` and `error`")
     scheme, size = aligner.scheme, aligner.input_size
     number = "batch" if batch is None else batch
+    answers = getattr(aligner, "answers", ("landmarks", "scores"))
     return json.dumps(
         {
             "format_version": FORMAT_VERSION,
             "kfacealign": __version__,
-            "model": type(aligner).__name__,
+            "model": type(getattr(aligner, "aligner", aligner)).__name__,
             "precision": precision,
             **{key: value for key, value in further.items() if value is not None},
             "scheme": scheme.name,
@@ -89,9 +100,10 @@ def describe(
                 "range": [0, 255],
                 "layout": f"({number}, height, width, 3)",
             },
-            "outputs": {"landmarks": f"({number}, points, 2)", "scores": f"({number}, points)"},
+            "outputs": {name: shape.format(number) for name, shape in OUTPUTS.items() if name in answers},
             "output_dtype": "float32",
             "coordinates": COORDINATES,
+            **_certainty(aligner),
             "enlarge": aligner.enlarge,
             "crop": CROP,
             "crop_from_detector": detector_rule(detector, aligner.enlarge),
@@ -102,6 +114,13 @@ def describe(
         },
         indent=1,
     )
+
+
+def _certainty(aligner):
+    """What the metadata says of the further outputs of a calibrated model."""
+    if not hasattr(aligner, "radii"):
+        return {}
+    return {"certainty": CERTAINTY, "ellipse_radii": {str(level): round(radius, 4) for level, radius in aligner.radii.items()}}
 
 
 def _points(scheme):
@@ -241,6 +260,17 @@ def is_counts(value: Any) -> bool:
     return isinstance(value, dict) and all(is_whole(count, 0, 2**31) for count in value.values())
 
 
+def is_radii(value: Any) -> bool:
+    """Whether a value is a dict of levels between 0 and 1, as text, and positive radii."""
+    if not isinstance(value, dict) or len(value) > 100:
+        return False
+    try:
+        levels = [float(level) for level in value]
+    except ValueError:
+        return False
+    return all(0 < level < 1 for level in levels) and all(is_number(radius) and radius > 0 for radius in value.values())
+
+
 # Entry -> whether a value may be one, and what it has to be in words.
 ENTRIES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "scheme": (is_text, "the name of a landmark scheme"),
@@ -248,6 +278,7 @@ ENTRIES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "enlarge": (lambda value: is_number(value) and 0 < value < 10, "a number above 0 and below 10"),
     "input": (is_input, "a dict with the dtype float32 or uint8 and a shape of four sides"),
     "states": (lambda value: value is None or is_states(value), "a dict of names and shapes"),
+    "ellipse_radii": (lambda value: value is None or is_radii(value), "a dict of levels and positive radii"),
     "num_points": (lambda value: is_whole(value, 1, 10_000), "a whole number"),
     "point_names": (lambda value: is_list_of(value, is_text), "a list of names"),
     "mirror": (lambda value: is_list_of(value, lambda index: is_whole(index, 0, 10_000)), "a list of whole numbers"),

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from rich.progress import track
 
-from kfacealign import geometry, schemes
+from kfacealign import schemes
 from kfacealign.console import make_console
 from kfacealign.data.crops import Crops
 from kfacealign.data.faces import Faces
 from kfacealign.evaluation.reports import Report, report
+from kfacealign.photo import read_crops
 
 BATCH = 64
 LONG = 4  # number of batches from which on a progress bar is shown
@@ -29,18 +30,29 @@ def predict(model: Any, crops: Crops, *, batch_size: int = BATCH, flip: bool = F
     Returns:
         landmarks `(N, K, 2)` float32, and the weights of their errors `(N, K)`, which are 0 where the image cannot be read.
     """
+    found, weights = predict_all(model, crops, batch_size=batch_size, flip=flip)
+    return found["landmarks"], weights
+
+
+def predict_all(
+    model: Any, crops: Crops, *, batch_size: int = BATCH, flip: bool = False
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """All that a model says of crops; arguments as of `predict`.
+
+    Returns:
+        What `kfacealign.photo.read_crops` returns of all crops, and the weights as `predict` returns them.
+    """
     starts = range(0, len(crops), batch_size)
     console = make_console()
     quiet = len(starts) < LONG or not console.is_terminal
     options = {"flip": True} if flip else {}
-    landmarks, weights = [], []
+    parts, weights = [], []
     for start in track(starts, "evaluating", console=console, transient=True, disable=quiet):
         indices = np.arange(start, min(start + batch_size, len(crops)))
         images, _, counted = crops.batch(indices)
-        points = model.align(images, verbose=0, **options)[0]
-        landmarks.append(geometry.from_crop(points, crops.matrices[indices], crops.size))
+        parts.append(read_crops(model, images, crops.matrices[indices], **options))
         weights.append(counted)
-    return np.concatenate(landmarks), np.concatenate(weights)
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, np.concatenate(weights)
 
 
 def evaluate(

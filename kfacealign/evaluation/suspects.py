@@ -12,6 +12,7 @@ import numpy as np
 
 from kfacealign import geometry
 from kfacealign.data.faces import Faces
+from kfacealign.metrics.certainty import ellipse_distances
 
 FITS = 0.5  # a face counts as mirrored, or its eyes as swapped, where that makes the distance so many times as large
 SHARE = 0.8  # of the squared distances, from which on a common shift explains them
@@ -61,13 +62,17 @@ class Ranking:
     offset: tuple[float, float]
 
 
-def rank(faces: Faces, predicted: np.ndarray, weights: np.ndarray | None = None) -> Ranking:
+def rank(
+    faces: Faces, predicted: np.ndarray, weights: np.ndarray | None = None, *, covariance: np.ndarray | None = None
+) -> Ranking:
     """Ranks labels by how much a model disagrees with them.
 
     Args:
         faces: N annotated faces.
         predicted: (N, K, 2), the model's landmarks in image coordinates.
         weights: (N, K), 0 where a point does not count, as where a photograph cannot be read; None takes those of the faces.
+        covariance: (N, K, 3), xx, xy and yy of the errors that a calibrated model expects, in pixels squared. Disagreements are
+            then measured by these, and not in sides of the face.
 
     Returns:
         `Ranking`; faces without a counted point are left out.
@@ -90,8 +95,11 @@ def rank(faces: Faces, predicted: np.ndarray, weights: np.ndarray | None = None)
     usual = middle(apart / sizes[:, None, None])
     residuals = apart / sizes[:, None, None] - usual
     distances = np.linalg.norm(residuals, axis=-1)
-    scales = np.maximum(middle(distances), 1e-4)
-    relative = distances / scales
+    if covariance is None:
+        expected = distances
+    else:
+        expected = ellipse_distances(residuals * sizes[:, None, None], np.asarray(covariance, float)[counted])
+    relative = expected / np.maximum(middle(expected), 1e-4)
     whole = np.nanmean(np.minimum(relative, np.nanpercentile(relative, 90, axis=1)[:, None]), axis=1)
     single = np.nanmax(relative, axis=1) / np.maximum(1.0, np.nanmedian(relative, axis=1))
     scores = np.maximum(standing(whole), standing(single))

@@ -2,6 +2,7 @@
 
 from kfacealign import backend as backend  # isort: skip, it imports Keras without its notices
 
+from kfacealign.layers.certainty import CertaintyHead
 from kfacealign.layers.co_attention import CoAttention
 from kfacealign.layers.decimal_head import AttendedDecimalHead, DecimalHeatmapHead
 from kfacealign.layers.gradient_reversal import GradientReversal
@@ -13,6 +14,7 @@ from kfacealign.layers.transformer import LearnedPosition2D, TransformerDecoder,
 
 __all__ = [
     "AttendedDecimalHead",
+    "CertaintyHead",
     "CoAttention",
     "CornerAlignedUpSampling2D",
     "DecimalHeatmapHead",

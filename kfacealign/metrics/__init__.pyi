@@ -1,3 +1,9 @@
+from .certainty import average_precision as average_precision
+from .certainty import calibration_error as calibration_error
+from .certainty import conformal_radius as conformal_radius
+from .certainty import coverage as coverage
+from .certainty import ellipse_distances as ellipse_distances
+from .certainty import gaussian_radius as gaussian_radius
 from .distribution import auc as auc
 from .distribution import ced as ced
 from .distribution import failure_rate as failure_rate

@@ -3,6 +3,7 @@
 from kfacealign import backend as backend  # isort: skip, it imports Keras without its notices
 
 from kfacealign.models.aligner import FaceAligner
+from kfacealign.models.calibrated import CalibratedAligner
 from kfacealign.models.coordnet import CoordNet
 from kfacealign.models.domain_adversarial import DomainAdversarialPIPNet
 from kfacealign.models.fan import FAN
@@ -23,6 +24,7 @@ __all__ = [
     "LOTR",
     "AttentiveHeatmap1D",
     "AttentiveHeatmap1DTracker",
+    "CalibratedAligner",
     "CoordNet",
     "DecodeLandmarks",
     "DomainAdversarialPIPNet",

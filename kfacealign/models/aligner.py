@@ -11,7 +11,7 @@ from kfacealign.codecs.codec import Codec
 from kfacealign.metrics.errors import NME
 from kfacealign.models.inference import DecodeLandmarks, InferencePart, flip_averaged
 from kfacealign.quiet import quiet
-from kfacealign.streaming import require_finite
+from kfacealign.streaming import empty_answers, require_finite
 
 if TYPE_CHECKING:
     from kfacealign.models.variants import Variant
@@ -45,6 +45,9 @@ class FaceAligner(keras.Model):
         variants: the method's networks for those tables, `kfacealign.models.Variant` each.
         warmup: while True, the codec's warm-up loss takes the place of its loss.
         extra_terms: names of the terms that `loss_terms` adds to the codec's.
+        answers: names of the tensors that inference returns.
+        feature_layer: name of the output or layer of the network whose `(B, h, w, C)` features `kfacealign calibrate` reads;
+            None for a method that cannot be calibrated.
 
     Example:
         >>> model = kfacealign.models.HIH.tiny("wflw98")
@@ -55,6 +58,8 @@ class FaceAligner(keras.Model):
 
     variants: ClassVar[tuple["Variant", ...]] = ()
     extra_terms: ClassVar[tuple[str, ...]] = ()
+    answers: ClassVar[tuple[str, ...]] = ("landmarks", "scores")
+    feature_layer: str | None = None
 
     def __init__(self, network: keras.Model, codec: Codec, scheme: schemes.Scheme | str, *, enlarge: float = 1.25, **kwargs: Any):
         super().__init__(**kwargs)
@@ -191,7 +196,7 @@ class FaceAligner(keras.Model):
     def inference_model(
         self, *, batch_size: int | None = None, network: keras.Model | None = None, flip: bool = False
     ) -> keras.Model:
-        """Functional model `image` (B, S, S, 3) -> {"landmarks": (B, K, 2), "scores": (B, K)}.
+        """Functional model `image` (B, S, S, 3) -> dict of the `answers`, `landmarks` (B, K, 2) and `scores` (B, K) among them.
 
         Args:
             batch_size: B; None leaves it open.
@@ -202,9 +207,9 @@ class FaceAligner(keras.Model):
         image = keras.Input((size, size, 3), batch_size=batch_size, dtype="float32", name="image")
         tensors = {"image": image}
         parts = self.inference_parts(network=network)
-        for part in flip_averaged(parts, self.scheme) if flip else parts:
+        for part in flip_averaged(parts, self.scheme, self.answers) if flip else parts:
             tensors.update(part({name: tensors[name] for name in part.inputs}))
-        model = keras.Model(image, {name: tensors[name] for name in ("landmarks", "scores")}, name="inference")
+        model = keras.Model(image, {name: tensors[name] for name in self.answers}, name="inference")
         model.jit_compile = default_jit_compile()
         return model
 
@@ -225,13 +230,22 @@ class FaceAligner(keras.Model):
         Raises:
             ValueError: the crops are not of the shape the network reads, or an answer is not finite.
         """
+        found = self.align_all(images, batch_size=batch_size, verbose=verbose, flip=flip)
+        return found["landmarks"], found["scores"]
+
+    def align_all(
+        self, images: np.ndarray, *, batch_size: int = 32, verbose: int | str = "auto", flip: bool = False
+    ) -> dict[str, np.ndarray]:
+        """All `answers` on face crops by their names; arguments and errors as of `align`.
+
+        Of a calibrated model these are also `visibility` `(N, K)` and `covariance` `(N, K, 3)`, see `CalibratedAligner`.
+        """
         images = np.asarray(images)
         expected = (self.input_size, self.input_size, 3)
         if images.ndim != 4 or images.shape[1:] != expected:
             raise ValueError(f"align reads crops of shape (N, {expected[0]}, {expected[1]}, 3), got {images.shape}")
         if not len(images):
-            points = self.scheme.num_points
-            return np.zeros((0, points, 2), "float32"), np.zeros((0, points), "float32")
+            return empty_answers(self.answers, self.scheme.num_points)
         if verbose == "auto":
             verbose = int(len(images) >= 4 * batch_size)
         try:
@@ -244,9 +258,9 @@ class FaceAligner(keras.Model):
             # What a damaged description does not fail at before. Each backend has its own errors.
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ValueError(f"the model {self.name} cannot be run: {reason}") from error
-        landmarks, scores = (np.concatenate([result[name] for result in results]) for name in ("landmarks", "scores"))
-        require_finite(landmarks, scores, f"the model {self.name}")
-        return landmarks, scores
+        found = {name: np.concatenate([result[name] for result in results]) for name in self.answers}
+        require_finite(found["landmarks"], found["scores"], f"the model {self.name}")
+        return found
 
     # === Config ===
 

@@ -104,6 +104,7 @@ class AttentiveHeatmap1D(FaceAligner):
 
         # === Config ===
         self.gamma = gamma
+        self.feature_layer = f"stack{stacks}_features_relu"
         self.stacks = stacks
         self.width = width
 
@@ -202,6 +203,7 @@ class Heatmap2D(FaceAligner):
         super().__init__(network, codec, scheme, enlarge=enlarge, **kwargs)
 
         # === Config ===
+        self.feature_layer = f"stack{stacks}_features_relu"
         self.stacks = stacks
         self.width = width
 

@@ -107,6 +107,7 @@ class HIH(FaceAligner):
         super().__init__(network, codec, scheme, enlarge=enlarge, **kwargs)
 
         # === Config ===
+        self.feature_layer = f"stack{stacks}_features_relu"
         self.stacks = stacks
         self.width = width
         self.decimal_size = decimal_size

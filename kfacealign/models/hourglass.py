@@ -87,6 +87,7 @@ class Hourglass(FaceAligner):
         super().__init__(network, codec, scheme, enlarge=enlarge, **kwargs)
 
         # === Config ===
+        self.feature_layer = f"stack{stacks}_features_relu"
         self.stacks = stacks
         self.width = width
         self.decoder = decoder

@@ -10,6 +10,9 @@ from keras import ops
 from kfacealign import schemes
 from kfacealign.codecs.codec import Codec
 
+# What a calibrated model answers besides landmarks and scores, see `kfacealign.models.CalibratedAligner`.
+CERTAINTY = ("visibility", "covariance")
+
 
 @dataclasses.dataclass
 class InferencePart:
@@ -73,13 +76,14 @@ class WithMirrored(keras.layers.Layer):
 class FlipAverage(keras.layers.Layer):
     """The mean of the landmarks and scores that were found in crops and in their mirror images.
 
-    Landmarks of mirror images are mirrored back: x becomes 1 - x, and every point takes the place of its counterpart.
+    Landmarks of mirror images are mirrored back: x becomes 1 - x, and every point takes the place of its counterpart. So are
+    `both_visibility` and `both_covariance` where the model has them; the covariance of x and y changes its sign.
 
     Args:
         mirror: the scheme's permutation, K indices.
 
     Input: `both_landmarks` `(2 B, K, 2)` and `both_scores` `(2 B, K)`, the crops before their mirror images. Output:
-    `{"landmarks": (B, K, 2), "scores": (B, K)}`.
+    `{"landmarks": (B, K, 2), "scores": (B, K)}`, and what else there is.
     """
 
     def __init__(self, mirror: Sequence[int], **kwargs: Any):
@@ -91,21 +95,32 @@ class FlipAverage(keras.layers.Layer):
         landmarks = ops.reshape(tensors["both_landmarks"], (2, -1, points, 2))
         scores = ops.reshape(tensors["both_scores"], (2, -1, points))
         back = ops.take(landmarks[1], self.mirror, axis=1) * ops.array([-1.0, 1.0]) + ops.array([1.0, 0.0])
-        return {
+        averaged = {
             "landmarks": 0.5 * (landmarks[0] + back),
             "scores": 0.5 * (scores[0] + ops.take(scores[1], self.mirror, axis=1)),
         }
+        if "both_visibility" in tensors:
+            visibility = ops.reshape(tensors["both_visibility"], (2, -1, points))
+            averaged["visibility"] = 0.5 * (visibility[0] + ops.take(visibility[1], self.mirror, axis=1))
+        if "both_covariance" in tensors:
+            covariance = ops.reshape(tensors["both_covariance"], (2, -1, points, 3))
+            back = ops.take(covariance[1], self.mirror, axis=1) * ops.array([1.0, -1.0, 1.0])
+            averaged["covariance"] = 0.5 * (covariance[0] + back)
+        return averaged
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "mirror": self.mirror}
 
 
-def flip_averaged(parts: Sequence[InferencePart], scheme: schemes.Scheme) -> list[InferencePart]:
+def flip_averaged(
+    parts: Sequence[InferencePart], scheme: schemes.Scheme, answers: Sequence[str] = ("landmarks", "scores")
+) -> list[InferencePart]:
     """Parts of inference that read each crop and its mirror image and average the two answers.
 
     Args:
         parts: the parts that read the crop alone.
         scheme: scheme of the landmarks.
+        answers: names of the tensors that the last part returns.
     """
     first, last = parts[0], parts[-1]
 
@@ -121,6 +136,9 @@ def flip_averaged(parts: Sequence[InferencePart], scheme: schemes.Scheme) -> lis
         *parts[1:-1],
         dataclasses.replace(last, function=name_both),
         InferencePart(
-            "average", ("both_landmarks", "both_scores"), FlipAverage(scheme.mirror, name="average"), quantizable=False
+            "average",
+            tuple(f"both_{name}" for name in answers),
+            FlipAverage(scheme.mirror, name="average"),
+            quantizable=False,
         ),
     ]

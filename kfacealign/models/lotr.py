@@ -118,6 +118,7 @@ class LOTR(FaceAligner):
         super().__init__(network, codec, scheme, enlarge=enlarge, **kwargs)
 
         # === Config ===
+        self.feature_layer = f"upsample_{len(channels) - 1}" if channels[1:] else "project"
         self.variant = variant
         self.backbone = backbone
         self.num_layers = layers  # the name `layers` belongs to keras.Model
@@ -203,6 +204,7 @@ class CNNFFN(FaceAligner):
         ValueError: an argument is out of its range.
     """
 
+    feature_layer = "project"
     variants = (
         Variant(
             "CNN + FFN, MobileNetV2",
@@ -279,9 +281,13 @@ def split_parts(model: FaceAligner, network: keras.Model, last: str) -> list[Inf
     They are the network up to and with the layer named `last`, the rest of the network, and decoding.
     """
     inner = network.get_layer(last).output
-    first, rest = keras.Model(network.input, inner), keras.Model(inner, network.output)
+    others = {name: tensor for name, tensor in network.output.items() if name != "landmarks"}
+    first, rest = (
+        keras.Model(network.input, {last: inner, **others}),
+        keras.Model(inner, {"landmarks": network.output["landmarks"]}),
+    )
     return [
-        InferencePart("network", ("image",), lambda tensors: {last: first(tensors["image"], training=False)}, quantizable=True),
+        InferencePart("network", ("image",), lambda tensors: first(tensors["image"], training=False), quantizable=True),
         InferencePart("regression", (last,), lambda tensors: rest(tensors[last], training=False), quantizable=False),
         InferencePart("decode", ("landmarks",), DecodeLandmarks(model.codec, name="decode"), quantizable=False),
     ]

@@ -86,6 +86,7 @@ class MapNet(FaceAligner):
         super().__init__(network, codec, scheme, enlarge=enlarge, **kwargs)
 
         # === Config ===
+        self.feature_layer = f"up_{step}_relu"
         self.backbone = backbone
         self.stride = stride
         self.backbone_width = backbone_width

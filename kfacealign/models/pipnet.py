@@ -54,6 +54,7 @@ class PIPNet(FaceAligner):
         >>> landmarks, scores = model.align(crops)   # crops: (N, 256, 256, 3)
     """
 
+    feature_layer = "features"
     variants = (
         Variant("MobileNetV2", {"backbone": "mobilenet_v2"}, parameters="4.2", gflops="0.5"),
         Variant("MobileNetV3", {"backbone": "mobilenet_v3_large"}, parameters="4.5", gflops="0.4"),

@@ -66,7 +66,8 @@ class Overlay:
             return
         picture = np.array(image)
         for face in faces:
-            picture = draw_landmarks(picture, face.landmarks, self.scheme, color=color(face.id))
+            sure = {"visibility": face.visibility, "covariance": face.covariance}
+            picture = draw_landmarks(picture, face.landmarks, self.scheme, color=color(face.id), **sure)
             if face.pose is not None:
                 picture = draw_pose(picture, face.pose)
         if self._picture is None:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from kfacealign import geometry
+from kfacealign.photo import read_crops
 
 SMALLEST = 12  # pixels; landmarks whose box has a shorter longer side are no face
 GROWTH = 1.8  # largest factor by which the box may grow or shrink from frame to frame
@@ -29,12 +30,15 @@ class Reading:
         scores: (K,) float32.
         square: (4,) float32, what was cropped.
         view: (VIEW, VIEW) float32, the crop, small and grey.
+        visibility, covariance: (K,) and (K, 3) as of `kfacealign.photo.AlignedFaces`; None where the model is not calibrated.
     """
 
     landmarks: np.ndarray
     scores: np.ndarray
     square: np.ndarray
     view: np.ndarray
+    visibility: np.ndarray | None = None
+    covariance: np.ndarray | None = None
 
     @property
     def score(self) -> float:
@@ -87,14 +91,16 @@ class Reader:
         crops, matrices = zip(*[geometry.crop(image, square, self.model.input_size) for square in squares], strict=True)
         middle = time.perf_counter()
         if self.stills:
-            landmarks, scores = self.model.align(np.stack(crops), verbose=0)
+            found = read_crops(self.model, np.stack(crops), np.stack(matrices))
         else:
             landmarks, scores = zip(*[stream.step(crop) for stream, crop in zip(streams, crops, strict=True)], strict=True)
+            placed = geometry.from_crop(np.stack(landmarks), np.stack(matrices), self.model.input_size)
+            found = {"landmarks": placed, "scores": scores}
         self.reads += len(crops)
         self.seconds["cropping"] += middle - start
         self.seconds["model"] += time.perf_counter() - middle
-        parts = zip(crops, squares, matrices, landmarks, scores, strict=True)
-        return [self._face(image, *part) for part in parts]
+        answers = [{name: values[place] for name, values in found.items()} for place in range(len(crops))]
+        return [self._face(image, *part) for part in zip(crops, squares, answers, strict=True)]
 
     def first(self, image: np.ndarray, square: np.ndarray, stream: Any) -> Reading | None:
         """What `read` gives of one square if this frame is the first of a track."""
@@ -130,19 +136,19 @@ class Reader:
         """(4,) float32: the square around the landmarks, which is where to look next."""
         return geometry.square_box(read.box, self.model.enlarge)
 
-    def _face(self, image, crop, square, matrix, landmarks, scores):
+    def _face(self, image, crop, square, found):
         """The `Reading` of a crop, or None if the landmarks cannot be a face's."""
-        landmarks, scores = np.asarray(landmarks, "float32"), np.asarray(scores, "float32")
-        if not np.isfinite(landmarks).all() or not np.isfinite(scores).all():
+        found = {name: np.asarray(values, "float32") for name, values in found.items()}
+        if not all(np.isfinite(values).all() for values in found.values()):
             return None
-        landmarks = geometry.from_crop(landmarks, matrix, self.model.input_size)
+        landmarks = found["landmarks"]
         low, high = landmarks.min(0), landmarks.max(0)
         extent, centre = (high - low).max(), (low + high) / 2
         if extent < SMALLEST or (centre < 0).any() or (centre > image.shape[1::-1]).any():
             return None
         if not 1 / GROWTH < extent * self.model.enlarge / (square[2] - square[0]) < GROWTH:
             return None
-        return Reading(landmarks, scores, np.asarray(square, "float32"), small(crop))
+        return Reading(square=np.asarray(square, "float32"), view=small(crop), **found)
 
 
 def nearby(square: np.ndarray) -> list[np.ndarray]:

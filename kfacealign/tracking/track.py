@@ -21,6 +21,8 @@ class Track:
         box: (4,) float32, the square that was cropped; NaN if there is no face.
         id: the face's number, from 1; 0 if there is no face. A face that was lost and found again has a new one.
         pose: which way the head is turned, where that was asked for and a head fits the landmarks.
+        visibility, covariance: (K,) and (K, 3) of the landmarks before smoothing, as of `kfacealign.photo.AlignedFaces`; None
+            where the model is not calibrated, and where there is no face.
     """
 
     landmarks: np.ndarray
@@ -32,6 +34,8 @@ class Track:
     box: np.ndarray
     id: int = 0
     pose: Pose | None = None
+    visibility: np.ndarray | None = None
+    covariance: np.ndarray | None = None
 
 
 def nothing(points: int) -> Track:

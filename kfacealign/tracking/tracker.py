@@ -300,6 +300,7 @@ class Tracker:
                 face.smoother.reset()
             smooth = face.smoother(smooth, scale=side, time=self._time).astype("float32")
         parts = {"raw": read.landmarks, "scores": read.scores, "score": read.score, "box": square, "id": face.id}
+        parts |= {"visibility": read.visibility, "covariance": read.covariance}
         return Track(landmarks=smooth, found=True, detected=detected, **parts)
 
     def _forget(self, seen):

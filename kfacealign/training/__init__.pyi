@@ -1,4 +1,6 @@
 from . import rendered_and_real as rendered_and_real
+from .calibrating import calibrate as calibrate
+from .calibrating import split_people as split_people
 from .checkpoint import EpochCheckpoint as EpochCheckpoint
 from .checkpoint import load_state as load_state
 from .clips import run_clips as run_clips

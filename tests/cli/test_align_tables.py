@@ -199,3 +199,30 @@ def test_the_axes_are_drawn(align, photo, model, monkeypatch, tmp_path):
         pictures.append(cv2.imread("out/x_landmarks.png").astype(int))
     changed = np.argwhere((pictures[0] != pictures[1]).any(-1))
     assert len(changed) > 10 and (changed.mean(0) > [15, 20]).all() and (changed.mean(0) < [65, 60]).all()
+
+
+def test_a_calibrated_model_has_further_columns(run, model):
+    def align_all(crops, **options):
+        landmarks, scores = model.align(crops)
+        visibility = np.linspace(0, 1, 19, dtype="float32")
+        covariance = np.tile(np.array([4, 1, 2], "float32") / 256, (len(crops), 19, 1))
+        further = {"visibility": np.tile(visibility, (len(crops), 1)), "covariance": covariance}
+        return {"landmarks": landmarks, "scores": scores, **further}
+
+    model.answers, model.align_all = ("landmarks", "scores", "visibility", "covariance"), align_all
+    assert run("--format", "csv,json") == 0
+    names = list(rows()[0])
+    assert names[names.index("y18") + 1 :][:19] == [f"visibility{point}" for point in range(19)]
+    assert names[-6:] == ["xx17", "xy17", "yy17", "xx18", "xy18", "yy18"]
+    # A crop of 16 pixels is 50 wide in the photograph.
+    told = [float(rows()[0][name]) for name in ("visibility18", "xx3", "xy3", "yy3")]
+    np.testing.assert_allclose(told, [1.0, *(np.array([4, 1, 2]) * (50 / 16) ** 2)], atol=1e-3)
+    face = json.loads(Path("out/a.json").read_text())["faces"][0]
+    assert len(face["visibility"]) == 19 and len(face["covariance"]) == 19 and len(face["covariance"][0]) == 3
+    assert run("--format", "csv,json") == 0  # what was done before is gone on with
+
+
+def test_other_models_have_no_further_columns(run):
+    assert run("--format", "csv,json") == 0
+    assert list(rows()[0])[-1] == "y18"
+    assert "visibility" not in json.loads(Path("out/a.json").read_text())["faces"][0]

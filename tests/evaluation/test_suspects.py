@@ -190,3 +190,16 @@ def test_what_cannot_be_ranked_is_one_line(folder, tmp_path, capsys):
     assert "ends in .html" in capsys.readouterr().err
     assert main([*arguments, "--scheme", "aflw19", "--out", str(tmp_path / "page.html")]) == 2
     assert "kfacealign: error:" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_a_disagreement_counts_by_what_the_model_expects(clean):
+    """Two faces have one label 8 px off. Of the first the model expects that, 10 px along x, of the other 1 px as of the rest."""
+    labels, predicted = clean
+    labels[[7, 8], 33] += [8, 0]
+    covariance = np.tile([1.0, 0, 1], (COUNT, 68, 1))
+    covariance[::10] *= 1.8**2
+    covariance[7, 33] = [100, 0, 1]
+    found = ranked(labels, predicted, covariance=covariance).suspects
+    places = [one.face for one in found]
+    assert places[0] == 8 and places.index(7) > 20
+    assert {7, 8} <= {one.face for one in ranked(labels, predicted).suspects[:8]}

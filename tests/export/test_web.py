@@ -350,3 +350,13 @@ def test_nothing_is_fetched_from_elsewhere_and_nothing_is_needed_once_it_was(pag
     assert pixels_apart(page.evaluate(RESULT), exported[0], scene) < 0.1
     # The worker has added the headers that threads need.
     assert page.evaluate("crossOriginIsolated") is True
+
+
+def test_ellipses_by_hand():
+    # Standard deviations 2 along x and 1 along y; the same turned by 45 degrees towards y: xx = yy = 2.5, xy = 1.5.
+    script = """import {ellipse} from './src/draw.js';
+    console.log(JSON.stringify(data.map((one) => Object.values(ellipse(one)))));"""
+    found = node(script, [[4, 0, 1], [2.5, 1.5, 2.5], [2.5, -1.5, 2.5], [1, 0, 4]])
+    radius = 2.145966
+    for (major, minor, angle), turned in zip(found, (0, np.pi / 4, -np.pi / 4, np.pi / 2), strict=True):
+        np.testing.assert_allclose([major, minor, angle], [2 * radius, radius, turned], rtol=1e-5, atol=1e-12)

@@ -21,6 +21,16 @@ CASES = {
         [normal(2, 8, 8, 4), normal(2, 8, 8, 3, seed=1)],
         {"half": "float32", "call": lambda layer, trunk, maps: layer([trunk, maps])},
     ),
+    "CertaintyHead": (
+        lambda: layers.CertaintyHead(3, 8, width=6, scale=1.5, slope=0.8, offset=0.1),
+        [normal(2, 4, 4, 8), normal(2, 3, 2, seed=1), normal(2, 3, seed=2)],
+        {
+            "half": "float32",
+            "call": lambda layer, features, landmarks, scores: layer(
+                {"features": features, "landmarks": landmarks, "scores": scores}
+            ),
+        },
+    ),
     "CoAttention": (
         lambda: layers.CoAttention(0.3),
         [normal(2, 6, 3, 4), normal(2, 6, 3, 4, seed=1)],

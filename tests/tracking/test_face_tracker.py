@@ -224,3 +224,24 @@ def test_a_model_that_cannot_see_the_size_is_helped_by_looking_around():
     # Left alone the crop would shrink by 2 % a frame, to 0.98 ** 99 = 0.14 of the face's.
     assert min(sides) > 0.8 and max(sides) < 1.25
     assert faces.reads < 100 * 4 and faces.detections < 10
+
+
+class SureDiscModel(DiscModel):
+    """Says of every point that it is hidden, with deviations of 2 and 1 pixels of the crop."""
+
+    answers = ("landmarks", "scores", "visibility", "covariance")
+
+    def align_all(self, images, verbose=0):
+        landmarks, scores = self.align(images)
+        covariance = np.tile(np.array([4, 0, 1], "float32") / SIDE**2, (len(images), 19, 1))
+        return {"landmarks": landmarks, "scores": scores, "visibility": np.zeros_like(scores), "covariance": covariance}
+
+
+def test_a_calibrated_model_says_how_sure_it_is():
+    frame = scene((100, 100))
+    plain, sure = (FaceTracker(model, detector=DiscDetector()).update(frame) for model in (DiscModel(), SureDiscModel()))
+    assert plain.found and plain.visibility is None and plain.covariance is None
+    np.testing.assert_allclose(sure.landmarks, plain.landmarks, atol=1e-4)
+    assert not sure.visibility.any()
+    side = sure.box[2] - sure.box[0]
+    np.testing.assert_allclose(sure.covariance, np.tile(np.array([4, 0, 1]) * (side / SIDE) ** 2, (19, 1)), rtol=1e-5)

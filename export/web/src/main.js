@@ -295,6 +295,7 @@ function fail(error) {
 /** The faces as `kfacealign align` writes them. */
 function result() {
   const {scheme, point_names: names} = model.entry.metadata;
+  const threes = (flat) => Array.from({length: flat.length / 3}, (_, i) => Array.from(flat.slice(3 * i, 3 * i + 3)));
   const pairs = (flat) => Array.from({length: flat.length / 2}, (_, i) => [flat[2 * i], flat[2 * i + 1]]);
   return {
     photo: source,
@@ -304,12 +305,14 @@ function result() {
     point_names: names,
     coordinates: models.coordinates,
     align: 'box',
-    faces: faces.map(({square, landmarks, scores, score, detectorScore = null}) => ({
+    faces: faces.map(({square, landmarks, scores, score, visibility, covariance, detectorScore = null}) => ({
       box: square,
       landmarks: pairs(landmarks),
       scores: Array.from(scores),
       mean_score: score,
       detector_score: detectorScore,
+      ...(visibility && {visibility: Array.from(visibility)}),
+      ...(covariance && {covariance: threes(covariance)}),
     })),
   };
 }

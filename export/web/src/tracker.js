@@ -20,20 +20,23 @@ const PAUSE = 5; // ... after so many frames, because small errors of the square
  * @param model of openModel.
  * @param image {width, height, data} RGBA.
  * @param square [x0, y0, x1, y1].
- * @return {square, landmarks, scores, score, cropping, running}: landmarks flat in image coordinates, score the mean of the
- *     scores, the times in ms.
+ * @return {square, landmarks, scores, score, visibility, covariance, cropping, running}: landmarks flat in image coordinates,
+ *     score the mean of the scores, visibility and covariance (xx, xy, yy in pixels squared, flat) null unless the model is
+ *     calibrated, the times in ms.
  */
 export async function readFace(model, image, square) {
   const size = model.entry.metadata.input_size;
   const start = performance.now();
   const pixels = crop(image, square, size);
   const middle = performance.now();
-  const {landmarks, scores} = await model.run(pixels);
+  const {landmarks, scores, visibility = null, covariance = null} = await model.run(pixels);
   const running = performance.now() - middle;
   const side = square[2] - square[0];
   const placed = Float64Array.from(landmarks, (value, i) => square[i % 2] + value * side);
   const score = scores.reduce((sum, value) => sum + value, 0) / scores.length;
-  return {square, landmarks: placed, scores, score, cropping: middle - start, running};
+  // A crop is never turned here, so its side alone makes the covariance one of pixels.
+  const spread = covariance && Float64Array.from(covariance, (value) => value * side * side);
+  return {square, landmarks: placed, scores, score, visibility, covariance: spread, cropping: middle - start, running};
 }
 
 /** The squares that a model reads of the faces that are detected in an image, with the detector's scores; the largest first. */

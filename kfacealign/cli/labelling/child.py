@@ -113,7 +113,11 @@ class Labeller:
         if folder is None or its[0]["status"] != rows.OK:
             return
         points = np.stack([row["landmarks"].reshape(-1, 2) for row in its]).astype(np.float32)
-        drawn = draw_landmarks(image_files.decode(picture.content), points, self.landmarker.model.scheme)
+        sure = {}
+        if its[0].get("covariance") is not None:
+            sure = {name: np.stack([row[name] for row in its]) for name in rows.EXTRA}
+            sure["covariance"] = sure["covariance"].reshape(len(its), -1, 3)
+        drawn = draw_landmarks(image_files.decode(picture.content), points, self.landmarker.model.scheme, **sure)
         image_files.write(Path(folder, f"{number:05d}", f"{picture.number:06d}.jpg"), drawn)
 
 

@@ -44,7 +44,7 @@ def part_models(
     parts = aligner.inference_parts(network=in_float32(aligner.network))
     integers = precision.startswith("int8")
     models = []
-    for part in flip_averaged(parts, aligner.scheme) if flip else parts:
+    for part in flip_averaged(parts, aligner.scheme, aligner.answers) if flip else parts:
         function = part.in_integers if integers and part.in_integers else part.function
         models.append((part_model(part.name, part.inputs, function, shapes), part.quantizable))
     return models

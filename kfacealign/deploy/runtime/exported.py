@@ -7,7 +7,7 @@ import numpy as np
 
 from kfacealign import schemes
 from kfacealign.deploy import metadata
-from kfacealign.streaming import require_finite
+from kfacealign.streaming import SHAPES, empty_answers, require_finite
 
 
 class ExportedAligner:
@@ -27,6 +27,9 @@ class ExportedAligner:
         enlarge: side of the crops over the longer side of the landmark box, as in training.
         dtype: what the graph reads, "float32" or "uint8".
         inputs, outputs: as given.
+        answers: names of what it gives of a crop; of a calibrated model "visibility" and "covariance" are among them.
+        radii: level -> radius in standard deviations of the ellipse that holds such a share of the errors; empty where the
+            model has no covariance.
         resizable: whether the graph takes any number of crops; otherwise it takes one.
 
     Raises:
@@ -53,6 +56,8 @@ class ExportedAligner:
         self.dtype = image.get("dtype", "float32")
         self.resizable = image.get("shape", [1])[0] is None
         self.inputs, self.outputs = inputs, outputs
+        self.answers = tuple(name for name in SHAPES if name in outputs or name in ("landmarks", "scores"))
+        self.radii = {float(level): float(radius) for level, radius in (described.get("ellipse_radii") or {}).items()}
         self.check_graph()
 
     def check_graph(self) -> None:
@@ -63,7 +68,8 @@ class ExportedAligner:
         """
         size, points = self.input_size, self.scheme.num_points
         states = {name: tuple(shape) for name, shape in (self.metadata.get("states") or {}).items()}
-        answers = {"landmarks": (None, points, 2), "scores": (None, points)}
+        shape = {"K": points}
+        answers = {name: (None, *(shape.get(side, side) for side in SHAPES[name])) for name in self.answers}
         expected = ({"image": (None, size, size, 3), **states}, {**answers, **states})
         for what, wanted, found in zip(("input", "output"), expected, (self.inputs, self.outputs), strict=True):
             for name, shape in wanted.items():
@@ -100,20 +106,28 @@ class ExportedAligner:
         Raises:
             ValueError: the crops are not of the shape the model reads, or an answer is not finite.
         """
+        found = self.align_all(images, batch_size=batch_size, verbose=verbose)
+        return found["landmarks"], found["scores"]
+
+    def align_all(self, images: np.ndarray, *, batch_size: int = 32, verbose: str | int = "auto") -> dict[str, np.ndarray]:
+        """All `answers` on face crops by their names, `(N, ...)` float32; arguments and errors as of `align`.
+
+        Of a calibrated model these are also `visibility` `(N, K)` and `covariance` `(N, K, 3)`, xx, xy and yy in crop coordinates
+        squared.
+        """
         images = np.asarray(images)
         expected = (self.input_size, self.input_size, 3)
         if images.ndim != 4 or images.shape[1:] != expected:
             raise ValueError(f"align reads crops of shape (N, {expected[0]}, {expected[1]}, 3), got {images.shape}")
-        points = self.scheme.num_points
-        landmarks = np.zeros((len(images), points, 2), "float32")
-        scores = np.zeros((len(images), points), "float32")
+        parts = [empty_answers(self.answers, self.scheme.num_points)]
         shown = len(images) >= 128 if verbose == "auto" else bool(verbose)
         step = batch_size if self.resizable else 1
         for first in progress(range(0, len(images), step), "aligning", shown):
-            batch = slice(first, first + step)
-            landmarks[batch], scores[batch] = self.run(images[batch])
-        require_finite(landmarks, scores, self.path)
-        return landmarks, scores
+            result = self.run_tensors({"image": as_pixels(images[first : first + step], self.dtype)})
+            parts.append({name: result[name] for name in self.answers})
+        found = {name: np.concatenate([part[name] for part in parts]) for name in self.answers}
+        require_finite(found["landmarks"], found["scores"], self.path)
+        return found
 
 
 def first_line(error: Exception) -> str:
