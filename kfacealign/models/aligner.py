@@ -1,5 +1,6 @@
 """The aligner: a network plus a codec, as one Keras model."""
 
+import types
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import keras
@@ -8,12 +9,14 @@ from keras import ops
 
 from kfacealign import schemes
 from kfacealign.codecs.codec import Codec
+from kfacealign.data.step_views import images_in_view, labels_in_view, reads_views
 from kfacealign.metrics.errors import NME
 from kfacealign.models.inference import DecodeLandmarks, InferencePart, flip_averaged
 from kfacealign.quiet import quiet
 from kfacealign.streaming import require_finite
 
 if TYPE_CHECKING:
+    from kfacealign.data.views import RandomView
     from kfacealign.models.variants import Variant
 
 
@@ -23,7 +26,9 @@ class FaceAligner(keras.Model):
 
     Labels are landmarks, never heatmaps: the codec encodes them inside the training step, so any dataset trains any method.
     `compile` needs no loss. `fit` and `evaluate` take batches of `(images, {"landmarks": (B, K, 2), "weights": (B, K)})` in
-    crop coordinates, and report every term of the loss and the NME in percent.
+    crop coordinates, and report every term of the loss and the NME in percent. In the place of the images there may be a dict,
+    `{"image": (B, S, S, 3), "draws": (B, D)}`: then the step makes the random views of `views_in_step` that these draws say, of
+    pixels and labels alike.
 
     Args:
         network: functional model, `(B, S, S, 3)` pixels 0..255 -> dict of raw outputs.
@@ -38,12 +43,13 @@ class FaceAligner(keras.Model):
     A method of your own becomes known in three steps: register the subclass with
     `@keras.saving.register_keras_serializable(package="yours")`, list its networks in `variants`, and import its module. The
     class is then in `kfacealign.models.methods()` and in the tables of sizes, of exports and of the leaderboard, and its
-    `.keras` files load. Commands import the module where they are told to: `kfacealign models --from your.module`. Without
+    `.keras` files load. A subclass's `call` always gets images: the dict of a batch is resolved before. Commands import the module where they are told to: `kfacealign models --from your.module`. Without
     `variants` the method has one network, that of the default arguments.
 
     Attributes:
         variants: the method's networks for those tables, `kfacealign.models.Variant` each.
         warmup: while True, the codec's warm-up loss takes the place of its loss.
+        views_in_step: the `RandomView` of batches that bring draws, or None; it is not saved with the model.
         extra_terms: names of the terms that `loss_terms` adds to the codec's.
 
     Example:
@@ -56,8 +62,15 @@ class FaceAligner(keras.Model):
     variants: ClassVar[tuple["Variant", ...]] = ()
     extra_terms: ClassVar[tuple[str, ...]] = ()
 
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        if "call" in vars(cls):
+            cls.call = reads_views(cls.call)
+
     def __init__(self, network: keras.Model, codec: Codec, scheme: schemes.Scheme | str, *, enlarge: float = 1.25, **kwargs: Any):
-        super().__init__(**kwargs)
+        # What a batch brings stays as it is: half of the bits of a draw would make another view of it.
+        super().__init__(autocast=False, **kwargs)
+        self._step = types.SimpleNamespace(views=None)  # out of Keras' sight, which would save the views with the model
         self.network = network
         self.codec = codec
         self.scheme = schemes.get(scheme)
@@ -74,8 +87,9 @@ class FaceAligner(keras.Model):
         """Side of the square crops that the network reads, in pixels."""
         return self.network.input_shape[1]
 
+    @reads_views
     def call(self, images: Any, training: bool | None = None) -> dict[str, Any]:
-        """`(B, S, S, 3)` pixels -> dict of raw outputs."""
+        """`(B, S, S, 3)` pixels, or a dict of these and the draws of their views -> dict of raw outputs."""
         return self.network(images, training=training)
 
     # === Training ===
@@ -123,6 +137,25 @@ class FaceAligner(keras.Model):
             # The compiled steps hold the old loss; fit makes new ones.
             self.train_function = self.test_function = None
 
+    @property
+    def views_in_step(self) -> "RandomView | None":
+        return self._step.views
+
+    @views_in_step.setter
+    def views_in_step(self, views: "RandomView | None") -> None:
+        if views is not self._step.views:
+            self._step.views = views
+            # The compiled steps hold the old views; fit makes new ones.
+            self.train_function = self.test_function = None
+
+    def images_in_view(self, x: Any) -> Any:
+        """The images `(B, S, S, 3)` of a batch: `x` itself, or those of a dict, in the views that its draws say.
+
+        Raises:
+            ValueError: there are draws and `views_in_step` is None.
+        """
+        return images_in_view(self.views_in_step, x)
+
     def compute_loss(
         self,
         x: Any = None,
@@ -131,6 +164,7 @@ class FaceAligner(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
+        y = labels_in_view(self.views_in_step, x, y)
         terms = self.loss_terms(y, y_pred)
         for name, term in terms.items():
             self.term_means[name].update_state(term, sample_weight=ops.shape(y["landmarks"])[0])
@@ -152,7 +186,7 @@ class FaceAligner(keras.Model):
         return self.codec.loss(self.codec.encode(landmarks), outputs, weights)
 
     def compute_metrics(self, x: Any, y: dict[str, Any], y_pred: dict[str, Any], sample_weight: Any = None) -> dict[str, Any]:
-        landmarks, weights = labels(y)
+        landmarks, weights = labels(labels_in_view(self.views_in_step, x, y))
         if "unlabelled" in y:
             weights = weights * (1.0 - ops.cast(y["unlabelled"], "float32")[:, None])
         # Decoding has NumPy constants, which PyTorch does not combine with a tensor that has a gradient.

@@ -178,6 +178,8 @@ def fit(model, train, test, views, history, settings, description, callbacks=(),
         options: further arguments of the training batches.
     """
     batches = {"size": model.input_size, "batch_size": settings.batch_size}
+    options["views_on"] = views_on = getattr(settings, "views", "device")
+    model.views_in_step = views if views_on == "device" else None
     for phase, last in (("warmup", min(settings.warmup_epochs, settings.epochs)), ("training", settings.epochs)):
         first = len(history)
         if first >= last:

@@ -7,6 +7,7 @@ from typing import Any
 
 from kfacealign import losses, scheme_files
 from kfacealign.data import catalogue
+from kfacealign.data.batches import PLACES
 from kfacealign.data.readers import missing
 from kfacealign.models.backbones import BACKBONES
 from kfacealign.training.loop import OPTIMIZERS
@@ -100,7 +101,7 @@ def parse_settings(
 
     Returns:
         A namespace with these settings and `data_dir`, `missing`, `seed`, `out`, `resume`, `mixed_precision`, `strict`, `cache`,
-        `scale`.
+        `scale`, `views`.
 
     Raises:
         ValueError: flags that exclude each other, or one that is missing.
@@ -154,6 +155,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     add("--out", help="directory of the results (default runs/DATASET_VARIANT...)")
     add("--resume", action="store_true", help="go on after the last finished epoch in --out")
     add("--strict", action="store_true", help="stop at an image that cannot be read instead of skipping it")
+    add("--views", choices=PLACES, default="device", help="where random views are made: in the compiled step, or before it")
     add("--cache", default="memory", help="where crops are kept: 'memory' or a directory")
 
 
