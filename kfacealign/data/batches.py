@@ -20,6 +20,8 @@ from kfacealign import schemes
 from kfacealign.backend import keras
 from kfacealign.data.crops import Crops
 from kfacealign.data.faces import Faces
+from kfacealign.data.resident import check_backend, resident
+from kfacealign.data.shares import share
 from kfacealign.data.views import RandomView
 
 if TYPE_CHECKING:
@@ -69,6 +71,7 @@ class FaceBatches(keras.utils.PyDataset):
         self.crops = faces if isinstance(faces, self.crop) else self.crop(faces, size, **cropping)
         if views_on not in PLACES:
             raise ValueError(f"views_on is {views_on!r}, expected 'host' or 'device'")
+        check_backend(self.crops)
         if self.crops.size != size:
             raise ValueError(f"the crops are {self.crops.size} px, but size is {size}")
         self.batch_size, self.views, self.seed = int(batch_size) * self.length, views, int(seed)
@@ -95,8 +98,9 @@ class FaceBatches(keras.utils.PyDataset):
         if self._running:
             self._read.add(number)
         order, draws = self.plan(self.epoch)
-        rows = slice(number * self.batch_size, (number + 1) * self.batch_size)
-        images, landmarks, weights = self.crops.batch(order[rows])
+        rows, copies = self.rows(number)
+        images, (landmarks, weights) = self.images(order[rows]), self.crops.labels(order[rows])
+        weights[copies] = 0
         if self.in_step:
             images = {"image": images, "draws": draws[rows]}
         elif self.views is not None:
@@ -107,6 +111,20 @@ class FaceBatches(keras.utils.PyDataset):
             "weights": weights,
             **dict(zip(self.labels, self.extras(order[rows]), strict=True)),
         }
+
+    def rows(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """The places in the epoch's order that a batch is made of, and which of them only fill it up, see `data.shares`."""
+        places = np.arange(number * self.batch_size, min((number + 1) * self.batch_size, len(self.crops)))
+        # Crops that are batched as one stay together.
+        together = places.reshape(-1, self.length)
+        chosen, copies = share(np.arange(len(together)), self.batch_size // self.length)
+        return together[chosen].reshape(-1), copies.repeat(self.length)
+
+    def images(self, indices: np.ndarray) -> Any:
+        """The crops at these positions, (B, S, S, 3) uint8: a tensor with `cache="device"`, else an array."""
+        if self.crops.cache == "device":
+            return resident(self.crops, indices)
+        return self.crops.batch(indices)[0]
 
     @property
     def in_step(self) -> bool:
@@ -167,7 +185,7 @@ def pipeline(faces: Faces | Crops, *, size: int, batch_size: int, **options: Any
         batch_size: B.
         views: a `RandomView` that each batch goes through, or None.
         views_on: "host" makes the views here; with "device" a batch brings crops and draws, and the model, whose
-            `views_in_step` must be the same `views`, makes the same views inside its step. An accelerator then does not wait
+            `set_views` was given the same `views`, makes the same views inside its step. An accelerator then does not wait
             for them.
         shuffle: whether each epoch has an order of its own. None shuffles where there are views.
         seed: the seed of orders and views, 0 by default.

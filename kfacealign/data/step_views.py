@@ -74,7 +74,7 @@ def reads_views(call: Callable) -> Callable:
 def known(views):
     """The views, or ValueError where there are none."""
     if views is None:
-        raise ValueError("the batch brings draws of random views: set the model's views_in_step to the RandomView they are for")
+        raise ValueError("the batch brings draws of random views: give the RandomView they are for to the model's set_views")
     return views
 
 

@@ -9,6 +9,7 @@ from keras import ops
 
 from kfacealign import schemes
 from kfacealign.codecs.codec import Codec
+from kfacealign.data.shares import devices, divisible, filled_up
 from kfacealign.data.step_views import images_in_view, labels_in_view, reads_views
 from kfacealign.metrics.errors import NME
 from kfacealign.models.inference import DecodeLandmarks, InferencePart, flip_averaged
@@ -43,13 +44,15 @@ class FaceAligner(keras.Model):
     A method of your own becomes known in three steps: register the subclass with
     `@keras.saving.register_keras_serializable(package="yours")`, list its networks in `variants`, and import its module. The
     class is then in `kfacealign.models.methods()` and in the tables of sizes, of exports and of the leaderboard, and its
-    `.keras` files load. A subclass's `call` always gets images: the dict of a batch is resolved before. Commands import the module where they are told to: `kfacealign models --from your.module`. Without
-    `variants` the method has one network, that of the default arguments.
+    `.keras` files load. Commands import the module where they are told to: `kfacealign models --from your.module`. Without
+    `variants` the method has one network, that of the default arguments. A subclass's `call` always gets images: what a batch
+    says of views is read before.
 
     Attributes:
         variants: the method's networks for those tables, `kfacealign.models.Variant` each.
         warmup: while True, the codec's warm-up loss takes the place of its loss.
-        views_in_step: the `RandomView` of batches that bring draws, or None; it is not saved with the model.
+        views_in_step: the `RandomView` of batches that bring draws, which `set_views` sets, or None; it is not saved with the
+            model.
         extra_terms: names of the terms that `loss_terms` adds to the codec's.
 
     Example:
@@ -107,13 +110,33 @@ class FaceAligner(keras.Model):
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
 
     def fit(
-        self, x: Any = None, y: Any = None, *args: Any, shuffle: bool | None = None, **kwargs: Any
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        *args: Any,
+        shuffle: bool | None = None,
+        validation_data: Any = None,
+        **kwargs: Any,
     ) -> keras.callbacks.History:
         """Works as `keras.Model.fit`. `shuffle=None` shuffles arrays, and leaves the order of a pipeline to the pipeline."""
+        if y is not None:
+            x, y, batch_size = filled_up(x, y, batch_size)
+        if isinstance(validation_data, tuple) and len(validation_data) == 2:
+            *validation_data, kwargs["validation_batch_size"] = filled_up(
+                *validation_data, kwargs.get("validation_batch_size") or batch_size
+            )
         if self.compiled and not self.optimizer.built:
             # Otherwise TensorFlow traces the step twice, because the first trace makes the optimiser's variables.
             self.optimizer.build(self.trainable_variables)
-        return super().fit(x, y, *args, shuffle=y is not None if shuffle is None else shuffle, **kwargs)
+        kwargs |= {"shuffle": y is not None if shuffle is None else shuffle, "validation_data": validation_data}
+        return super().fit(x, y, batch_size, *args, **kwargs)
+
+    def evaluate(self, x: Any = None, y: Any = None, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
+        """Works as `keras.Model.evaluate`."""
+        if y is not None and not kwargs.get("_use_cached_eval_dataset"):
+            x, y, batch_size = filled_up(x, y, batch_size)
+        return super().evaluate(x, y, batch_size, *args, **kwargs)
 
     def get_compile_config(self) -> dict[str, Any] | None:
         if not self.compiled:
@@ -141,8 +164,9 @@ class FaceAligner(keras.Model):
     def views_in_step(self) -> "RandomView | None":
         return self._step.views
 
-    @views_in_step.setter
-    def views_in_step(self, views: "RandomView | None") -> None:
+    def set_views(self, views: "RandomView | None") -> None:
+        """Says which views the draws of batches are for, see `views_in_step`; None for none."""
+        # A method, as Keras would take what is assigned to an attribute for a part of the model.
         if views is not self._step.views:
             self._step.views = views
             # The compiled steps hold the old views; fit makes new ones.
@@ -302,6 +326,7 @@ class FaceAligner(keras.Model):
 
 def answers(model: keras.Model, images: np.ndarray, batch_size: int, verbose: int) -> list[dict[str, np.ndarray]]:
     """What a model says of images, in parts: `predict` is for several whole batches, or where progress is shown."""
+    batch_size = divisible(batch_size, devices() or 1)
     whole, results = len(images) // batch_size * batch_size, []
     if whole > batch_size or (whole and verbose):
         results.append(model.predict(images[:whole], batch_size=batch_size, verbose=verbose))
@@ -315,14 +340,15 @@ def answers(model: keras.Model, images: np.ndarray, batch_size: int, verbose: in
 def predicted(model: keras.Model, images: np.ndarray, most: int) -> dict[str, np.ndarray]:
     """What `model.predict` gives of up to `most` crops, without its cost of 80 ms a call.
 
-    The batch is filled up to the next power of two, `most` at the highest, so that compilers see few sizes.
+    The batch is filled up to the next power of two, `most` at the highest, so that compilers see few sizes, and to what several
+    devices can share.
 
     Args:
         model: images (B, S, S, 3) -> dict of tensors (B, ...).
         images: (N, S, S, 3).
         most: size of the largest batch.
     """
-    size = min(most, 1 << (len(images) - 1).bit_length())
+    size = divisible(min(most, 1 << (len(images) - 1).bit_length()), devices() or 1)
     padding = np.broadcast_to(images[-1:], (size - len(images), *images.shape[1:]))
     result = model.predict_on_batch(np.concatenate([images, padding]).astype("float32"))
     return {name: np.asarray(values)[: len(images)] for name, values in result.items()}

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kfacealign.process import leave, run_process
+from kfacealign.training.devices import join_processes
 
 
 def main(recipe: Callable[[], Any]) -> None:
@@ -18,6 +19,7 @@ def main(recipe: Callable[[], Any]) -> None:
     """
 
     def work():
+        join_processes()
         recipe()
 
     status = run_process("", work)

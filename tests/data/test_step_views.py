@@ -134,7 +134,7 @@ def test_training_is_the_same_with_views_of_host_and_device(faces):
         for cls, place in ((kfa.models.FaceAligner, "host"), (Own, "device")):
             model = small(cls)
             model.compile(keras.optimizers.SGD(1e-3))
-            model.views_in_step = views if place == "device" else None
+            model.set_views(views if place == "device" else None)
             options = {"size": SIZE, "batch_size": 4}
             batches = pipeline(crops, views=views, views_on=place, seed=1, **options)
             history = model.fit(batches, validation_data=pipeline(crops, **options), epochs=2, verbose=0).history
@@ -149,11 +149,13 @@ def test_draws_without_views_are_refused_and_views_are_not_saved(faces, tmp_path
     views, model = everything(), small()
     model.compile(keras.optimizers.SGD(1e-3))
     batches = pipeline(faces, size=SIZE, batch_size=4, views=views, views_on="device")
-    with pytest.raises(ValueError, match="set the model's views_in_step to the RandomView"):
+    with pytest.raises(ValueError, match="give the RandomView they are for to the model's set_views"):
         model.fit(batches, verbose=0)
     model = small()
     model.compile(keras.optimizers.SGD(1e-3))
-    model.views_in_step = views
+    before = len(model.variables)
+    model.set_views(views)
+    assert model.views_in_step is views and len(model.variables) == before
     model.fit(batches, verbose=0)
     model.save(tmp_path / "m.keras")
     loaded = keras.saving.load_model(tmp_path / "m.keras")
