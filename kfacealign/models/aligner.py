@@ -129,8 +129,9 @@ class FaceAligner(keras.Model):
         if self.compiled and not self.optimizer.built:
             # Otherwise TensorFlow traces the step twice, because the first trace makes the optimiser's variables.
             self.optimizer.build(self.trainable_variables)
-        kwargs |= {"shuffle": y is not None if shuffle is None else shuffle, "validation_data": validation_data}
-        return super().fit(x, y, batch_size, *args, **kwargs)
+        if validation_data is not None:
+            kwargs["validation_data"] = validation_data
+        return super().fit(x, y, batch_size, *args, shuffle=y is not None if shuffle is None else shuffle, **kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
         """Works as `keras.Model.evaluate`."""

@@ -13,7 +13,7 @@ from kfacealign.console import shown
 from kfacealign.files import lock, read_bytes, replacing, sweep
 from kfacealign.models.loading import open_keras
 from kfacealign.process import resumable
-from kfacealign.training.devices import writes
+from kfacealign.training.devices import alone, writes
 
 # What runs write to their folders.
 WRITTEN = (
@@ -52,7 +52,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
         if not writes():
             return
         checkpoint = self.directory / f"checkpoint-{epoch + 1:04d}.keras"
-        with replacing(checkpoint) as temporary:
+        with replacing(checkpoint) as temporary, alone():
             self.model.save(temporary)
         state = {"checkpoint": checkpoint.name, "settings": self.settings, "history": self.history}
         with replacing(self.directory / "state.json") as temporary:

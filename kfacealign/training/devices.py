@@ -79,6 +79,17 @@ def distributed(settings: argparse.Namespace) -> Iterator[None]:
         multihost_utils.sync_global_devices("the end of a run")  # its files are written
 
 
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """While the block runs, Keras distributes nothing: what one process does by itself must not wait for the others."""
+    distribution = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(distribution)
+
+
 def writes() -> bool:
     """Whether this process writes the files of a run: the first of several does, and an only one."""
     return processes()[0] == 0

@@ -1,9 +1,10 @@
 """The run that every recipe calls: train, evaluate, write."""
 
 import argparse
+import contextlib
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from kfacealign.models.aligner import FaceAligner
 from kfacealign.models.complexity import trainable_parameters
 from kfacealign.models.loading import load_keras, open_keras
 from kfacealign.training.checkpoint import EpochCheckpoint, read_state, run_folder, tidy
-from kfacealign.training.devices import distributed, writes
+from kfacealign.training.devices import alone, distributed, writes
 from kfacealign.training.finetuning import begin_with
 from kfacealign.training.resuming import alignment_of, check_same, describe, describe_model
 
@@ -102,7 +103,8 @@ def run(
         train, test = data.Crops(faces.train, box=box, **crops), data.Crops(faces.test, **crops)
         fitted = model if wrap is None else wrap(model)
         fit(fitted, train, test, views, history, settings, described, callbacks, labels=labels)
-        report = evaluation.evaluate(on_one_host(model), test, subsets=faces.subsets, normalizer=faces.normalizer)
+        with on_one_host(model) as local:
+            report = evaluation.evaluate(local, test, subsets=faces.subsets, normalizer=faces.normalizer)
         for part, made in (("training set", train), ("test set", test)):
             if made.failures:
                 console.print(f"{part}: {made.summary()}", style="yellow", soft_wrap=True)
@@ -119,14 +121,16 @@ def start(settings: argparse.Namespace) -> Console:
     return console
 
 
-def on_one_host(model: FaceAligner) -> FaceAligner:
+@contextlib.contextmanager
+def on_one_host(model: FaceAligner) -> Iterator[FaceAligner]:
     """The model itself or, of several processes, a copy that each of them has alone: they need not run it together."""
     if processes()[1] == 1:
-        return model
-    keras.distribution.set_distribution(None)
-    copy = type(model).from_config(model.get_config())
-    copy.network.set_weights(model.network.get_weights())
-    return copy
+        yield model
+        return
+    with alone():
+        copy = type(model).from_config(model.get_config())
+        copy.network.set_weights(model.network.get_weights())
+        yield copy
 
 
 def start_or_resume(build, settings, described, optimizer, load=load_keras):
@@ -260,7 +264,7 @@ def finish(console, model, report, faces, settings, export):
     if not writes():
         return
     out = Path(settings.out)
-    with replacing(out / "model.keras") as temporary:
+    with replacing(out / "model.keras") as temporary, alone():
         model.save(temporary)
     written = ["model.keras", "history.csv"]
     written += [path.name for path in evaluation.write_run(out, report, faces.test)]

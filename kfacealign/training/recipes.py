@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 from kfacealign.process import leave, run_process
-from kfacealign.training.devices import join_processes
 
 
 def main(recipe: Callable[[], Any]) -> None:
@@ -19,6 +18,8 @@ def main(recipe: Callable[[], Any]) -> None:
     """
 
     def work():
+        from kfacealign.training.devices import join_processes  # imports Keras
+
         join_processes()
         recipe()
 

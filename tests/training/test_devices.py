@@ -19,43 +19,37 @@ from kfacealign.training.devices import count_or_all, distributed, join_processe
 ROOT = Path(__file__).parents[2]
 # A run as recipes make it, with a batch norm, random views, and 10 faces in batches of 4: the last batch does not divide.
 COMMON = """
-import json, sys
+import json, os, sys
+sys.modules["tensorflow"] = None  # is not needed
 import keras, numpy as np
 import kfacealign as kfa
 from kfacealign.data.shares import processes
-from kfacealign.training.devices import join_processes
+kfa.evaluation.write_run = lambda *rest: []  # pictures are no subject here
 
-def faces(count, seed):
-    rng = np.random.default_rng(seed)
+def part(folder, count, seed):
+    import cv2
+    rng, paths = np.random.default_rng(seed), [f"{folder}/{seed}-{i}.png" for i in range(count)]
+    for path in paths:
+        pixels = rng.integers(0, 256, (24, 24, 3), "uint8")
+        if not os.path.exists(path):  # two processes do not write what the other reads
+            cv2.imwrite(path, pixels)
     points = 6 + 4 * rng.random((count, 29, 2)) + 12 * kfa.schemes.get("cofw29").mean_shape
-    photographs = rng.integers(0, 256, (count, 24, 24, 3), "uint8")
-    weights = rng.integers(0, 4, (count, 29)) > 0
-    return Pictures("cofw29", [f"{seed}-{i}.png" for i in range(count)], points, weights=weights), photographs
-
-class Pictures(kfa.data.Faces):
-    pass
+    return kfa.data.Faces("cofw29", paths, points, weights=rng.integers(0, 4, (count, 29)) > 0)
 
 def build():
     image = keras.Input((16, 16, 3))
-    x = keras.layers.Conv2D(8, 3, strides=2)(keras.ops.multiply(image, 1 / 255))
+    x = keras.layers.Conv2D(8, 3, strides=2, use_bias=False)(keras.ops.multiply(image, 1 / 255))
     x = keras.layers.Flatten()(keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.5)(x)))
     points = keras.layers.Reshape((29, 2))(keras.layers.Dense(58)(x))
     return kfa.models.FaceAligner(keras.Model(image, {"landmarks": points}), kfa.codecs.Coordinates(), "cofw29")
 
 def dataset(folder):
-    import cv2
-    parts = []
-    for count, seed in ((10, 0), (5, 1)):
-        part, photographs = faces(count, seed)
-        part.images[:] = [f"{folder}/{name}" for name in part.images]
-        for path, pixels in zip(part.images, photographs):
-            cv2.imwrite(path, pixels)
-        parts.append(part)
-    return kfa.data.Dataset(name="toy", scheme=parts[0].scheme, train=parts[0], test=parts[1], subsets={}, enlarge=1.25,
-                            normalizer="inter_ocular")
+    train, test = part(folder, 10, 0), part(folder, 5, 1)
+    more = {"scheme": train.scheme, "subsets": {}, "enlarge": 1.25, "normalizer": "inter_ocular"}
+    return kfa.data.Dataset(name="toy", train=train, test=test, **more)
 
 def train(folder, out, *flags):
-    paper = dict(input_size=16, epochs=3, batch_size=4, learning_rate=1e-2)
+    paper = dict(input_size=16, epochs=2, batch_size=4, learning_rate=1e-2)
     settings = kfa.training.parse_settings("", paper, {}, argv=["--out", out, *flags])
     keras.utils.set_random_seed(0)
     views = kfa.data.RandomView(scheme="cofw29")
@@ -133,8 +127,8 @@ for count in (1, 2, 4):
     model, report = train(folder, f"{out}/{count}", "--devices", str(count))
     found[count] = report.predicted.tolist()
 spread = len(model.network.trainable_variables[0].value.sharding.device_set)
-train(folder, f"{out}/resumed", "--devices", "4", "--epochs", "2", "--steps-per-call", "2")
-train(folder, f"{out}/resumed", "--devices", "2", "--epochs", "3", "--resume", "--cache", "device")
+train(folder, f"{out}/resumed", "--devices", "4", "--epochs", "1", "--steps-per-call", "2")
+train(folder, f"{out}/resumed", "--devices", "2", "--resume", "--cache", "device")
 try:
     train(folder, f"{out}/five", "--devices", "5")
 except ValueError as error:
@@ -171,7 +165,7 @@ def test_the_number_of_devices_does_not_change_a_training(several):
     curves = [
         [row[name] for row in rows(root / str(count)) for name in ("loss", "nme", "val_loss", "val_nme")] for count in (1, 2, 4)
     ]
-    assert len(curves[0]) == 12 and len(set(curves[0][::4])) == 3
+    assert len(curves[0]) == 8 and curves[0][0] != curves[0][4]
     np.testing.assert_allclose(curves[1:], [curves[0]] * 2, rtol=1e-4)
     np.testing.assert_allclose([found["2"], found["4"]], [found["1"]] * 2, atol=1e-3)
 
@@ -186,9 +180,9 @@ def test_a_run_goes_on_with_other_devices_another_cache_and_several_steps_a_call
 
 def test_each_checkpoint_is_written_once_and_too_many_devices_are_refused(several):
     root, (_, _, saved, refused, *_) = several
-    assert saved == 4 * (3 + 1) + 1  # every epoch, and the model at each of five ends
+    assert saved == 4 * (2 + 1) + 1  # after every epoch, and the model at each of five ends
     assert refused.startswith("--devices 5: there are 4 (cpu:0, ")
-    assert [path.name for path in (root / "4").glob("checkpoint-*")] == ["checkpoint-0003.keras"]
+    assert [path.name for path in (root / "4").glob("checkpoint-*")] == ["checkpoint-0002.keras"]
 
 
 def test_arrays_that_do_not_divide_are_filled_up_and_the_filling_is_dropped(several):
@@ -207,7 +201,7 @@ folder, out = sys.argv[1:]
 
 def recipe():
     model, report = train(folder, out, "--devices", "all")
-    print(json.dumps([processes(), report.nme.tolist() if hasattr(report.nme, "tolist") else report.nme]))
+    print(json.dumps([processes(), report.predicted.tolist()]))
 
 kfa.training.main(recipe)
 """

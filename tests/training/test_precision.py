@@ -29,16 +29,12 @@ def pooled(input_size, scheme, stacks, width):
     return image, keras.layers.AveragePooling2D(4)(image)
 
 
-def heatmaps():
+def plain(codec):
     image = keras.Input((32, 32, 3))
     x = keras.layers.Conv2D(16, 5, strides=4, padding="same", activation="relu")(keras.ops.multiply(image, 1 / 255))
-    x = keras.layers.Conv2D(16, 5, padding="same", activation="relu")(x)
-    return {"heatmap_1": keras.layers.Conv2D(29, 5, padding="same", dtype="float32")(x)}, image
-
-
-def plain(codec):
-    outputs, image = heatmaps()
-    return kfa.models.FaceAligner(keras.Model(image, outputs), codec, "cofw29")
+    x = keras.layers.Conv2D(16, 7, padding="same", activation="relu")(x)
+    maps = keras.layers.Conv2D(29, 7, padding="same", dtype="float32")(x)
+    return kfa.models.FaceAligner(keras.Model(image, {"heatmap_1": maps}), codec, "cofw29")
 
 
 MODELS = {
@@ -66,8 +62,8 @@ def test_losses_and_landmarks_are_float32(name, bfloat16, monkeypatch):
 def test_bfloat16_trains_as_well_as_float32():
     """The same short training of a network that finds a bright square; the errors are within a hundredth of each other."""
     rng, errors = np.random.default_rng(0), {}
-    places = rng.integers(8, 24, (64, 2))
-    images = rng.integers(0, 60, (64, 32, 32, 3), "uint8")
+    places = rng.integers(8, 24, (128, 2))
+    images = rng.integers(0, 60, (128, 32, 32, 3), "uint8")
     for image, (x, y) in zip(images, places, strict=True):
         image[y - 3 : y + 3, x - 3 : x + 3] = 220
     shape = kfa.schemes.get("cofw29").mean_shape
@@ -75,14 +71,14 @@ def test_bfloat16_trains_as_well_as_float32():
     try:
         for precision in ("float32", "bfloat16"):
             loop.start(argparse.Namespace(seed=0, precision=precision))
-            model = plain(kfa.codecs.Heatmap(8, 1.0))
-            model.compile(keras.optimizers.Adam(1e-2))
-            history = model.fit(images, {"landmarks": landmarks}, batch_size=16, epochs=15, verbose=0).history["nme"]
+            model = plain(kfa.codecs.Heatmap(8, 1.0, decoder="local"))
+            model.compile(keras.optimizers.Adam(3e-3))
+            history = model.fit(images, {"landmarks": landmarks}, batch_size=16, epochs=20, verbose=0).history["nme"]
             errors[precision] = history[0], model.evaluate(images, {"landmarks": landmarks}, return_dict=True, verbose=0)["nme"]
     finally:
         keras.config.set_dtype_policy("float32")
     begun, ended = errors["float32"]
-    assert ended < 0.5 * begun  # it learned
+    assert ended < 0.3 * begun  # it learned
     assert errors["bfloat16"][1] != ended
     assert errors["bfloat16"][1] == pytest.approx(ended, rel=0.01)
 
