@@ -38,7 +38,7 @@ def settings_of(arguments, out, seed, epochs=None, tasks=None, method="self-trai
         seed=seed,
         out=str(out),
         resume=True,
-        mixed_precision=False,
+        precision="float32",
         strict=False,
         cache="memory",
         paradigm="uda",

@@ -61,7 +61,7 @@ def settings_of(arguments, name, seed):
         seed=seed,
         out=str(Path(arguments.out) / f"{name}_{seed}"),
         resume=True,
-        mixed_precision=False,
+        precision="float32",
         strict=False,
         cache="memory",
     )

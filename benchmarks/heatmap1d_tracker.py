@@ -41,7 +41,7 @@ def settings_of(arguments, lam, seed, input_size):
         seed=seed,
         out=str(Path(arguments.out) / f"lambda_{lam:g}_{seed}"),
         resume=True,
-        mixed_precision=False,
+        precision="float32",
         strict=False,
         cache="memory",
     )

@@ -75,7 +75,7 @@ def settings_of(arguments, name, seed):
         seed=seed,
         out=str(Path(arguments.out) / f"{name.replace(', ', '_')}_{seed}"),
         resume=True,
-        mixed_precision=False,
+        precision="float32",
         strict=False,
         cache="memory",
     )

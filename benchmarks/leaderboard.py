@@ -112,7 +112,7 @@ def settings_of(arguments, folder, changed, seed):
         seed=seed,
         out=str(Path(arguments.out) / f"{folder}_{seed}"),
         resume=True,
-        mixed_precision=False,
+        precision="float32",
         strict=False,
         cache="memory",
         **{"warmup_epochs": 0, **changed},

@@ -87,7 +87,7 @@ def settings_of(arguments, name, seed):
         seed=seed,
         out=str(Path(arguments.out) / f"{arguments.optimizer}_{name.replace(' + ', '_').lower()}_{seed}"),
         resume=True,
-        mixed_precision=False,
+        precision="float32",
         strict=False,
         cache="memory",
     )

@@ -50,7 +50,7 @@ def settings_of(arguments, out, warmup, seed):
         seed=seed,
         out=str(out),
         resume=True,
-        mixed_precision=False,
+        precision="float32",
         strict=False,
         cache="memory",
     )

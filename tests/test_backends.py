@@ -17,6 +17,8 @@ FILES = (
     "metrics/test_errors.py",
     "metrics/test_point_variance.py",
     "data/test_views.py",
+    "data/test_step_views.py",
+    "data/test_resident.py",
 )
 # On JAX nearly all time is XLA's, which compiles each operation for each shape and runs it once: it need not do that well.
 XLA_FLAGS = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"

@@ -120,12 +120,12 @@ class PixelInPixel(Codec):
         if not isinstance(weights, dict):
             weights = {"score": weights, "offset": weights}
         terms = {"score_loss": self.score_loss(targets, outputs, weights)}
-        offset = sum(weighted_mean(ops.abs(outputs[name] - targets[name]), weights["offset"]) for name in ("x", "y"))
+        offset = sum(weighted_mean(distance(outputs, targets, name), weights["offset"]) for name in ("x", "y"))
         terms["offset_loss"] = self.offset_weight * offset / 2
         if self.neighbors:
             known = weights["offset"][..., None] * ops.take(weights["offset"], self.table, axis=1)
             names = ("neighbor_x", "neighbor_y")
-            vote = sum(weighted_mean(ops.abs(outputs[name] - targets[name]), known) for name in names)
+            vote = sum(weighted_mean(distance(outputs, targets, name), known) for name in names)
             terms["neighbor_loss"] = self.offset_weight * vote / 2
         return terms
 
@@ -193,6 +193,11 @@ class PixelInPixel(Codec):
             "offset_weight": self.offset_weight,
             "repeated_votes": self.repeated_votes,
         }
+
+
+def distance(outputs, targets, name):
+    """How far an output is from its target, float32 also where the network computes in half precision."""
+    return ops.abs(ops.cast(outputs[name], "float32") - targets[name])
 
 
 def voters(table: np.ndarray, *, repeated: bool = False) -> tuple[np.ndarray, np.ndarray]:

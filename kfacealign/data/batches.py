@@ -2,7 +2,8 @@
 
 Every batch is `(images, {"landmarks": (B, K, 2), "weights": (B, K)})`. The images are (B, S, S, 3), 0..255, uint8 without
 views and float32 with them; the landmarks are in crop coordinates. Attributes of the faces that `labels` names follow under
-their names, each (B,) float32.
+their names, each (B,) float32. With `views_on="device"` the batch brings `{"image": uint8 crops, "draws": (B, D)}` in place of
+the images, and the model makes the views inside its compiled step, see `kfacealign.data.step_views`.
 
 What an epoch holds depends on `seed` and the number of the epoch alone: `default_rng([seed, epoch])` permutes the faces
 (with `shuffle`), then draws the numbers of the random views, one row for each place in that order. So both kinds of batches
@@ -19,11 +20,14 @@ from kfacealign import schemes
 from kfacealign.backend import keras
 from kfacealign.data.crops import Crops
 from kfacealign.data.faces import Faces
+from kfacealign.data.resident import check_backend, resident
+from kfacealign.data.shares import share
 from kfacealign.data.views import RandomView
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
+PLACES = ("host", "device")  # where views are made
 READ = 64  # photographs that `read_strictly` reads at a time
 
 
@@ -53,6 +57,7 @@ class FaceBatches(keras.utils.PyDataset):
         size: int,
         batch_size: int,
         views: RandomView | None = None,
+        views_on: str = "host",
         shuffle: bool | None = None,
         seed: int = 0,
         epoch: int = 0,
@@ -64,9 +69,13 @@ class FaceBatches(keras.utils.PyDataset):
         if isinstance(faces, self.crop) and cropping:
             raise TypeError(f"the crops are made already: give {', '.join(cropping)} to {self.crop.__name__}")
         self.crops = faces if isinstance(faces, self.crop) else self.crop(faces, size, **cropping)
+        if views_on not in PLACES:
+            raise ValueError(f"views_on is {views_on!r}, expected 'host' or 'device'")
+        check_backend(self.crops)
         if self.crops.size != size:
             raise ValueError(f"the crops are {self.crops.size} px, but size is {size}")
         self.batch_size, self.views, self.seed = int(batch_size) * self.length, views, int(seed)
+        self.views_on = views_on
         self.shuffle = views is not None if shuffle is None else bool(shuffle)
         self.epoch, self.drop_remainder = int(epoch), bool(drop_remainder)
         self.labels = tuple(labels)
@@ -89,9 +98,12 @@ class FaceBatches(keras.utils.PyDataset):
         if self._running:
             self._read.add(number)
         order, draws = self.plan(self.epoch)
-        rows = slice(number * self.batch_size, (number + 1) * self.batch_size)
-        images, landmarks, weights = self.crops.batch(order[rows])
-        if self.views is not None:
+        rows, copies = self.rows(number)
+        images, (landmarks, weights) = self.images(order[rows]), self.crops.labels(order[rows])
+        weights[copies] = 0
+        if self.in_step:
+            images = {"image": images, "draws": draws[rows]}
+        elif self.views is not None:
             seen = apply_views(self.views, self.crops.faces.scheme, images, landmarks, weights, draws=draws[rows])
             images, landmarks, weights = (keras.ops.convert_to_numpy(value) for value in seen)
         return images, {
@@ -99,6 +111,25 @@ class FaceBatches(keras.utils.PyDataset):
             "weights": weights,
             **dict(zip(self.labels, self.extras(order[rows]), strict=True)),
         }
+
+    def rows(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """The places in the epoch's order that a batch is made of, and which of them only fill it up, see `data.shares`."""
+        places = np.arange(number * self.batch_size, min((number + 1) * self.batch_size, len(self.crops)))
+        # Crops that are batched as one stay together.
+        together = places.reshape(-1, self.length)
+        chosen, copies = share(np.arange(len(together)), self.batch_size // self.length)
+        return together[chosen].reshape(-1), copies.repeat(self.length)
+
+    def images(self, indices: np.ndarray) -> Any:
+        """The crops at these positions, (B, S, S, 3) uint8: a tensor with `cache="device"`, else an array."""
+        if self.crops.cache == "device":
+            return resident(self.crops, indices)
+        return self.crops.batch(indices)[0]
+
+    @property
+    def in_step(self) -> bool:
+        """Whether the batches bring draws of views instead of views."""
+        return self.views is not None and self.views_on == "device"
 
     def extras(self, indices: np.ndarray) -> list[np.ndarray]:
         """The further labels of the faces at these positions, each (B,) float32."""
@@ -153,6 +184,9 @@ def pipeline(faces: Faces | Crops, *, size: int, batch_size: int, **options: Any
         size: side S of the crops in pixels.
         batch_size: B.
         views: a `RandomView` that each batch goes through, or None.
+        views_on: "host" makes the views here; with "device" a batch brings crops and draws, and the model, whose
+            `set_views` was given the same `views`, makes the same views inside its step. An accelerator then does not wait
+            for them.
         shuffle: whether each epoch has an order of its own. None shuffles where there are views.
         seed: the seed of orders and views, 0 by default.
         epoch: the number of the first pass, 0 by default.
@@ -267,10 +301,13 @@ def tf_dataset(batches: FaceBatches) -> "tf.data.Dataset":
         return *apply_views(views, crops.faces.scheme, images, landmarks, weights, draws=draws), *extras
 
     def labelled(images, landmarks, weights, *extras):
+        if batches.in_step:
+            *extras, draws = extras
+            images = {"image": images, "draws": draws}
         return images, {"landmarks": landmarks, "weights": weights, **dict(zip(batches.labels, extras, strict=True))}
 
     dataset = tf.data.Dataset.range(1).flat_map(one_pass).map(crop)
-    if views is not None:
+    if views is not None and not batches.in_step:
         # Crops are made while the views of earlier batches are; one call at a time takes every core already.
         dataset = dataset.prefetch(2).map(view, num_parallel_calls=2, deterministic=True)
     dataset = dataset.map(labelled).apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(4)

@@ -96,7 +96,7 @@ class ClipBatches(FaceBatches):
         def by_clip(values):
             return values.reshape(-1, self.length, *values.shape[1:])
 
-        return by_clip(images), {name: by_clip(values) for name, values in labels.items()}
+        return keras.tree.map_structure(by_clip, images), {name: by_clip(values) for name, values in labels.items()}
 
 
 def clip_pipeline(clips: Clips | ClipCrops, *, size: int, batch_size: int, **options: Any) -> "tf.data.Dataset | ClipBatches":
@@ -116,8 +116,8 @@ def clip_pipeline(clips: Clips | ClipCrops, *, size: int, batch_size: int, **opt
         clips: `Clips` of T frames each, or `ClipCrops` that were made of them.
         size: side S of the crops in pixels.
         batch_size: B, in clips.
-        options: `views`, `shuffle`, `seed`, `epoch`, `drop_remainder` and `labels` as for `pipeline`; also `enlarge`, `cache`
-            and `strict` as for `ClipCrops`, unless `clips` is `ClipCrops` already.
+        options: `views`, `views_on`, `shuffle`, `seed`, `epoch`, `drop_remainder` and `labels` as for `pipeline`; also
+            `enlarge`, `cache` and `strict` as for `ClipCrops`, unless `clips` is `ClipCrops` already.
 
     Returns:
         Batches `(images (B, T, S, S, 3), {"landmarks": (B, T, K, 2), "weights": (B, T, K)})` in crop coordinates.
@@ -141,6 +141,6 @@ def clip_pipeline(clips: Clips | ClipCrops, *, size: int, batch_size: int, **opt
         def split(values):
             return tf.reshape(values, (-1, batches.length, *values.shape[1:]))
 
-        return split(images), {name: split(values) for name, values in labels.items()}
+        return keras.tree.map_structure(split, images), {name: split(values) for name, values in labels.items()}
 
     return tf_dataset(batches).map(by_clip)

@@ -48,7 +48,8 @@ class Crops:
         enlarge: side of the crop over the longer side of the box; at 1.25 the landmarks fill 80 % of the crop. An upright
             face that is aligned by five points fills 2/3 of the crop at 1.25, and less at a larger factor.
         box: "landmarks", the box of the annotated landmarks, or "file", the box that the dataset gives.
-        cache: "memory" keeps every crop made (S * S * 3 bytes each), None keeps none, and a directory keeps them there
+        cache: "memory" keeps every crop made (S * S * 3 bytes each), "device" keeps them in the memory of the accelerator, too,
+            where batches are then made of them (not under TensorFlow), None keeps none, and a directory keeps them there
             across runs. Its files are used again only if faces, photographs, size, enlargement, box and alignment are the
             same.
         strict: whether an unreadable photograph raises.
@@ -61,6 +62,7 @@ class Crops:
         aligned: (N,) bool, whether the face is aligned by five points.
         failures: list of (path, reason) with one entry for each face.
         checked: whether `strict` crops have all been read once.
+        resident: all crops in the accelerator's memory, (N, S, S, 3) uint8, once `cache="device"` has brought them there.
 
     Raises:
         ValueError: `box` or `align` has none of the values above, or the scheme has no five points (`menpo39`).
@@ -94,6 +96,7 @@ class Crops:
             self.landmarks = geometry.apply_affine(self.matrices, faces.landmarks) / np.float32(self.size)
         self.failures = []
         self.checked = False
+        self.resident = None
         self._failed = np.zeros(len(faces), bool)
         self._outside = np.zeros(len(faces), bool)
         self._lock = threading.Lock()
@@ -136,8 +139,13 @@ class Crops:
         elif missing:
             with concurrent.futures.ThreadPoolExecutor(min(WORKERS, len(missing))) as pool:
                 list(pool.map(self._make, indices[missing], [images[place] for place in missing]))
+        return images, *self.labels(indices)
+
+    def labels(self, indices: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The landmarks (B, K, 2) and weights (B, K) of several faces, as `batch` returns them once their crops were made."""
+        indices = np.asarray(indices, int)
         weights = np.where(self._failed[indices, None], np.float32(0), self.faces.weights[indices])
-        return images, self.landmarks[indices], weights
+        return self.landmarks[indices], weights
 
     def summary(self) -> str:
         """One line for people: how many crops there are, how many are not aligned, and which photographs cannot be read."""
@@ -218,7 +226,7 @@ def reason(error: BaseException) -> str:
 def _store(cache, shape, key):
     if cache is None or not shape[0]:
         return None
-    if isinstance(cache, str) and cache == "memory":
+    if isinstance(cache, str) and cache in ("memory", "device"):
         return _MemoryStore(shape)
     return _DiskStore(os.fspath(cache), shape, key())
 

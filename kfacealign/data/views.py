@@ -64,15 +64,15 @@ def _between(draw, low, high):
     return low + draw * (high - low)
 
 
-def _affine(angle, scale, mirror, shift_x, shift_y, height, width):
+def _affine(angle, scale, mirror, shift_x, shift_y, aspect):
     """Crop coordinates -> view coordinates: mirror, scale and rotate about the centre, then shift.
 
     All affine maps in this file are two rows of three (B,) tensors.
     """
     cosine, sine = scale * ops.cos(angle), scale * ops.sin(angle)
     # Angles are right in pixels, so a crop that is not square rotates by its aspect ratio.
-    xx, xy = mirror * cosine, -sine * (height / width)
-    yx, yy = mirror * sine * (width / height), cosine
+    xx, xy = mirror * cosine, -sine * aspect
+    yx, yy = mirror * sine / aspect, cosine
     return (
         (xx, xy, 0.5 - (0.5 * xx + 0.5 * xy) + shift_x),
         (yx, yy, 0.5 - (0.5 * yx + 0.5 * yy) + shift_y),
@@ -295,25 +295,59 @@ class RandomView(keras.layers.Layer):
 
     def call(self, inputs: tuple[Any, Any], draws: Any = None) -> tuple[Any, Any, Any]:
         images, landmarks = inputs
-        height, width, channels = images.shape[1:]
-        if height is None or width is None or channels != 3:
-            raise ValueError(f"RandomView needs images (B, H, W, 3) with known H and W, got shape {images.shape}")
-        images, landmarks = ops.cast(images, "float32"), ops.cast(landmarks, "float32")
         if draws is None:
             shape = (ops.shape(images)[0], self.draws_per_sample)
             draws = keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
-        elif draws.shape[-1] != self.draws_per_sample:
+        height, width, _ = images.shape[1:]
+        images = self.view_images(images, draws)
+        landmarks, affine = self.view_landmarks(landmarks, draws, aspect=height / width)
+        return images, landmarks, affine
+
+    def view_images(self, images: Any, draws: Any) -> Any:
+        """The half of a call that concerns pixels.
+
+        Args:
+            images: (B, H, W, 3) of any dtype, 0..255, with static H and W.
+            draws: (B, `draws_per_sample`).
+
+        Returns:
+            (B, H, W, 3) float32, 0..255.
+
+        Raises:
+            ValueError: the images have no static size or not three channels, or there are not so many draws.
+        """
+        height, width, channels = images.shape[1:]
+        if height is None or width is None or channels != 3:
+            raise ValueError(f"RandomView needs images (B, H, W, 3) with known H and W, got shape {images.shape}")
+        images, draw = ops.cast(images, "float32"), self._named(draws)
+        if self.translation or self.rotation or self.scale is not None or self.flip:
+            images = image_ops.sample_affine(images, _inverse_in_pixels(*self._similarity(draw), height, width))
+        return self._photometric(images, draw)
+
+    def view_landmarks(self, landmarks: Any, draws: Any, *, aspect: float = 1.0) -> tuple[Any, Any]:
+        """The half of a call that concerns points.
+
+        Args:
+            landmarks: (B, K, 2) in crop coordinates.
+            draws: (B, `draws_per_sample`).
+            aspect: height of the crops over their width.
+
+        Returns:
+            landmarks (B, K, 2) and affine (B, 2, 3), float32, as a call returns them.
+
+        Raises:
+            ValueError: no scheme fits the number of landmarks, or there are not so many draws.
+        """
+        similarity = self._similarity(self._named(draws))
+        affine = _affine(*similarity, aspect)
+        landmarks = self._reorder(_map_points(affine, ops.cast(landmarks, "float32")), similarity[2] < 0)
+        return landmarks, ops.stack([ops.stack(row, axis=-1) for row in affine], axis=1)
+
+    def _named(self, draws):
+        if draws.shape[-1] != self.draws_per_sample:
             raise ValueError(f"draws must be (B, {self.draws_per_sample}), got shape {tuple(draws.shape)}")
         draws = ops.cast(draws, "float32")
-        draw = {name: draws[:, i] for i, name in enumerate(DRAWS)}
-
-        similarity = self._similarity(draw)
-        if self.translation or self.rotation or self.scale is not None or self.flip:
-            images = image_ops.sample_affine(images, _inverse_in_pixels(*similarity, height, width))
-        affine = _affine(*similarity, height, width)
-        landmarks = self._reorder(_map_points(affine, landmarks), similarity[2] < 0)
-        affine = ops.stack([ops.stack(row, axis=-1) for row in affine], axis=1)
-        return self._photometric(images, draw), landmarks, affine
+        return {name: draws[:, i] for i, name in enumerate(DRAWS)}
 
     def _reorder(self, values, mirrored):
         if not self.flip:

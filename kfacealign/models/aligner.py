@@ -1,5 +1,6 @@
 """The aligner: a network plus a codec, as one Keras model."""
 
+import types
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import keras
@@ -8,12 +9,15 @@ from keras import ops
 
 from kfacealign import schemes
 from kfacealign.codecs.codec import Codec
+from kfacealign.data.shares import devices, divisible, filled_up
+from kfacealign.data.step_views import images_in_view, labels_in_view, reads_views
 from kfacealign.metrics.errors import NME
 from kfacealign.models.inference import DecodeLandmarks, InferencePart, flip_averaged
 from kfacealign.quiet import quiet
 from kfacealign.streaming import empty_answers, require_finite
 
 if TYPE_CHECKING:
+    from kfacealign.data.views import RandomView
     from kfacealign.models.variants import Variant
 
 
@@ -23,7 +27,9 @@ class FaceAligner(keras.Model):
 
     Labels are landmarks, never heatmaps: the codec encodes them inside the training step, so any dataset trains any method.
     `compile` needs no loss. `fit` and `evaluate` take batches of `(images, {"landmarks": (B, K, 2), "weights": (B, K)})` in
-    crop coordinates, and report every term of the loss and the NME in percent.
+    crop coordinates, and report every term of the loss and the NME in percent. In the place of the images there may be a dict,
+    `{"image": (B, S, S, 3), "draws": (B, D)}`: then the step makes the random views of `views_in_step` that these draws say, of
+    pixels and labels alike.
 
     Args:
         network: functional model, `(B, S, S, 3)` pixels 0..255 -> dict of raw outputs.
@@ -39,11 +45,14 @@ class FaceAligner(keras.Model):
     `@keras.saving.register_keras_serializable(package="yours")`, list its networks in `variants`, and import its module. The
     class is then in `kfacealign.models.methods()` and in the tables of sizes, of exports and of the leaderboard, and its
     `.keras` files load. Commands import the module where they are told to: `kfacealign models --from your.module`. Without
-    `variants` the method has one network, that of the default arguments.
+    `variants` the method has one network, that of the default arguments. A subclass's `call` always gets images: what a batch
+    says of views is read before.
 
     Attributes:
         variants: the method's networks for those tables, `kfacealign.models.Variant` each.
         warmup: while True, the codec's warm-up loss takes the place of its loss.
+        views_in_step: the `RandomView` of batches that bring draws, which `set_views` sets, or None; it is not saved with the
+            model.
         extra_terms: names of the terms that `loss_terms` adds to the codec's.
         answers: names of the tensors that inference returns.
         feature_layer: name of the output or layer of the network whose `(B, h, w, C)` features `kfacealign calibrate` reads;
@@ -61,8 +70,15 @@ class FaceAligner(keras.Model):
     answers: ClassVar[tuple[str, ...]] = ("landmarks", "scores")
     feature_layer: str | None = None
 
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        if "call" in vars(cls):
+            cls.call = reads_views(cls.call)
+
     def __init__(self, network: keras.Model, codec: Codec, scheme: schemes.Scheme | str, *, enlarge: float = 1.25, **kwargs: Any):
-        super().__init__(**kwargs)
+        # What a batch brings stays as it is: half of the bits of a draw would make another view of it.
+        super().__init__(autocast=False, **kwargs)
+        self._step = types.SimpleNamespace(views=None)  # out of Keras' sight, which would save the views with the model
         self.network = network
         self.codec = codec
         self.scheme = schemes.get(scheme)
@@ -79,8 +95,9 @@ class FaceAligner(keras.Model):
         """Side of the square crops that the network reads, in pixels."""
         return self.network.input_shape[1]
 
+    @reads_views
     def call(self, images: Any, training: bool | None = None) -> dict[str, Any]:
-        """`(B, S, S, 3)` pixels -> dict of raw outputs."""
+        """`(B, S, S, 3)` pixels, or a dict of these and the draws of their views -> dict of raw outputs."""
         return self.network(images, training=training)
 
     # === Training ===
@@ -98,13 +115,34 @@ class FaceAligner(keras.Model):
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
 
     def fit(
-        self, x: Any = None, y: Any = None, *args: Any, shuffle: bool | None = None, **kwargs: Any
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        *args: Any,
+        shuffle: bool | None = None,
+        validation_data: Any = None,
+        **kwargs: Any,
     ) -> keras.callbacks.History:
         """Works as `keras.Model.fit`. `shuffle=None` shuffles arrays, and leaves the order of a pipeline to the pipeline."""
+        if y is not None:
+            x, y, batch_size = filled_up(x, y, batch_size)
+        if isinstance(validation_data, tuple) and len(validation_data) == 2:
+            *validation_data, kwargs["validation_batch_size"] = filled_up(
+                *validation_data, kwargs.get("validation_batch_size") or batch_size
+            )
         if self.compiled and not self.optimizer.built:
             # Otherwise TensorFlow traces the step twice, because the first trace makes the optimiser's variables.
             self.optimizer.build(self.trainable_variables)
-        return super().fit(x, y, *args, shuffle=y is not None if shuffle is None else shuffle, **kwargs)
+        if validation_data is not None:
+            kwargs["validation_data"] = validation_data
+        return super().fit(x, y, batch_size, *args, shuffle=y is not None if shuffle is None else shuffle, **kwargs)
+
+    def evaluate(self, x: Any = None, y: Any = None, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
+        """Works as `keras.Model.evaluate`."""
+        if y is not None and not kwargs.get("_use_cached_eval_dataset"):
+            x, y, batch_size = filled_up(x, y, batch_size)
+        return super().evaluate(x, y, batch_size, *args, **kwargs)
 
     def get_compile_config(self) -> dict[str, Any] | None:
         if not self.compiled:
@@ -128,6 +166,26 @@ class FaceAligner(keras.Model):
             # The compiled steps hold the old loss; fit makes new ones.
             self.train_function = self.test_function = None
 
+    @property
+    def views_in_step(self) -> "RandomView | None":
+        return self._step.views
+
+    def set_views(self, views: "RandomView | None") -> None:
+        """Says which views the draws of batches are for, see `views_in_step`; None for none."""
+        # A method, as Keras would take what is assigned to an attribute for a part of the model.
+        if views is not self._step.views:
+            self._step.views = views
+            # The compiled steps hold the old views; fit makes new ones.
+            self.train_function = self.test_function = None
+
+    def images_in_view(self, x: Any) -> Any:
+        """The images `(B, S, S, 3)` of a batch: `x` itself, or those of a dict, in the views that its draws say.
+
+        Raises:
+            ValueError: there are draws and `views_in_step` is None.
+        """
+        return images_in_view(self.views_in_step, x)
+
     def compute_loss(
         self,
         x: Any = None,
@@ -136,6 +194,7 @@ class FaceAligner(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
+        y = labels_in_view(self.views_in_step, x, y)
         terms = self.loss_terms(y, y_pred)
         for name, term in terms.items():
             self.term_means[name].update_state(term, sample_weight=ops.shape(y["landmarks"])[0])
@@ -157,7 +216,7 @@ class FaceAligner(keras.Model):
         return self.codec.loss(self.codec.encode(landmarks), outputs, weights)
 
     def compute_metrics(self, x: Any, y: dict[str, Any], y_pred: dict[str, Any], sample_weight: Any = None) -> dict[str, Any]:
-        landmarks, weights = labels(y)
+        landmarks, weights = labels(labels_in_view(self.views_in_step, x, y))
         if "unlabelled" in y:
             weights = weights * (1.0 - ops.cast(y["unlabelled"], "float32")[:, None])
         # Decoding has NumPy constants, which PyTorch does not combine with a tensor that has a gradient.
@@ -282,6 +341,7 @@ class FaceAligner(keras.Model):
 
 def answers(model: keras.Model, images: np.ndarray, batch_size: int, verbose: int) -> list[dict[str, np.ndarray]]:
     """What a model says of images, in parts: `predict` is for several whole batches, or where progress is shown."""
+    batch_size = divisible(batch_size, devices() or 1)
     whole, results = len(images) // batch_size * batch_size, []
     if whole > batch_size or (whole and verbose):
         results.append(model.predict(images[:whole], batch_size=batch_size, verbose=verbose))
@@ -295,14 +355,15 @@ def answers(model: keras.Model, images: np.ndarray, batch_size: int, verbose: in
 def predicted(model: keras.Model, images: np.ndarray, most: int) -> dict[str, np.ndarray]:
     """What `model.predict` gives of up to `most` crops, without its cost of 80 ms a call.
 
-    The batch is filled up to the next power of two, `most` at the highest, so that compilers see few sizes.
+    The batch is filled up to the next power of two, `most` at the highest, so that compilers see few sizes, and to what several
+    devices can share.
 
     Args:
         model: images (B, S, S, 3) -> dict of tensors (B, ...).
         images: (N, S, S, 3).
         most: size of the largest batch.
     """
-    size = min(most, 1 << (len(images) - 1).bit_length())
+    size = divisible(min(most, 1 << (len(images) - 1).bit_length()), devices() or 1)
     padding = np.broadcast_to(images[-1:], (size - len(images), *images.shape[1:]))
     result = model.predict_on_batch(np.concatenate([images, padding]).astype("float32"))
     return {name: np.asarray(values)[: len(images)] for name, values in result.items()}

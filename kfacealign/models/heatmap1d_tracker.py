@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from kfacealign.data.shares import devices, divisible
 from kfacealign.models.aligner import FaceAligner, default_jit_compile
 from kfacealign.models.heatmap1d import AttentiveHeatmap1D, Heatmap2D, enlarged
 from kfacealign.models.inference import DecodeLandmarks, InferencePart
@@ -184,8 +185,12 @@ class AttentiveHeatmap1DTracker(FaceAligner):
             verbose = int(len(clips) >= 4 * batch_size)
         if frames not in self._plain.clips:
             self._plain.clips[frames] = self.clip_model(frames)
+        count = len(clips)
+        if devices():
+            batch_size = divisible(batch_size, devices())
+            clips = np.resize(clips, (divisible(count, batch_size), *clips.shape[1:]))
         result = self._plain.clips[frames].predict(clips, batch_size=batch_size, verbose=verbose)
-        return result["landmarks"], result["scores"]
+        return result["landmarks"][:count], result["scores"][:count]
 
     def clip_model(self, frames: int) -> keras.Model:
         """Functional model `image` (B, T, S, S, 3) -> {"landmarks": (B, T, K, 2), "scores": (B, T, K)} with T = `frames`."""

@@ -13,6 +13,7 @@ from kfacealign.console import shown
 from kfacealign.files import lock, read_bytes, replacing, sweep
 from kfacealign.models.loading import open_keras
 from kfacealign.process import resumable
+from kfacealign.training.devices import alone, writes
 
 # What runs write to their folders.
 WRITTEN = (
@@ -28,7 +29,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
     """Saves the model with its optimiser and the history when an epoch ends.
 
     `state.json` names the checkpoint it belongs to and is replaced in one step, so a
-    process killed at any moment leaves the state of its last finished epoch.
+    process killed at any moment leaves the state of its last finished epoch. Of several processes the first one writes.
 
     Args:
         directory: where `checkpoint-NNNN.keras`, `state.json` and `history.csv` go.
@@ -48,8 +49,10 @@ class EpochCheckpoint(keras.callbacks.Callback):
         row = {"epoch": epoch + 1, "phase": self.phase}
         row.update({name: float(value) for name, value in (logs or {}).items()})
         self.history.append(row)
+        if not writes():
+            return
         checkpoint = self.directory / f"checkpoint-{epoch + 1:04d}.keras"
-        with replacing(checkpoint) as temporary:
+        with replacing(checkpoint) as temporary, alone():
             self.model.save(temporary)
         state = {"checkpoint": checkpoint.name, "settings": self.settings, "history": self.history}
         with replacing(self.directory / "state.json") as temporary:
@@ -64,6 +67,8 @@ class EpochCheckpoint(keras.callbacks.Callback):
 def run_folder(out: str | os.PathLike) -> Iterator[Path]:
     """The folder of a run, which is its alone while the block runs; what a killed run was about to write there is deleted.
 
+    Of several processes the first one has it.
+
     Args:
         out: the folder; it is made if it is not there.
 
@@ -71,6 +76,9 @@ def run_folder(out: str | os.PathLike) -> Iterator[Path]:
         BlockingIOError: another run has it; the message names its process.
         OSError: it cannot be made or written to.
     """
+    if not writes():
+        yield Path(out)
+        return
     with lock(out), resumable(f"--resume goes on after the last finished epoch in {shown(out)}"):
         sweep(out, WRITTEN)
         yield Path(out)
@@ -83,6 +91,8 @@ def tidy(state: dict[str, Any]) -> None:
         state: what `read_state` returned.
     """
     checkpoint = state["checkpoint"]
+    if not writes():
+        return
     write_history(checkpoint.with_name("history.csv"), state["history"])
     for other in checkpoint.parent.glob("checkpoint-*.keras"):
         if other != checkpoint:

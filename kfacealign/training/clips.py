@@ -10,13 +10,14 @@ from rich.text import Text
 
 from kfacealign import data, metrics
 from kfacealign.backend import keras
-from kfacealign.console import make_console, shown
+from kfacealign.console import shown
 from kfacealign.evaluation.clips import evaluate_clips
 from kfacealign.evaluation.reports import Report
 from kfacealign.files import replacing
 from kfacealign.models.aligner import FaceAligner
 from kfacealign.models.complexity import trainable_parameters
 from kfacealign.training.checkpoint import run_folder
+from kfacealign.training.devices import distributed, single_process
 from kfacealign.training.loop import adam, fit, start, start_or_resume
 from kfacealign.training.resuming import describe
 
@@ -55,9 +56,9 @@ def run_clips(
         BlockingIOError: another run writes to the directory.
         OSError: a file cannot be read or written; the error names it.
     """
-    with run_folder(settings.out) as out:
-        console = make_console()
-        start(settings)
+    single_process("training on clips")
+    with distributed(settings), run_folder(settings.out) as out:
+        console = start(settings)
         train, test = cut(videos.train, frames), cut(videos.test, frames)
         described = describe(videos, settings, views=views, frames=frames)
         model, history = start_or_resume(build, settings, described, optimizer)

@@ -1,22 +1,26 @@
 """The run that every recipe calls: train, evaluate, write."""
 
 import argparse
+import contextlib
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.text import Text
 
 from kfacealign import data, evaluation
 from kfacealign.backend import keras
 from kfacealign.console import make_console, shown
+from kfacealign.data.shares import processes
 from kfacealign.files import replacing
 from kfacealign.models.aligner import FaceAligner
 from kfacealign.models.complexity import trainable_parameters
 from kfacealign.models.loading import load_keras, open_keras
 from kfacealign.training.checkpoint import EpochCheckpoint, read_state, run_folder, tidy
+from kfacealign.training.devices import alone, distributed, writes
 from kfacealign.training.finetuning import begin_with
 from kfacealign.training.resuming import alignment_of, check_same, describe, describe_model
 
@@ -33,6 +37,9 @@ def adamw(learning_rate: float) -> keras.optimizers.Optimizer:
 
 # What --optimizer names: functions from a learning rate to an optimiser.
 OPTIMIZERS = {"adam": adam, "adamw": adamw, "lamb": keras.optimizers.Lamb}
+
+# What --precision names: how layers compute. Losses, decoding and metrics are float32 in any case.
+PRECISIONS = {"float32": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
 
 
 def run(
@@ -84,9 +91,8 @@ def run(
         BlockingIOError: another run writes to the directory.
         OSError: a file cannot be read or written; the error names it.
     """
-    with run_folder(settings.out):
-        console = make_console()
-        start(settings)
+    with distributed(settings), run_folder(settings.out):
+        console = start(settings)
         described = describe(faces, settings, views=views, **(compared or {}))
         model, history = start_or_resume(build, settings, described, optimizer, load)
         if prepare is not None:
@@ -97,7 +103,8 @@ def run(
         train, test = data.Crops(faces.train, box=box, **crops), data.Crops(faces.test, **crops)
         fitted = model if wrap is None else wrap(model)
         fit(fitted, train, test, views, history, settings, described, callbacks, labels=labels)
-        report = evaluation.evaluate(model, test, subsets=faces.subsets, normalizer=faces.normalizer)
+        with on_one_host(model) as local:
+            report = evaluation.evaluate(local, test, subsets=faces.subsets, normalizer=faces.normalizer)
         for part, made in (("training set", train), ("test set", test)):
             if made.failures:
                 console.print(f"{part}: {made.summary()}", style="yellow", soft_wrap=True)
@@ -105,10 +112,25 @@ def run(
     return model, report
 
 
-def start(settings: argparse.Namespace) -> None:
-    """Sets seed and arithmetic."""
+def start(settings: argparse.Namespace) -> Console:
+    """Sets seed and arithmetic; the console of the run, on which only the process that writes says something."""
     keras.utils.set_random_seed(settings.seed)
-    keras.config.set_dtype_policy("mixed_float16" if settings.mixed_precision else "float32")
+    keras.config.set_dtype_policy(PRECISIONS[getattr(settings, "precision", "float32")])
+    console = make_console()
+    console.quiet = not writes()
+    return console
+
+
+@contextlib.contextmanager
+def on_one_host(model: FaceAligner) -> Iterator[FaceAligner]:
+    """The model itself or, of several processes, a copy that each of them has alone: they need not run it together."""
+    if processes()[1] == 1:
+        yield model
+        return
+    with alone():
+        copy = type(model).from_config(model.get_config())
+        copy.network.set_weights(model.network.get_weights())
+        yield copy
 
 
 def start_or_resume(build, settings, described, optimizer, load=load_keras):
@@ -178,6 +200,9 @@ def fit(model, train, test, views, history, settings, description, callbacks=(),
         options: further arguments of the training batches.
     """
     batches = {"size": model.input_size, "batch_size": settings.batch_size}
+    options["views_on"] = views_on = getattr(settings, "views", "device")
+    model.set_views(views if views_on == "device" else None)
+    model.steps_per_execution = getattr(settings, "steps_per_call", 1)
     for phase, last in (("warmup", min(settings.warmup_epochs, settings.epochs)), ("training", settings.epochs)):
         first = len(history)
         if first >= last:
@@ -188,7 +213,7 @@ def fit(model, train, test, views, history, settings, description, callbacks=(),
             validation_data=pipeline(test, **batches),
             initial_epoch=first,
             epochs=last,
-            verbose=1 if sys.stdout.isatty() else 2,
+            verbose=0 if not writes() else 1 if sys.stdout.isatty() else 2,
             callbacks=[
                 keras.callbacks.LearningRateScheduler(rates(settings)),
                 *callbacks,
@@ -236,8 +261,10 @@ def step_decay(rate: float, drops: Sequence[int], *, factor: float = 0.1) -> Cal
 
 def finish(console, model, report, faces, settings, export):
     """Writes the model, its report and its export, and says where they are."""
+    if not writes():
+        return
     out = Path(settings.out)
-    with replacing(out / "model.keras") as temporary:
+    with replacing(out / "model.keras") as temporary, alone():
         model.save(temporary)
     written = ["model.keras", "history.csv"]
     written += [path.name for path in evaluation.write_run(out, report, faces.test)]

@@ -18,6 +18,9 @@ def main(recipe: Callable[[], Any]) -> None:
     """
 
     def work():
+        from kfacealign.training.devices import join_processes  # imports Keras
+
+        join_processes()
         recipe()
 
     status = run_process("", work)

@@ -14,9 +14,11 @@ import numpy as np
 from kfacealign import schemes
 from kfacealign.models.aligner import FaceAligner
 
-# These settings do not change what an epoch does: they say where files are (the faces themselves are compared), and how many
-# epochs there shall be.
-NOT_COMPARED = ("out", "resume", "data_dir", "missing", "unlabelled", "cache", "epochs")
+# These settings do not change what an epoch does: they say where files are (the faces themselves are compared), how many
+# epochs there shall be, and what computes them.
+NOT_COMPARED = ("out", "resume", "data_dir", "missing", "unlabelled", "cache", "epochs", "devices", "steps_per_call")
+# What a run did that was begun before there was the setting.
+BEFORE = {"precision": "float32"}
 # Keys of serialised Keras objects that are not compared: names, which Keras numbers anew, and what follows from other keys.
 NAMES = (
     "name",
@@ -60,7 +62,7 @@ def check_same(before: dict, now: dict, directory: Any) -> None:
     Raises:
         ValueError: something differs; the message names it with both values.
     """
-    before, now = flattened(before), flattened(now)
+    before, now = {**BEFORE, **flattened(before)}, flattened(now)
     changed = [
         f"{name} was {shown(before.get(name))} and is {shown(value)}" for name, value in now.items() if before.get(name) != value
     ]

@@ -29,6 +29,7 @@ from kfacealign.files import replacing
 from kfacealign.models.aligner import FaceAligner
 from kfacealign.models.loading import open_keras
 from kfacealign.training.checkpoint import read_state, run_folder
+from kfacealign.training.devices import single_process
 from kfacealign.training.loop import run
 from kfacealign.training.resuming import check_same, describe
 
@@ -70,6 +71,7 @@ def self_train(
         BlockingIOError: another training writes to the directory.
     """
     tasks = list(settings.tasks)
+    single_process("self-training")
     check(faces, unlabelled, tasks)
     rounds = [round_settings(settings, number, task) for number, task in enumerate((None, *tasks))]
     with run_folder(settings.out) as out:

@@ -7,9 +7,11 @@ from typing import Any
 
 from kfacealign import losses, scheme_files
 from kfacealign.data import catalogue
+from kfacealign.data.batches import PLACES
 from kfacealign.data.readers import missing
 from kfacealign.models.backbones import BACKBONES
-from kfacealign.training.loop import OPTIMIZERS
+from kfacealign.training.devices import count_or_all
+from kfacealign.training.loop import OPTIMIZERS, PRECISIONS
 
 # What --loss names: losses of coordinates in pixels.
 LOSSES = {
@@ -99,8 +101,8 @@ def parse_settings(
         argv: arguments; by default those of the process.
 
     Returns:
-        A namespace with these settings and `data_dir`, `missing`, `seed`, `out`, `resume`, `mixed_precision`, `strict`, `cache`,
-        `scale`.
+        A namespace with these settings and `data_dir`, `missing`, `seed`, `out`, `resume`, `strict`, `cache`, `scale`, `views`,
+        `precision`, `devices`, `steps_per_call`.
 
     Raises:
         ValueError: flags that exclude each other, or one that is missing.
@@ -115,7 +117,7 @@ def parse_settings(
     if "paradigm" in paper:
         add_flag(parser, "unlabelled", None, own["unlabelled"])
     add_common(parser)
-    parser.add_argument("--mixed-precision", action="store_true", help="float16 arithmetic, for GPUs")
+    add_arithmetic(parser)
     settings = parser.parse_args(argv)
     given = [name for name, value in vars(settings).items() if value is not None]
     fill(settings, paper, quick, datasets or {})
@@ -154,7 +156,17 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     add("--out", help="directory of the results (default runs/DATASET_VARIANT...)")
     add("--resume", action="store_true", help="go on after the last finished epoch in --out")
     add("--strict", action="store_true", help="stop at an image that cannot be read instead of skipping it")
-    add("--cache", default="memory", help="where crops are kept: 'memory' or a directory")
+    add("--views", choices=PLACES, default="device", help="where random views are made: in the compiled step, or before it")
+    add("--cache", default="memory", help="where crops are kept: 'memory', 'device' (on JAX, the accelerator's), or a directory")
+
+
+def add_arithmetic(parser: argparse.ArgumentParser) -> None:
+    """The flags of where and how a training computes."""
+    add = parser.add_argument
+    add("--precision", choices=tuple(PRECISIONS), default="float32", help="of the layers; losses are float32 in any case")
+    add("--mixed-precision", dest="precision", action="store_const", const="float16", help="the same as --precision float16")
+    add("--devices", type=count_or_all, metavar="N|all", help="devices that share each batch, with Keras on JAX")
+    add("--steps-per-call", type=int, default=1, metavar="N", help="training steps that Keras makes between two looks at them")
 
 
 def fill(

@@ -42,7 +42,7 @@ def build():
 
 def run(videos, out, epochs, **changed):
     settings = {"variant": "tracker", "input_size": 64, "batch_size": 1, "learning_rate": 1e-3, "drops": [], "warmup_epochs": 1}
-    settings |= {"seed": 0, "mixed_precision": False, "strict": False, "cache": "memory", "resume": True}
+    settings |= {"seed": 0, "precision": "float32", "strict": False, "cache": "memory", "resume": True}
     return kfa.training.run_clips(
         build,
         videos,

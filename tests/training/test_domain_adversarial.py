@@ -140,7 +140,7 @@ def faces(tmp_path_factory):
 def settings(out):
     return argparse.Namespace(
         variant="pipnet", paradigm="uda", method="dann", tasks=None, input_size=SIZE, epochs=2, warmup_epochs=0, batch_size=3,
-        learning_rate=1e-3, drops=[], seed=0, resume=False, mixed_precision=False, strict=False, cache=None, out=str(out),
+        learning_rate=1e-3, drops=[], seed=0, resume=False, precision="float32", strict=False, cache=None, out=str(out),
     )  # fmt: skip
 
 

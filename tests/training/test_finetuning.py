@@ -97,7 +97,7 @@ def test_a_run_begins_with_it_and_is_resumed_only_with_the_same(trained, tmp_pat
         name="faces", scheme=some.scheme, train=some, test=some[:2], subsets={}, enlarge=1.25, normalizer="inter_ocular"
     )
     settings = argparse.Namespace(
-        **SETTINGS, seed=0, mixed_precision=False, out=str(tmp_path), resume=False, begin_with=str(trained[1])
+        **SETTINGS, seed=0, precision="float32", out=str(tmp_path), resume=False, begin_with=str(trained[1])
     )
     model, history = start_or_resume(pipnet, settings, describe(faces, settings), adam)
     assert history == [] and model.compiled

@@ -134,7 +134,7 @@ def small_network():
 
 def small_settings(out, **changed):
     values = {"input_size": 16, "batch_size": 4, "learning_rate": 1e-3, "drops": [], "warmup_epochs": 0, "epochs": 1, "seed": 0}
-    flags = {name: False for name in ("resume", "mixed_precision", "strict")}
+    flags = {name: False for name in ("resume", "strict")}
     return argparse.Namespace(**{**values, **flags, "out": str(out), "cache": "memory", **changed})
 
 

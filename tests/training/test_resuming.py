@@ -24,7 +24,7 @@ SETTINGS = {
     "learning_rate": 1e-3,
     "drops": [3],
     "seed": 0,
-    "mixed_precision": False,
+    "precision": "float32",
     "strict": False,
     "scale": "quick",
     "begin_with": None,

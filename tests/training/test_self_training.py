@@ -29,7 +29,7 @@ SETTINGS = {
     "drops": [],
     "seed": 5,
     "resume": False,
-    "mixed_precision": False,
+    "precision": "float32",
     "strict": False,
     "cache": None,
 }

@@ -106,7 +106,7 @@ def tune(
         raise ValueError(f"{settings.model} predicts {source.scheme.name}, the faces of {faces.name} have {other}")
     settings = argparse.Namespace(**vars(settings))
     settings.variant = f"{settings.model}, {method(settings.sparsity)}"
-    settings.input_size, settings.warmup_epochs, settings.mixed_precision = source.input_size, 0, False
+    settings.input_size, settings.warmup_epochs, settings.precision = source.input_size, 0, "float32"
     with run_folder(settings.out):
         keras.utils.set_random_seed(settings.seed)
 
