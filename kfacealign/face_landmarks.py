@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ class Face:
         view: (S, S, 3) uint8, the face and what is around it.
         matrix: (2, 3), image coordinates -> pixels of the view.
         size: width and height of the upright photograph in pixels.
+        focal: the camera's focal length in pixels of the photograph; None is the photograph's longer side.
     """
 
     landmarks: np.ndarray
@@ -45,18 +47,19 @@ class Face:
     view: np.ndarray
     matrix: np.ndarray
     size: tuple[int, int]
+    focal: float | None = None
 
     @functools.cached_property
     def pose(self) -> pose.Pose | None:
         """Which way the head is turned, computed when it is first asked for.
 
-        The camera is `kfacealign.pose.camera_matrix(face.size)`: one that looks through the middle of the photograph, its focal
-        length the photograph's longer side. Where it is known, `kfacealign.pose.estimate` takes it. None where no head fits
-        the landmarks, or their scheme has no points in three dimensions.
+        The camera is `kfacealign.pose.camera_matrix(face.size, focal=face.focal)`: one that looks through the middle of the
+        photograph. Where its whole matrix is known, `kfacealign.pose.estimate` takes it. None where no head fits the landmarks,
+        or their scheme has no points in three dimensions.
         """
         if pose.head_points(self.scheme) is None:
             return None
-        return pose.estimate(self.landmarks, self.scheme, pose.camera_matrix(self.size))
+        return pose.estimate(self.landmarks, self.scheme, pose.camera_matrix(self.size, focal=self.focal))
 
     def __repr__(self) -> str:
         x0, y0, x1, y1 = (round(float(value)) for value in self.box)
@@ -97,6 +100,7 @@ class FaceLandmarks:
         any_rotation: whether every photograph is also read on its sides and upside down; the way is kept in which a face's
             landmarks have the highest mean score. Detectors alone cannot tell it: BlazeFace finds faces on their sides, too,
             with a box as if they were upright.
+        focal: the camera's focal length in pixels, for the faces' `pose`; None is each photograph's longer side.
         threads: CPU threads of the model; None leaves it to the runtime.
         trust: whether a SavedModel folder may be loaded. It is a program, and loading it can do whatever its author wrote.
         options: further arguments of the model's `align`, such as `flip=True` of a model in Keras.
@@ -105,7 +109,8 @@ class FaceLandmarks:
         model: the loaded model. detector: the detector.
 
     Raises:
-        FileNotFoundError: there is no such model. ValueError: it is damaged, or there is no such detector.
+        FileNotFoundError: there is no such model. ValueError: it is damaged, there is no such detector, or the focal length is
+            not above 0.
         ImportError: what the model or the detector needs is not installed.
 
     Example:
@@ -122,13 +127,16 @@ class FaceLandmarks:
         min_score: float | None = None,
         five_points: bool = False,
         any_rotation: bool = False,
+        focal: float | None = None,
         threads: int | None = None,
         trust: bool = False,
         **options: Any,
     ):
         self.model = loaded(model, threads, trust)
         self.detector = detect.make(detector, min_score=min_score)
-        self.five_points, self.any_rotation, self.options = five_points, any_rotation, options
+        if focal is not None and not 0 < focal < math.inf:
+            raise ValueError(f"a focal length is a number of pixels above 0, got {focal}")
+        self.five_points, self.any_rotation, self.focal, self.options = five_points, any_rotation, focal, options
 
     def __repr__(self) -> str:
         name = getattr(self.detector, "name", type(self.detector).__name__)
@@ -194,7 +202,7 @@ class FaceLandmarks:
             view, matrix = geometry.crop(original, geometry.square_box(box, AROUND), VIEW)
             score = None if np.isnan(found.scores[place]) else float(found.scores[place])
             points = landmarks[place].astype(np.float32)
-            parts = {"box": box, "score": score, "scheme": self.model.scheme, "view": view, "matrix": matrix}
+            parts = {"box": box, "score": score, "scheme": self.model.scheme, "view": view, "matrix": matrix, "focal": self.focal}
             faces.append(Face(landmarks=points, scores=scores[place], size=original.shape[1::-1], **parts))
         return faces
 
