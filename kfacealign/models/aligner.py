@@ -10,6 +10,7 @@ from kfacealign import schemes
 from kfacealign.codecs.codec import Codec
 from kfacealign.metrics.errors import NME
 from kfacealign.models.inference import DecodeLandmarks, InferencePart, flip_averaged
+from kfacealign.models.snapshot import Snapshot
 from kfacealign.quiet import quiet
 from kfacealign.streaming import require_finite
 
@@ -247,6 +248,16 @@ class FaceAligner(keras.Model):
         landmarks, scores = (np.concatenate([result[name] for result in results]) for name in ("landmarks", "scores"))
         require_finite(landmarks, scores, f"the model {self.name}")
         return landmarks, scores
+
+    def snapshot(self) -> "FaceAligner | Snapshot":
+        """The model as it is now, for a few crops at a time and often: its `align` has less to do, and knows no later training.
+
+        Returns:
+            A `kfacealign.models.snapshot.Snapshot` on TensorFlow without XLA, that is, on a CPU; else, and where a subclass has
+            an `align` of its own, the model itself.
+        """
+        plain = keras.backend.backend() == "tensorflow" and default_jit_compile() is False
+        return Snapshot(self) if plain and type(self).align is FaceAligner.align else self
 
     # === Config ===
 
