@@ -37,7 +37,7 @@ def test_whole_people_are_held_out_as_far_as_they_fit(seed):
     # Three of seven: a, or b, or c and then neither.
     assert "".join(np.array(people)[held_out(people, 3 / 7, seed=seed)]) in ("aaa", "bbb", "c")
     # One of seven, and nobody has so few: the smaller one.
-    assert "".join(np.array(list("aaabbbb"))[held_out("aaabbbb", 0.1, seed=seed)]) == "aaa"
+    assert "".join(np.array(list("aaabbbb"))[held_out(list("aaabbbb"), 0.1, seed=seed)]) == "aaa"
 
 
 def test_the_split_is_that_of_the_seed():
