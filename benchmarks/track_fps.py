@@ -2,12 +2,16 @@
 
     python benchmarks/track_fps.py --model runs/quick/model.tflite [--threads 2] [--size 480] [--detector haar]
     python benchmarks/track_fps.py --model runs/quick/model.tflite --faces 4 [--size 320]
+    python benchmarks/track_fps.py --model runs/quick/model.keras --reference runs/quick/model.tflite
 
 300 frames at 25 a second, half as wide again as high: one person on the left for 120 frames, a cut, another person on the
 right for 100, the background alone for 10, and the other person again for 70. The people are the first two of the seed
 whom the detector finds in their first frame. Prints the frames with a face that were lost, the frames without one in which
 a face was "found", the error against the rendered truth, the jitter with and without the One-Euro filter beside that of the
 truth, and frames a second. The video is read from a file (MJPEG); nothing is drawn or written.
+
+With `--reference MODEL.tflite` both models then follow the same video by turns, and the ratio of their times a frame is
+printed, by the clock and by the processor, which other programs on the machine disturb less.
 
 With `--faces N` N people move side by side for 150 frames, and the background alone follows for 100: prints how many faces
 were found under how many numbers, and frames a second with and without faces.
@@ -31,6 +35,7 @@ from kfacealign.tracking import FaceTracker, MultiFaceTracker, OneEuro
 TURN, ALL, NONE = 25, 150, 100  # of several people: frames of a clip, which is shown to and fro, with them, and without
 FIRST, SECOND, GONE, AGAIN = 120, 100, 10, 70
 FPS = 25.0
+ROUNDS = 3  # of both models by turns
 
 
 def people(seed, size, count):
@@ -80,7 +85,7 @@ def write_several(path, seed, size, count):
     writer.release()
 
 
-def several(model, arguments, console):
+def several(model, arguments, console, reference=None):
     """Follows several faces and prints what was found and how fast."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "video.avi"
@@ -95,6 +100,8 @@ def several(model, arguments, console):
             if frame.number in (ALL, ALL + NONE):
                 marks.append(time.perf_counter())
                 work.append(time.process_time())
+        if reference is not None:
+            compare(path, (model, reference), lambda one: MultiFaceTracker(one, detector=arguments.detector), console)
     counts = np.array([len(faces) for faces in found])
     numbers = {face.id for faces in found for face in faces}
     console.print(
@@ -122,9 +129,31 @@ def follow(path, tracker):
     return faces, {**seconds, "total": time.perf_counter() - start, "processor": time.process_time() - work}
 
 
+def compare(path, models, make, console):
+    """Prints the times a frame of two models that follow a video by turns, and their ratio.
+
+    Args:
+        path: of the video.
+        models: the model and the reference.
+        make: function from a model to its tracker.
+        console: where it is printed.
+    """
+    seconds = [[] for _ in models]
+    for turn in range(ROUNDS + 1):
+        for model, times in zip(models, seconds, strict=True):
+            tracker, start, work = make(model), time.perf_counter(), time.process_time()
+            frames = [tracker.update(frame.image, frame.time) for frame in VideoFile(path)]
+            if turn:  # the first round warms the caches
+                times.append(np.array([time.perf_counter() - start, time.process_time() - work]) / len(frames))
+    found = 1000 * np.median(seconds, axis=1)
+    for what, times in zip(("milliseconds a frame", "processor time"), found.T, strict=True):
+        console.print(f"{what}: {times[0]:.2f}, of the reference {times[1]:.2f}: {times[0] / times[1]:.2f} times as long")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="a .keras or .tflite file")
+    parser.add_argument("--reference", metavar="MODEL", help="another file of the model, with whose time it is compared")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--size", type=int, default=480, help="side of the frames in pixels")
     parser.add_argument("--seed", type=int, default=0)
@@ -134,8 +163,9 @@ def main():
     arguments = parser.parse_args()
     cv2.setNumThreads(arguments.threads)
     model, console = kfa.deploy.load(arguments.model, threads=arguments.threads), make_console()
+    reference = arguments.reference and kfa.deploy.load(arguments.reference, threads=arguments.threads)
     if arguments.faces > 1:
-        several(model, arguments, console)
+        several(model, arguments, console, reference)
         return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "video.avi"
@@ -145,6 +175,8 @@ def main():
         smoother = OneEuro(fps=FPS)
         tracker = FaceTracker(model, detector=arguments.detector, threshold=arguments.threshold, smoother=smoother)
         faces, seconds = follow(path, tracker)
+        if reference is not None:
+            compare(path, (model, reference), lambda one: FaceTracker(one, detector=arguments.detector), console)
 
     there = np.isfinite(truth).all((1, 2))
     found = np.array([face.found for face in faces])

@@ -7,7 +7,9 @@ import importlib.util
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from kfacealign.quiet import import_tensorflow, quiet
 
@@ -52,4 +54,34 @@ with quiet():
 if keras.config.backend() == "tensorflow":
     import_tensorflow()
 
-__all__ = ["keras", "ops"]
+__all__ = ["frozen", "keras", "ops"]
+
+
+def frozen(model: "keras.Model", size: int) -> Callable[[Any], dict[str, Any]]:
+    """A functional model as it is now, as one TensorFlow graph for batches of one size, for calls that must be quick.
+
+    The weights are constants, so that TensorFlow computes beforehand what follows from them alone, such as a batch norm's place
+    in the convolution before it. Later changes of the model's weights are none of the function's.
+
+    Args:
+        model: functional model with one input and a dict of outputs.
+        size: B, the batch's.
+
+    Returns:
+        A function from an array (B, ...) float32 to a dict of arrays.
+    """
+    import tensorflow as tf
+
+    parts = model.trainable_variables, model.non_trainable_variables
+    trainable, other = ([ops.convert_to_numpy(variable) for variable in part] for part in parts)
+
+    def serve(image):
+        return model.stateless_call(trainable, other, image, training=False)[0]
+
+    spec = tf.TensorSpec((size, *model.input_shape[1:]), tf.float32)
+    function = tf.function(serve, autograph=False, jit_compile=False).get_concrete_function(spec)
+
+    def run(images):
+        return {name: value.numpy() for name, value in function(tf.constant(images)).items()}
+
+    return run

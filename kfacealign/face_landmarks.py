@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +39,7 @@ class Face:
         size: width and height of the upright photograph in pixels.
         visibility: (K,) float32, the probability that each point can be seen; None where the model is not calibrated.
         covariance: (K, 3) float32, xx, xy and yy of each point's error in pixels squared; None likewise.
+        focal: the camera's focal length in pixels of the photograph; None is the photograph's longer side.
     """
 
     landmarks: np.ndarray
@@ -50,19 +52,21 @@ class Face:
     size: tuple[int, int]
     visibility: np.ndarray | None = None
     covariance: np.ndarray | None = None
+    focal: float | None = None
 
     @functools.cached_property
     def pose(self) -> pose.Pose | None:
         """Which way the head is turned, computed when it is first asked for.
 
-        The camera is `kfacealign.pose.camera_matrix(face.size)`: one that looks through the middle of the photograph, its focal
-        length the photograph's longer side. Where it is known, `kfacealign.pose.estimate` takes it. None where no head fits
-        the landmarks, or their scheme has no points in three dimensions.
+        The camera is `kfacealign.pose.camera_matrix(face.size, focal=face.focal)`: one that looks through the middle of the
+        photograph. Where its whole matrix is known, `kfacealign.pose.estimate` takes it. None where no head fits the landmarks,
+        or their scheme has no points in three dimensions.
         """
         if pose.head_points(self.scheme) is None:
             return None
         unsure = None if self.covariance is None else geometry.covariance_matrices(self.covariance)
-        return pose.estimate(self.landmarks, self.scheme, pose.camera_matrix(self.size), covariances=unsure)
+        camera = pose.camera_matrix(self.size, focal=self.focal)
+        return pose.estimate(self.landmarks, self.scheme, camera, covariances=unsure)
 
     def __repr__(self) -> str:
         x0, y0, x1, y1 = (round(float(value)) for value in self.box)
@@ -109,6 +113,7 @@ class FaceLandmarks:
         any_rotation: whether every photograph is also read on its sides and upside down; the way is kept in which a face's
             landmarks have the highest mean score. Detectors alone cannot tell it: BlazeFace finds faces on their sides, too,
             with a box as if they were upright.
+        focal: the camera's focal length in pixels, for the faces' `pose`; None is each photograph's longer side.
         threads: CPU threads of the model; None leaves it to the runtime.
         trust: whether a SavedModel folder may be loaded. It is a program, and loading it can do whatever its author wrote.
         options: further arguments of the model's `align`, such as `flip=True` of a model in Keras.
@@ -117,7 +122,8 @@ class FaceLandmarks:
         model: the loaded model. detector: the detector.
 
     Raises:
-        FileNotFoundError: there is no such model. ValueError: it is damaged, or there is no such detector.
+        FileNotFoundError: there is no such model. ValueError: it is damaged, there is no such detector, or the focal length is
+            not above 0.
         ImportError: what the model or the detector needs is not installed.
 
     Example:
@@ -134,13 +140,16 @@ class FaceLandmarks:
         min_score: float | None = None,
         five_points: bool = False,
         any_rotation: bool = False,
+        focal: float | None = None,
         threads: int | None = None,
         trust: bool = False,
         **options: Any,
     ):
         self.model = loaded(model, threads, trust)
         self.detector = detect.make(detector, min_score=min_score)
-        self.five_points, self.any_rotation, self.options = five_points, any_rotation, options
+        if focal is not None and not 0 < focal < math.inf:
+            raise ValueError(f"a focal length is a number of pixels above 0, got {focal}")
+        self.five_points, self.any_rotation, self.focal, self.options = five_points, any_rotation, focal, options
 
     def __repr__(self) -> str:
         name = getattr(self.detector, "name", type(self.detector).__name__)
@@ -210,7 +219,7 @@ class FaceLandmarks:
             view, matrix = geometry.crop(original, geometry.square_box(box, AROUND), VIEW)
             score = None if np.isnan(found.scores[place]) else float(found.scores[place])
             points = landmarks[place].astype(np.float32)
-            parts = {"box": box, "score": score, "scheme": self.model.scheme, "view": view, "matrix": matrix}
+            parts = {"box": box, "score": score, "scheme": self.model.scheme, "view": view, "matrix": matrix, "focal": self.focal}
             parts |= {name: values[place] for name, values in read.items() if name != "landmarks"}
             faces.append(Face(landmarks=points, size=original.shape[1::-1], **parts))
         return faces

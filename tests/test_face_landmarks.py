@@ -180,6 +180,14 @@ def test_the_pose_of_a_face_in_the_photographs_camera(faces, rendered):
     assert set(told) == {"yaw", "pitch", "roll", "rotation", "translation", "camera", "error"}
 
 
+def test_the_focal_length_is_the_cameras(crowd):
+    face = kfa.FaceLandmarks(focal=900)(crowd[0])[0]
+    np.testing.assert_array_equal(face.pose.camera, [[900, 0, 210], [0, 900, 150], [0, 0, 1]])
+    for wrong in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="a focal length is a number of pixels above 0"):
+            kfa.FaceLandmarks(focal=wrong)
+
+
 def test_a_face_that_is_no_head_has_no_pose(faces, crowd):
     parts = vars(faces(crowd[0])[0]) | {"landmarks": np.full((68, 2), 7, np.float32)}
     face = kfa.Face(**{name: parts[name] for name in kfa.Face.__dataclass_fields__})

@@ -11,11 +11,22 @@ import cv2
 from rich.console import Console
 from rich.text import Text
 
-from kfacealign import deploy, photo, pose, presets
+from kfacealign import deploy, photo, presets
 from kfacealign.cli import align_results, given_boxes, photo_list
 from kfacealign.cli.align_tables import NAMES as TABLES
 from kfacealign.cli.align_tables import Tables
-from kfacealign.cli.arguments import FLIP_HELP, MODEL_HELP, add_detector, add_model, add_trust, align_options, box, count
+from kfacealign.cli.arguments import (
+    FLIP_HELP,
+    MODEL_HELP,
+    add_detector,
+    add_model,
+    add_pose,
+    add_trust,
+    align_options,
+    box,
+    check_pose,
+    count,
+)
 from kfacealign.cli.result_names import result_names
 from kfacealign.console import make_console, shown
 from kfacealign.data import five_points
@@ -86,12 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"what is written besides the overlay, of {', '.join(FORMATS)} (default pts,json); csv is one {TABLES['csv']} and "
         f"coco one {TABLES['coco']} for the whole run",
     )
-    parser.add_argument(
-        "--pose",
-        action="store_true",
-        help="write which way each head is turned to the JSON file and the CSV table, and draw its axes; the camera is taken to "
-        "look through the middle of the photograph with a focal length of its longer side",
-    )
+    add_pose(parser, " to the JSON file and the CSV table", picture="photograph")
     parser.add_argument("--max-pixels", type=count, metavar="N", help="of a photograph that is decoded (default 200,000,000)")
     parser.add_argument("--no-overlay", action="store_true", help="do not draw the landmarks")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there; otherwise nothing is replaced")
@@ -175,8 +181,7 @@ class Batch:
         arguments.model = presets.chosen(arguments.model, keras=arguments.flip, console=console)
         options = align_options(arguments)
         model = deploy.load(arguments.model, trust=arguments.trust)
-        if arguments.pose and pose.head_points(model.scheme) is None:
-            raise ValueError(f"--pose: {shown(model.scheme.name)} has no points in three dimensions; leave --pose out")
+        check_pose(arguments, model.scheme)
         further = {"pose": arguments.pose, "certain": "covariance" in photo.answers(model)}
         self.tables = Tables(self.out, kinds, model.scheme, overwrite=arguments.overwrite, **further)
         self.tables.refuse_existing(*((found.paths, found.below) if self.wanted.json else ((), ())))
@@ -188,6 +193,7 @@ class Batch:
             min_score=arguments.min_score,
             five_points=arguments.five_points,
             any_rotation=arguments.any_rotation,
+            focal=arguments.focal,
             **options,
         )
         if boxes is None:
@@ -200,6 +206,8 @@ class Batch:
         }
         if arguments.pose:  # Results of before there was the flag are still those of a run without it.
             self.settings["pose"] = True
+        if arguments.focal is not None:
+            self.settings["focal"] = arguments.focal
         self.done = self.failed = self.skipped = 0
 
     def run(self) -> int:

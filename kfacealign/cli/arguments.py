@@ -4,7 +4,8 @@ import argparse
 import math
 from typing import Any
 
-from kfacealign import scheme_files
+from kfacealign import scheme_files, schemes
+from kfacealign.console import shown
 
 MODEL_HELP = (
     "a trained model (.keras), an exported one (.tflite, .onnx or a SavedModel folder), or a bundled one (kfacealign presets)"
@@ -107,6 +108,38 @@ def add_detector(parser: argparse.ArgumentParser) -> None:
         metavar="SCORE",
         help="least score of a face, from 0 to 1 (default: 0.6; of haar 0, as its scores only count detections)",
     )
+
+
+def add_pose(parser: argparse.ArgumentParser, written: str, *, picture: str) -> None:
+    """`--pose` and `--focal`, which `check_pose` looks at.
+
+    Args:
+        parser: the command's parser.
+        written: where poses are written, for `--help`.
+        picture: what the camera takes, for `--help`.
+    """
+    parser.add_argument("--pose", action="store_true", help=f"write which way each head is turned{written}, and draw its axes")
+    parser.add_argument(
+        "--focal",
+        type=positive,
+        metavar="PIXELS",
+        help=f"of --pose: the camera's focal length in pixels of the {picture} (default: its longer side); the camera is taken "
+        f"to look through the middle of the {picture}",
+    )
+
+
+def check_pose(arguments: argparse.Namespace, scheme: schemes.Scheme) -> None:
+    """Refuses `--pose` of a scheme without points in three dimensions, and `--focal` without `--pose`.
+
+    Raises:
+        ValueError: either of the two.
+    """
+    from kfacealign import pose
+
+    if arguments.focal is not None and not arguments.pose:
+        raise ValueError("--focal is the focal length of --pose: add --pose, or leave --focal out")
+    if arguments.pose and pose.head_points(scheme) is None:
+        raise ValueError(f"--pose: {shown(scheme.name)} has no points in three dimensions; leave --pose out")
 
 
 def align_options(arguments: argparse.Namespace) -> dict:

@@ -22,6 +22,7 @@ from kfacealign.files import lock
 from kfacealign.process import resumable
 
 ENGINES = ("processes", "ray")
+FORMATS = {"parquet": ".parquet", "coco": ".json"}  # what --to names, and how its file ends
 TOLD = 20  # failures that are printed; the ledger has all
 HINT = "the same command goes on"
 DESCRIPTION = (
@@ -42,10 +43,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "for standard input, is a list of these, one a line",
     )
     parser.add_argument(
+        "--to",
+        choices=tuple(FORMATS),
+        help="what is written: Parquet, or COCO's keypoints in JSON, for tools in which labels are corrected (default: what the "
+        "name of --out says, else parquet)",
+    )
+    parser.add_argument(
         "--out",
-        required=True,
         metavar="OUT",
-        help="FILE.parquet, FILE.json (COCO's keypoints), or a folder, which gets one Parquet file a shard",
+        help="FILE.parquet, FILE.json (COCO), or a folder, which gets one Parquet file a shard (default labels.parquet, or "
+        "labels.json with --to coco)",
     )
     parser.add_argument(
         "--model",
@@ -72,11 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     storage.require_pyarrow()
     if arguments.address is not None and arguments.engine != "ray":
         raise ValueError("--address is that of a Ray cluster: add --engine ray")
-    console, target = make_console(), results.Target(arguments.out)
-    if storage.is_url(arguments.out):
-        raise ValueError(
-            f"--out {shown(arguments.out)}: results are written to a folder or file of this machine; copy them after"
-        )
+    console, target = make_console(), target_of(arguments)
     if arguments.engine == "ray":
         on_ray.imported()
     words, told = units.expanded(arguments.inputs)
@@ -95,6 +98,26 @@ def run(arguments: argparse.Namespace) -> int:
     finally:
         if new:
             align_results.remove_unused(target.folder)
+
+
+def target_of(arguments: argparse.Namespace) -> results.Target:
+    """Where the rows go, as `--to` and `--out` say.
+
+    Raises:
+        ValueError: they do not fit together, or the place is a storage's.
+    """
+    if arguments.out is None:
+        return results.Target(f"labels{FORMATS[arguments.to or 'parquet']}")
+    if storage.is_url(arguments.out):
+        raise ValueError(
+            f"--out {shown(arguments.out)}: results are written to a folder or file of this machine; copy them after"
+        )
+    target = results.Target(arguments.out)
+    if arguments.to == "coco" and target.kind != "coco":
+        raise ValueError(f"--to coco writes one file: give --out a name that ends in .json, not {shown(arguments.out)}")
+    if arguments.to == "parquet" and target.kind == "coco":
+        raise ValueError(f"--to parquet: {shown(arguments.out)} ends as COCO's file does; give --out another name")
+    return target
 
 
 def settings_of(arguments: argparse.Namespace, console: Console) -> tuple[str, Any, dict[str, Any]]:

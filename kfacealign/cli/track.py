@@ -14,7 +14,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from kfacealign import deploy, detect, geometry, pose, presets
-from kfacealign.cli.arguments import MODEL_HELP, add_detector, add_model, add_trust, not_negative, positive, positive_count, share
+from kfacealign.cli.arguments import (
+    MODEL_HELP,
+    add_detector,
+    add_model,
+    add_pose,
+    add_trust,
+    check_pose,
+    not_negative,
+    positive,
+    positive_count,
+    share,
+)
 from kfacealign.console import make_console, shown
 from kfacealign.data.frames import VideoFile, open_source
 from kfacealign.files import replacing, require_utf8
@@ -97,13 +108,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="B",
         help="of --smooth: more lags less where a face moves (default %(default)g)",
     )
-
-    parser.add_argument(
-        "--pose",
-        action="store_true",
-        help="write which way each head is turned, and draw its axes; the camera is taken to look through the middle of the "
-        "frame with a focal length of its longer side",
-    )
+    add_pose(parser, "", picture="frame")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -115,8 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
     require_utf8(out)
     arguments.model = presets.chosen(arguments.model, console=console)
     model = deploy.load(arguments.model, threads=arguments.threads, trust=arguments.trust)
-    if arguments.pose and pose.head_points(model.scheme) is None:
-        raise ValueError(f"--pose: {shown(model.scheme.name)} has no points in three dimensions; leave --pose out")
+    check_pose(arguments, model.scheme)
     source = open_source(arguments.video, every=arguments.every, fps=arguments.fps)
     smoother = OneEuro(fps=source.fps, min_cutoff=arguments.min_cutoff, beta=arguments.beta) if arguments.smooth else None
     detector = detect.make(arguments.detector, min_score=arguments.min_score)
@@ -124,7 +128,8 @@ def run(arguments: argparse.Namespace) -> int:
     tracker = MultiFaceTracker(model, faces=arguments.faces, **options)
     with replacing(out) as temporary:
         overlay = Overlay(temporary, fps=source.fps, scheme=tracker.scheme)
-        records, seconds, interrupted = follow(source, tracker, overlay, arguments.frames, console, pose=arguments.pose)
+        poses = {"pose": arguments.pose, "focal": arguments.focal}
+        records, seconds, interrupted = follow(source, tracker, overlay, arguments.frames, console, **poses)
         if interrupted and not records:
             raise KeyboardInterrupt
         if overlay.shape is None:
@@ -143,7 +148,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def follow(
-    source: Any, tracker: MultiFaceTracker, overlay: Overlay, limit: int | None, console: Console, *, pose: bool = False
+    source: Any,
+    tracker: MultiFaceTracker,
+    overlay: Overlay,
+    limit: int | None,
+    console: Console,
+    *,
+    pose: bool = False,
+    focal: float | None = None,
 ) -> tuple[list[Record], dict[str, float], bool]:
     """Tracks until the source ends, `limit` frames are done, or the user presses Ctrl-C.
 
@@ -169,7 +181,7 @@ def follow(
                     break
                 found = [] if frame.image is None else tracker.update(frame.image, frame.time)
                 if pose:
-                    found = [posed(face, tracker.scheme, frame.image.shape) for face in found]
+                    found = [posed(face, tracker.scheme, frame.image.shape, focal) for face in found]
                 records.append(Record(frame.number, frame.time, found))
                 begun = time.perf_counter()
                 overlay.add(frame.time, frame.image, found)
@@ -185,10 +197,10 @@ def follow(
     return records, {**seconds, **tracker.seconds, "total": time.perf_counter() - start}, interrupted
 
 
-def posed(face: Track, scheme: Scheme, shape: tuple[int, ...]) -> Track:
-    """What was found of a face in a frame of this shape (H, W, 3), with the head's pose."""
+def posed(face: Track, scheme: Scheme, shape: tuple[int, ...], focal: float | None = None) -> Track:
+    """What was found of a face in a frame of this shape (H, W, 3), with the head's pose; `focal` is in pixels."""
     unsure = None if face.covariance is None else geometry.covariance_matrices(face.covariance)
-    camera = pose.camera_matrix(shape[1::-1])
+    camera = pose.camera_matrix(shape[1::-1], focal=focal)
     return dataclasses.replace(face, pose=pose.estimate(face.landmarks, scheme, camera, covariances=unsure))
 
 

@@ -63,6 +63,7 @@ class FaceBatches(keras.utils.PyDataset):
         epoch: int = 0,
         drop_remainder: bool = False,
         labels: Sequence[str] = (),
+        repeats: int = 1,
         **cropping: Any,
     ):
         super().__init__()
@@ -77,7 +78,9 @@ class FaceBatches(keras.utils.PyDataset):
         self.batch_size, self.views, self.seed = int(batch_size) * self.length, views, int(seed)
         self.views_on = views_on
         self.shuffle = views is not None if shuffle is None else bool(shuffle)
-        self.epoch, self.drop_remainder = int(epoch), bool(drop_remainder)
+        self.epoch, self.drop_remainder, self.repeats = int(epoch), bool(drop_remainder), int(repeats)
+        if self.repeats < 1:
+            raise ValueError(f"repeats is {repeats}, expected 1 or more")
         self.labels = tuple(labels)
         attributes = self.crops.faces.attributes
         for name in self.labels:
@@ -90,7 +93,8 @@ class FaceBatches(keras.utils.PyDataset):
             raise ValueError(f"{len(self.crops)} faces make no batch of {self.batch_size}")
 
     def __len__(self) -> int:
-        return len(self.crops) // self.batch_size if self.drop_remainder else -(-len(self.crops) // self.batch_size)
+        count = len(self.crops) * self.repeats
+        return count // self.batch_size if self.drop_remainder else -(-count // self.batch_size)
 
     def __getitem__(self, number: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         if not 0 <= number < len(self):
@@ -139,17 +143,18 @@ class FaceBatches(keras.utils.PyDataset):
         """What an epoch holds.
 
         Returns:
-            The order (N,) of the crops, and the draws (N, D) of their views, None without views. Crops that are batched as
-            one stay together and share their draws.
+            The order (N * repeats,) of the crops, and the draws of their views, D numbers each, None without views. Crops that
+            are batched as one stay together and share their draws.
         """
         planned = self._planned  # read once: loader threads may replace it
         if planned is None or planned[0] != epoch:
             generator, count = np.random.default_rng([self.seed, epoch]), len(self.crops) // self.length
-            chosen = generator.permutation(count) if self.shuffle else np.arange(count)
+            passes = [generator.permutation(count) if self.shuffle else np.arange(count) for _ in range(self.repeats)]
+            chosen = np.concatenate(passes)
             order = (chosen[:, None] * self.length + np.arange(self.length)).reshape(-1)
             draws = None
             if self.views is not None:
-                draws = generator.random((count, self.views.draws_per_sample), "float32").repeat(self.length, axis=0)
+                draws = generator.random((len(chosen), self.views.draws_per_sample), "float32").repeat(self.length, axis=0)
             self._planned = planned = (epoch, order, draws)
         return planned[1:]
 
@@ -191,6 +196,8 @@ def pipeline(faces: Faces | Crops, *, size: int, batch_size: int, **options: Any
         seed: the seed of orders and views, 0 by default.
         epoch: the number of the first pass, 0 by default.
         drop_remainder: whether an incomplete last batch is left out.
+        repeats: how often each face comes in an epoch, 1 by default. Every time it has a view of its own, and it comes again
+            when all others have come.
         labels: names of `faces.attributes` that go into the label dict, such as "unlabelled".
         enlarge: see `Crops`, as for `box`, `cache`, `strict` and `align`, which are accepted too. None of the five may be
             given where `faces` is `Crops` already.
@@ -270,7 +277,8 @@ def tf_dataset(batches: FaceBatches) -> "tf.data.Dataset":
 
     crops, views = batches.crops, batches.views
     points, size = crops.faces.scheme.num_points, crops.size
-    rows = batches.batch_size if batches.drop_remainder or len(crops) % batches.batch_size == 0 else None
+    whole = batches.drop_remainder or len(crops) * batches.repeats % batches.batch_size == 0
+    rows = batches.batch_size if whole else None
     shapes = [(rows, size, size, 3), (rows, points, 2), (rows, points), *[(rows,) for _ in batches.labels]]
     dtypes = [tf.uint8, tf.float32, tf.float32, *[tf.float32 for _ in batches.labels]]
     if views is not None:

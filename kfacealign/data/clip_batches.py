@@ -116,8 +116,8 @@ def clip_pipeline(clips: Clips | ClipCrops, *, size: int, batch_size: int, **opt
         clips: `Clips` of T frames each, or `ClipCrops` that were made of them.
         size: side S of the crops in pixels.
         batch_size: B, in clips.
-        options: `views`, `views_on`, `shuffle`, `seed`, `epoch`, `drop_remainder` and `labels` as for `pipeline`; also
-            `enlarge`, `cache` and `strict` as for `ClipCrops`, unless `clips` is `ClipCrops` already.
+        options: `views`, `views_on`, `shuffle`, `seed`, `epoch`, `drop_remainder`, `labels` and `repeats` as for `pipeline`;
+            also `enlarge`, `cache` and `strict` as for `ClipCrops`, unless `clips` is `ClipCrops` already.
 
     Returns:
         Batches `(images (B, T, S, S, 3), {"landmarks": (B, T, K, 2), "weights": (B, T, K)})` in crop coordinates.

@@ -13,6 +13,7 @@ from kfacealign.data.shares import devices, divisible, filled_up
 from kfacealign.data.step_views import images_in_view, labels_in_view, reads_views
 from kfacealign.metrics.errors import NME
 from kfacealign.models.inference import DecodeLandmarks, InferencePart, flip_averaged
+from kfacealign.models.snapshot import Snapshot
 from kfacealign.quiet import quiet
 from kfacealign.streaming import empty_answers, require_finite
 
@@ -320,6 +321,16 @@ class FaceAligner(keras.Model):
         found = {name: np.concatenate([result[name] for result in results]) for name in self.answers}
         require_finite(found["landmarks"], found["scores"], f"the model {self.name}")
         return found
+
+    def snapshot(self) -> "FaceAligner | Snapshot":
+        """The model as it is now, for a few crops at a time and often: its `align` has less to do, and knows no later training.
+
+        Returns:
+            A `kfacealign.models.snapshot.Snapshot` on TensorFlow without XLA, that is, on a CPU; else, and where a subclass has
+            an `align` of its own, the model itself.
+        """
+        plain = keras.backend.backend() == "tensorflow" and default_jit_compile() is False
+        return Snapshot(self) if plain and type(self).align is FaceAligner.align else self
 
     # === Config ===
 

@@ -64,8 +64,8 @@ class Reader:
     """
 
     def __init__(self, model: Any):
-        self.model = model
         self.stills = not (hasattr(model, "stream") or hasattr(model, "step"))
+        self.model = model.snapshot() if self.stills and hasattr(model, "snapshot") else model
         self.seconds, self.reads = {"cropping": 0.0, "model": 0.0}, 0
 
     def stream(self) -> Any:

@@ -6,10 +6,12 @@ from .checkpoint import load_state as load_state
 from .clips import run_clips as run_clips
 from .domain_adversarial import ReversalSchedule as ReversalSchedule
 from .domain_adversarial import run_domain_adversarial as run_domain_adversarial
+from .early_stopping import EarlyStopping as EarlyStopping
 from .loop import OPTIMIZERS as OPTIMIZERS
 from .loop import adam as adam
 from .loop import run as run
 from .loop import step_decay as step_decay
+from .own_points import three_parts as three_parts
 from .recipes import main as main
 from .self_training import self_train as self_train
 from .settings import LOSSES as LOSSES

@@ -19,7 +19,7 @@ from kfacealign.training.devices import alone, writes
 WRITTEN = (
     *("checkpoint-*.keras", "state.json", "history.csv", "model.keras", "*.tflite", "report.json", "report.html"),
     *("ced.png", "landmark_errors.png", "predictions.png", "predictions.npz", "pseudo_labels.npz", "rounds.json"),
-    *("facts.json", "sparsity.csv"),
+    *("facts.json", "sparsity.csv", "best.npz"),
 )
 
 LIMIT = 256 * 2**20  # bytes of a state, which has a row for each epoch

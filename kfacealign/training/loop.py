@@ -21,8 +21,9 @@ from kfacealign.models.complexity import trainable_parameters
 from kfacealign.models.loading import load_keras, open_keras
 from kfacealign.training.checkpoint import EpochCheckpoint, read_state, run_folder, tidy
 from kfacealign.training.devices import alone, distributed, writes
+from kfacealign.training.early_stopping import EarlyStopping, errors
 from kfacealign.training.finetuning import begin_with
-from kfacealign.training.resuming import alignment_of, check_same, describe, describe_model
+from kfacealign.training.resuming import alignment_of, check_same, describe, describe_model, fingerprint
 
 
 def adam(learning_rate: float) -> keras.optimizers.Optimizer:
@@ -57,6 +58,9 @@ def run(
     load: Callable[[str], FaceAligner] = load_keras,
     export: Callable[[FaceAligner, Path], Any] | None = None,
     compared: dict | None = None,
+    validation: data.Faces | None = None,
+    stopping: EarlyStopping | None = None,
+    repeats: int = 1,
 ) -> tuple[FaceAligner, evaluation.Report]:
     """Trains, evaluates and writes one model, as a recipe's settings say.
 
@@ -77,6 +81,9 @@ def run(
         export: what writes the trained model for deployment under TensorFlow, such as `kfacealign.deploy.export`; None
             writes nothing.
         compared: further values that must be the same for the run to be resumed.
+        validation: faces on which the error of every epoch is measured; None takes the test faces.
+        stopping: what ends the training by that error, and then gives the model its best weights; None trains all epochs.
+        repeats: how often each training face comes in an epoch, every time in another view.
 
     Writes to `settings.out`: `history.csv` and a checkpoint after every epoch; at the end
     `model.keras`, `report.json`, `report.html`, `predictions.npz`, `ced.png`, `landmark_errors.png`, `predictions.png`
@@ -93,6 +100,8 @@ def run(
     """
     with distributed(settings), run_folder(settings.out):
         console = start(settings)
+        if validation is not None:
+            compared = {"validation labels": fingerprint(validation), **(compared or {})}
         described = describe(faces, settings, views=views, **(compared or {}))
         model, history = start_or_resume(build, settings, described, optimizer, load)
         if prepare is not None:
@@ -101,11 +110,17 @@ def run(
         crops = {"size": model.input_size, "enlarge": model.enlarge, "cache": settings.cache, "strict": settings.strict}
         crops["align"] = alignment_of(settings)
         train, test = data.Crops(faces.train, box=box, **crops), data.Crops(faces.test, **crops)
+        measured = test if validation is None else data.Crops(validation, **crops)
         fitted = model if wrap is None else wrap(model)
-        fit(fitted, train, test, views, history, settings, described, callbacks, labels=labels)
+        if stopping is None or not stopping.ended(errors(history)):
+            watching = [*callbacks, *([] if stopping is None else [stopping])]
+            fit(fitted, train, measured, views, history, settings, described, watching, labels=labels, repeats=repeats)
+        if stopping is not None and history:
+            console.print(stopping.restore(fitted, history), soft_wrap=True)
         with on_one_host(model) as local:
             report = evaluation.evaluate(local, test, subsets=faces.subsets, normalizer=faces.normalizer)
-        for part, made in (("training set", train), ("test set", test)):
+        parts = {"training set": train, "test set": test, **({} if measured is test else {"validation set": measured})}
+        for part, made in parts.items():
             if made.failures:
                 console.print(f"{part}: {made.summary()}", style="yellow", soft_wrap=True)
         finish(console, model, report, faces, settings, export)

@@ -175,6 +175,29 @@ def test_results_with_poses_are_of_other_settings(run, capsys):
     assert "other settings (pose)" in " ".join(capsys.readouterr().out.split())
 
 
+def test_the_focal_length_is_the_cameras(run, model, monkeypatch, capsys):
+    monkeypatch.setattr(model, "align", frontal)
+    assert run("--format", "json", "--pose") == 0
+    near = json.loads(Path("out/n/b.json").read_text())["faces"][0]["pose"]
+    assert run("--format", "json", "--pose", "--focal", "600") == 1
+    assert "other settings (focal)" in " ".join(capsys.readouterr().out.split())
+    assert run("--format", "json", "--pose", "--focal", "600", "--overwrite") == 0
+    far = json.loads(Path("out/n/b.json").read_text())["faces"][0]["pose"]
+    assert far["camera"] == [[600, 0, 60], [0, 600, 45], [0, 0, 1]]
+    # A lens five times as long, and a head of the same size in the picture: it is about five times as far away.
+    assert far["translation"][2] == pytest.approx(5 * near["translation"][2], rel=0.1)
+    assert run("--format", "json", "--pose", "--focal", "600") == 0
+
+
+def test_a_focal_length_is_of_poses_and_above_zero(run, capsys):
+    assert run("--focal", "600") == 2
+    assert "--focal is the focal length of --pose: add --pose" in capsys.readouterr().err
+    for wrong in ("0", "-3", "nan", "inf", "wide"):
+        with pytest.raises(SystemExit):
+            run("--pose", "--focal", wrong)
+        assert "expected a number above 0" in capsys.readouterr().err
+
+
 def test_what_is_no_head_has_empty_angles(run):
     assert run("--format", "csv,json", "--pose") == 0  # the model's points are a grid
     assert [rows()[0][name] for name in ("yaw", "pitch", "roll")] == ["", "", ""]

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from kfacealign import schemes
+from kfacealign import pose, schemes
 from kfacealign.cli import track
 from kfacealign.cli.main import main
 
@@ -126,6 +126,22 @@ def test_poses_are_the_last_columns(tmp_path):
     np.testing.assert_allclose([float(row[-1]) for row in rows[7:]], 0, atol=3)
     np.testing.assert_allclose([float(row[-2]) for row in rows[7:]], table["pitch"][6:], atol=0.01)
     assert table["roll"].shape == (12,)
+
+
+def test_poses_by_a_focal_length(tmp_path, capsys):
+    """The angles are those of a camera of this focal length that looks through the middle of the frame."""
+    video, angles = write_video(tmp_path / "a.avi"), {}
+    for focal in (40, 400):
+        out = tmp_path / f"{focal}.avi"
+        assert run(video, "--out", out, "--pose", "--focal", focal) == 0
+        _, table, _, pictures = read(out)
+        camera = pose.camera_matrix(pictures[0].shape[1::-1], focal=focal)
+        expected = pose.estimate(table["landmarks"][3], SCHEME, camera)
+        angles[focal] = [float(table[name][3]) for name in ("yaw", "pitch", "roll")]
+        np.testing.assert_allclose(angles[focal], [expected.yaw, expected.pitch, expected.roll], atol=1e-3)
+    assert not np.allclose(angles[40], angles[400], atol=0.1)
+    assert run(video, "--out", tmp_path / "o.avi", "--focal", 40) == 2
+    assert "add --pose" in capsys.readouterr().err and not (tmp_path / "o.avi").exists()
 
 
 def test_smoothing_lowers_the_jitter(tmp_path, capsys):

@@ -237,3 +237,18 @@ def test_crops_that_are_made_cannot_be_cut_otherwise(faces):
         pipeline(Crops(faces, SIZE), size=SIZE, batch_size=4, enlarge=1.5, strict=True)
     with pytest.raises(TypeError, match="enlarg"):
         pipeline(faces, size=SIZE, batch_size=4, enlarg=1.5)
+
+
+@pytest.mark.parametrize("kind", ["pipeline", "FaceBatches"])
+def test_few_faces_come_several_times_in_an_epoch(faces, kind):
+    """Eleven faces thrice: nine batches of four, in which every face comes again when all others have come, in another view."""
+    (epoch,) = passes(make(kind, faces, views=view(), seed=2, repeats=3), 1)
+    assert [len(images) for images, _, _ in epoch] == [4] * 8 + [1]
+    plan, draws = FaceBatches(faces, size=SIZE, batch_size=4, views=view(), seed=2, repeats=3).plan(0)
+    assert len(plan) == len(draws) == 33 == len(np.unique(draws, axis=0))
+    assert all(sorted(plan[start : start + 11]) == list(range(11)) for start in (0, 11, 22))
+    assert plan[:11].tolist() != plan[11:22].tolist()
+    once = FaceBatches(faces, size=SIZE, batch_size=4, seed=2, repeats=3, shuffle=False)
+    assert len(once) == 9 and once.plan(0)[0].tolist() == [*range(11)] * 3
+    with pytest.raises(ValueError, match="repeats is 0"):
+        make(kind, faces, repeats=0)

@@ -106,9 +106,10 @@ def test_a_run_that_is_done_is_not_done_again(photos, whole, capsys):
     assert "another run" in capsys.readouterr().err and whole.stat() == before
 
 
-def test_coco_has_the_same_faces(photos, whole, tmp_path):
-    out = tmp_path / "faces.json"
-    assert label(photos / "*.png", photos / "grey.jpg", "--out", out, "--workers", "1") == 0
+def test_coco_has_the_same_faces(photos, whole, tmp_path, monkeypatch):
+    out = tmp_path / "labels.json"
+    monkeypatch.chdir(tmp_path)  # without --out the file is in the folder in which the command runs
+    assert label(photos / "*.png", photos / "grey.jpg", "--to", "coco", "--workers", "1") == 0
     content = json.loads(out.read_text())
     assert [image["file_name"].rpartition("/")[2] for image in content["images"]] == ["face_0.png", "face_1.png", "grey.jpg"]
     assert [face["image_id"] for face in content["annotations"]] == [1, 2]
@@ -118,6 +119,21 @@ def test_coco_has_the_same_faces(photos, whole, tmp_path):
     x0, y0, x1, y1 = row["box"]
     np.testing.assert_allclose(face["bbox"], [x0, y0, x1 - x0, y1 - y0], atol=1e-3)
     assert content["categories"][0]["keypoints"][0] and len(points) == 68
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("--to", "coco", "--out", "faces.parquet"), "give --out a name that ends in .json, not faces.parquet"),
+        (("--to", "coco", "--out", "faces"), "give --out a name that ends in .json, not faces"),
+        (("--to", "parquet", "--out", "faces.json"), "faces.json ends as COCO's file does"),
+        (("--to", "coco", "--out", "s3://bucket/faces.json"), "a folder or file of this machine"),
+    ],
+)
+def test_format_and_place_must_fit(photos, tmp_path, monkeypatch, capsys, flags, told):
+    monkeypatch.chdir(tmp_path)
+    assert label(photos, *flags) == 2
+    assert told in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
 def test_a_folder_gets_shards_and_overlays_where_they_are_asked_for(photos, whole, tmp_path, capsys):
