@@ -1,7 +1,7 @@
 """How far head poses are off: rendered faces, whose pose is known, by yaw.
 
     python benchmarks/head_pose.py                       # exact landmarks, and those of the default preset
-    python benchmarks/head_pose.py lotr_m_ibug68 --faces 400
+    python benchmarks/head_pose.py lotr_lite0_ibug68 --faces 400
     python benchmarks/head_pose.py --portraits FOLDER    # photographs of people who look into the camera
 
 The yaw of each face is drawn evenly from -60 to 60 degrees, everything else as `SyntheticFaces` draws it, people and expressions

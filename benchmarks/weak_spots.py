@@ -1,7 +1,7 @@
 """Where a model is weak: errors on rendered faces by yaw, pitch, roll, skin tone, glasses and what hides the face.
 
     python benchmarks/weak_spots.py runs/x/model.keras
-    python benchmarks/weak_spots.py lotr_m_ibug68 --faces 200           # a preset, by its name
+    python benchmarks/weak_spots.py lotr_lite0_ibug68 --faces 200           # a preset, by its name
 
 Faces of other seeds than those of training are drawn at random until every row has --faces of them; a face is in all rows
 that fit it. A row is about one thing: faces of the rows below those of yaw are turned aside by less than 15 degrees, and those of

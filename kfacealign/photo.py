@@ -164,7 +164,7 @@ def read_crops(model: Any, crops: np.ndarray, matrices: np.ndarray, **options: A
     """All that a model says of crops, in image coordinates, as `read_squares` returns it.
 
     Args:
-        model: anything with `align` and `input_size`.
+        model: anything with `align`.
         crops: (N, S, S, 3) RGB 0..255.
         matrices: (N, 2, 3), their maps from image coordinates to crop pixels.
         options: further arguments of `model.align`.
@@ -173,9 +173,9 @@ def read_crops(model: Any, crops: np.ndarray, matrices: np.ndarray, **options: A
         found = model.align_all(crops, verbose=0, **options)
     else:
         found = dict(zip(("landmarks", "scores"), model.align(crops, verbose=0, **options), strict=True))
-    found["landmarks"] = geometry.from_crop(found["landmarks"], matrices, model.input_size)
+    found["landmarks"] = geometry.from_crop(found["landmarks"], matrices, crops.shape[1])
     if "covariance" in found:
-        found["covariance"] = geometry.covariance_from_crop(found["covariance"], matrices, model.input_size)
+        found["covariance"] = geometry.covariance_from_crop(found["covariance"], matrices, crops.shape[1])
     return found
 
 

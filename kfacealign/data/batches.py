@@ -118,7 +118,7 @@ class FaceBatches(keras.utils.PyDataset):
 
     def rows(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """The places in the epoch's order that a batch is made of, and which of them only fill it up, see `data.shares`."""
-        places = np.arange(number * self.batch_size, min((number + 1) * self.batch_size, len(self.crops)))
+        places = np.arange(number * self.batch_size, min((number + 1) * self.batch_size, len(self.crops) * self.repeats))
         # Crops that are batched as one stay together.
         together = places.reshape(-1, self.length)
         chosen, copies = share(np.arange(len(together)), self.batch_size // self.length)

@@ -261,8 +261,11 @@ def bootstrap_interval(
 
 
 def people(names: Sequence[str]) -> np.ndarray:
-    """A number for each name, the same for the same person, who is named before the last underscore (`ANNA_3.jpg`)."""
-    return np.unique([str(name).rpartition("_")[0] for name in names], return_inverse=True)[1]
+    """A number for each name, the same for the same person, who is named before the last underscore (`ANNA_3.jpg`).
+
+    A name without an underscore is a person of its own.
+    """
+    return np.unique([str(name).rpartition("_")[0] or str(name) for name in names], return_inverse=True)[1]
 
 
 def most_changed(differences: np.ndarray, count: int) -> tuple[list[int], list[int]]:

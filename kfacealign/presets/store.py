@@ -19,7 +19,7 @@ DEFAULT = "pipnet_lite0_ibug68"
 # Preset -> the recipe in the project's sources that trains it.
 RECIPES = {
     DEFAULT: "recipes/preset_pipnet.py",
-    "lotr_m_ibug68": "recipes/preset_lotr.py",
+    "lotr_lite0_ibug68": "recipes/preset_lotr.py",
     "tracker_1d_ibug68": "recipes/preset_tracker.py",
 }
 FORMATS = ("keras", "tflite")

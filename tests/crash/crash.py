@@ -66,7 +66,8 @@ class Killer:
 
     def __call__(self, command: list[str], seconds: float) -> bool:
         """Runs a command and kills it within `seconds`; returns whether it was killed before it was done."""
-        moment = self.rng.uniform(0, seconds)
+        # Python answers by itself what comes before a program has begun.
+        moment = self.rng.uniform(0 if self.number == signal.SIGKILL else seconds / 4, seconds)
         process = begin(command)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(moment)

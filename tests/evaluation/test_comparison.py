@@ -58,6 +58,7 @@ def test_people_make_the_interval_wider():
     names = [f"Person_{person}_{clip}{frame}" for person in range(10) for clip in range(3) for frame in range(3)]
     groups = comparison.people(names)
     assert groups.tolist() == np.repeat(np.arange(10), 9).tolist()
+    assert len(set(comparison.people(["001", "002", "A_1", "A_2"]))) == 3
     alone, together = comparison.bootstrap_interval(values), comparison.bootstrap_interval(values, groups=groups)
     np.testing.assert_allclose(together, comparison.bootstrap_interval(values[::9]), atol=0.15)
     assert np.ptp(together) > 2 * np.ptp(alone)

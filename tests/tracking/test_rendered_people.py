@@ -8,6 +8,7 @@ import kfacealign as kfa
 from kfacealign.tracking import MultiFaceTracker
 
 SIZE, SHAPE = 160, (200, 640)  # of a person's picture and of the frame
+LOTR = "lotr_lite0_ibug68"  # whose scores are all 1
 FRAMES = 4  # of a clip, which is shown to and fro
 
 
@@ -48,6 +49,11 @@ def paste(image, face, left, top):
     return centre + [left, top]
 
 
+def loaded(name):
+    """A preset by its lightest file."""
+    return kfa.from_preset(name, format="tflite" if "tflite" in kfa.presets.card(name)["files"] else "keras")
+
+
 def who(face, centres):
     """Which person a track is on; None if it is on neither."""
     distances = [np.linalg.norm(face.landmarks.mean(0) - centre) for centre in centres]
@@ -56,10 +62,10 @@ def who(face, centres):
 
 @pytest.mark.parametrize(
     ("model", "speed", "front"),
-    [("lotr_m_ibug68", 8, 0), ("lotr_m_ibug68", 13, 1), ("pipnet_lite0_ibug68", 8, 0), ("tracker_1d_ibug68", 8, 1)],
+    [(LOTR, 8, 0), (LOTR, 13, 1), ("pipnet_lite0_ibug68", 8, 0), ("tracker_1d_ibug68", 8, 1)],
 )
 def test_people_who_cross_keep_their_numbers(people, detector, wall, model, speed, front):
-    tracker, seen = MultiFaceTracker(kfa.from_preset(model, format="tflite"), detector=detector), []
+    tracker, seen = MultiFaceTracker(loaded(model), detector=detector), []
     for number in range(440 // speed):
         image, places, centres = wall.copy(), (20 + speed * number, 460 - speed * number), [None, None]
         for person in (1 - front, front):
@@ -70,7 +76,7 @@ def test_people_who_cross_keep_their_numbers(people, detector, wall, model, spee
 
 
 def test_a_model_of_constant_scores_does_not_find_a_face_in_a_wall(people, detector, wall):
-    tracker, seen = MultiFaceTracker(kfa.from_preset("lotr_m_ibug68", format="tflite"), faces=1, detector=detector), []
+    tracker, seen = MultiFaceTracker(loaded(LOTR), faces=1, detector=detector), []
     for number in range(80):
         image = wall.copy()
         if not 20 <= number < 60:
@@ -80,7 +86,7 @@ def test_a_model_of_constant_scores_does_not_find_a_face_in_a_wall(people, detec
 
 
 def test_a_person_whose_size_changes_keeps_the_number(people, detector):
-    tracker = MultiFaceTracker(kfa.from_preset("lotr_m_ibug68", format="tflite"), detector=detector)
+    tracker = MultiFaceTracker(loaded(LOTR), detector=detector)
     face = people[0][0]
     for number in range(40):
         side = round(260 + 140 * np.sin(number / 6))
