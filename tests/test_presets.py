@@ -165,7 +165,7 @@ def test_missing_files_and_names(copied):
     (copied / f"{TINY}.tflite").unlink()
     with pytest.raises(FileNotFoundError, match=r"tiny_ibug68\.tflite is missing: this copy of the package has no files"):
         kfa.from_preset(TINY, format="tflite")
-    with pytest.raises(FileNotFoundError, match=r"lotr_lite0_ibug68\.json is missing.*recipes/preset_lotr\.py.*make lotr_lite0_ibug68"):
+    with pytest.raises(FileNotFoundError, match=r"lotr_lite0_ibug68\.json is missing.*preset_lotr\.py.*make lotr_lite0_ibug68"):
         kfa.from_preset("lotr_lite0_ibug68")
     with pytest.raises(ValueError, match="no preset is called 'nobody'; there are tiny_ibug68, pipnet"):
         kfa.from_preset("nobody")
