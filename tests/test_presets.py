@@ -1,6 +1,5 @@
 """Presets: bundling, loading and describing bundled models, and what `--model` means to the commands."""
 
-import argparse
 import json
 import os
 import zipfile
@@ -18,7 +17,6 @@ from kfacealign.cli.main import main
 from kfacealign.codecs import Coordinates
 from kfacealign.losses import L2
 from kfacealign.presets import bundling, cards, float16, store
-from kfacealign.training import rendered_and_real
 
 TINY = "tiny_ibug68"
 FACTS = {
@@ -354,84 +352,3 @@ def test_what_cannot_be_made_is_one_line(made, faces, tmp_path, capsys):
         assert main(["presets", "make", *map(str, arguments), "--out", str(tmp_path / "out")]) == 2
         assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
-
-
-# === Training data ===
-
-
-def test_rendered_and_real_faces_train_together(faces, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(rendered_and_real, "SYNTHETIC", {"train": 3, "test": 1, "seed": 0, "size": 64})
-    settings = kfa.training.parse_settings("", {"dataset": "pts"}, {}, argv=["--data-dir", str(faces)])
-    found, sources = rendered_and_real.rendered_and_real(settings)
-    real = kfa.data.pts(faces)
-    assert len(found.train) == 5 and found.name == "drawn" and found.normalizer == "inter_ocular"
-    np.testing.assert_array_equal(found.train.landmarks[3:], real.train.landmarks)
-    np.testing.assert_array_equal(found.test.landmarks, real.test.landmarks)
-    assert sources == [
-        {"name": "drawn", "faces": 2, "licence": "that of the dataset"},
-        {"name": rendered_and_real.RENDERING[0], "faces": 3, "licence": "Apache-2.0"},
-    ]
-
-
-def test_the_training_faces_of_further_folders_come_as_often_as_asked(faces, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(rendered_and_real, "SYNTHETIC", {"train": 3, "test": 1, "seed": 0, "size": 64})
-    argv = ["--data-dir", str(faces), "--also", str(faces / "test"), "--also-times", "3"]
-    settings = kfa.training.parse_settings("", {"dataset": "pts", "also": (), "also_times": 2}, {}, argv=argv)
-    found, sources = rendered_and_real.rendered_and_real(settings)
-    further = kfa.data.pts(faces).test
-    assert len(found.train) == 5 + 3 * len(further)
-    np.testing.assert_array_equal(found.train.landmarks[5:], np.tile(further.landmarks, (3, 1, 1)))
-    assert sources[2] == {"name": "test", "faces": len(further), "licence": "that of the dataset"}
-
-
-def test_joined_faces_keep_the_attributes_that_all_have():
-    def some(count, occluded, **attributes):
-        landmarks = np.random.default_rng(count).uniform(0, 9, (count, 68, 2))
-        flags = {name: np.full(count, value) for name, value in attributes.items()}
-        return kfa.data.Faces("ibug68", ["a"] * count, landmarks, attributes=flags, occluded=occluded)
-
-    both = rendered_and_real.joined([some(2, np.ones((2, 68)), blur=True, pose=False), some(1, None, blur=False)])
-    assert both.attributes.keys() == {"blur"} and both.attributes["blur"].tolist() == [True, True, False]
-    assert len(both) == 3 and both.occluded is None
-
-
-def test_clips_joined_are_the_clips_of_both():
-    def clips(count, name):
-        points = np.random.default_rng(count).uniform(0, 9, (3 * count, 68, 2))
-        frames = kfa.data.Faces("ibug68", [f"{name}{i}" for i in range(3 * count)], points)
-        return kfa.data.Clips(frames, np.arange(3 * count).reshape(count, 3), names=[f"{name}_{i}" for i in range(count)])
-
-    first, second = clips(2, "a"), clips(1, "b")
-    both = rendered_and_real.joined_clips([first, second])
-    assert both.names == ["a_0", "a_1", "b_0"] and both.length == 3
-    assert both[2].images == ["b0", "b1", "b2"] and both[1].images == ["a3", "a4", "a5"]
-    np.testing.assert_array_equal(both[2].landmarks, second[0].landmarks)
-    moving = kfa.data.moving_stills(first.frames, length=3)
-    with pytest.raises(ValueError, match="clips with effects cannot be joined"):
-        rendered_and_real.joined_clips([moving, second])
-
-
-def test_facts_name_no_place_of_this_machine(tmp_path):
-    settings = kfa.training.parse_settings("", {"epochs": 4}, {}, argv=["--out", str(tmp_path)])
-    views = kfa.data.RandomView.paper("ibug68", scale=(0.9, 1.1))
-    argv = ["/a/b/recipes/preset_x.py", "--data-dir", "/somewhere/else/ytf68", "--out", "runs/x", "--resume"]
-    path = rendered_and_real.write_facts(
-        settings, [rendered_and_real.source(rendered_and_real.known("ytf68"), 5)], views, argv, epochs="4 and more"
-    )
-    facts = bundling.read_facts(path)
-    assert facts["command"] == "python recipes/preset_x.py --data-dir ytf68 --out runs/x"
-    assert facts["epochs"] == "4 and more" and facts["seed"] == 0 and facts["augmentation"]["scale"] == [0.9, 1.1]
-    assert facts["data"][0]["licence"] == "research use only"
-    assert "/somewhere" not in path.read_text()
-
-
-def test_a_card_says_what_the_training_began_with():
-    def told(**settings):
-        return rendered_and_real.begun_with(argparse.Namespace(**settings))
-
-    assert told(begin_with="runs/a/model.keras", backbone_weights=None) == "model.keras"
-    assert "Apache-2.0" in told(begin_with=None, backbone_weights="imagenet", backbone="efficientnet_lite0")
-    assert told(backbone_weights="runs/b.keras", backbone="resnet18") == "the backbone of b.keras"
-    assert told(begin_with=None) is None
