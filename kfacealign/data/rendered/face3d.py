@@ -1,9 +1,12 @@
 """One parametric face in three dimensions.
 
-In face coordinates x points to the right of the image, y down and z towards the camera. The origin lies between the eyes, and
-half the width of the face at the ears is 1. The skin is a height field z = `Face.surface(x, y)`, bounded by the jaw; brows,
-lids, nose and lips are curves on it. Identity, expression and gaze shape the curves, and landmarks are points of the curves, so
-they are exact (`kfacealign.data.rendered.face_points`).
+In face coordinates x points to the right of the image, y down and z towards the camera. The origin lies between the eyes, at
+the depth of the ears; the outer corners of the mean face's eyes are at x = -0.62 and 0.62. The skin of the face is a height
+field z = `Face.surface(x, y)`, bounded by the jaw and, above, by the crown; brows, lids, nose and lips are curves on it. Identity,
+expression and gaze shape the curves, and landmarks are points of the curves, so they are exact
+(`kfacealign.data.rendered.face_points`). The back of the head is only drawn (`kfacealign.data.rendered.head`).
+
+The proportions of the mean face are those of photographs, as `benchmarks/rendered_offsets.py` measures them.
 """
 
 import dataclasses
@@ -14,8 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-FOREHEAD = -0.95  # y of the hairline, where the height field ends
-EAR = -0.09  # y of the ends of the jaw line
+FOREHEAD = -0.95  # y of the hairline
+CROWN = -1.5  # y of the top of the head
+EAR = 0.03  # y of the ends of the jaw line
+CHIN = 1.67  # y of the chin
+# The jaw line of the mean face at t = 0, 1/8 ... 1: x, and the height above the chin as a share of that of the ear.
+JAW_X = (0.0, 0.345, 0.58, 0.757, 0.918, 1.012, 1.066, 1.115, 1.143)
+JAW_RISE = (0.0, 0.042, 0.111, 0.196, 0.331, 0.502, 0.659, 0.822, 1.0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,6 +45,8 @@ class Identity:
     mouth_width: float = 1.0
     mouth_height: float = 0.0
     lip_thickness: float = 1.0
+    cheeks: float = 0.0  # full above 0, hollow below
+    skull: float = 1.0  # height and depth of the head above and behind the face; an infant's is large
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,24 +79,23 @@ class Face:
         self.expression = expression
         self.points: dict[Hashable, Any] = {}  # points that several schemes share, kept by `face_points`
         person, act = identity, expression
-        self.eye_x = 0.435 * person.eye_spacing
-        self.eye_half_width = 0.183 * person.eye_size
+        self.eye_x = 0.46 * person.eye_spacing
+        self.eye_half_width = 0.179 * person.eye_size
         self.nose_tip_y = 0.53 * person.nose_length
-        self.mouth_y = 0.985 * (0.6 + 0.4 * person.length) + 0.12 * (person.nose_length - 1) + person.mouth_height
-        self.mouth_half_width = 0.385 * person.mouth_width * (1 + 0.2 * act.smile - 0.12 * act.mouth)
-        self.chin_y = 1.68 * person.length
+        self.mouth_y = 1.02 * (0.6 + 0.4 * person.length) + 0.12 * (person.nose_length - 1) + person.mouth_height
+        self.mouth_half_width = 0.374 * person.mouth_width * (1 + 0.2 * act.smile - 0.12 * act.mouth)
+        self.chin_y = CHIN * person.length
+        self.crown_y = CROWN * person.skull
 
     # === The surface ===
 
     def jaw_line(self, t: ArrayLike) -> np.ndarray:
         """The jaw from the left ear over the chin to the right ear."""
         t = np.asarray(t, float)
-        angle = np.abs(t) ** 0.93 * (np.pi / 2)
-        power = 0.86 - 0.16 * self.identity.jaw
-        x = np.sign(t) * np.sin(angle) ** power * self.identity.width
-        drop = np.cos(angle) ** (0.94 - 0.1 * self.identity.jaw)
-        y = EAR + (self.chin_y - EAR) * drop
-        return np.stack([x, self._jaw_drop(y, 1.0)], -1)
+        x, rise = _jaw_table(t)
+        square = 1 + (0.1 * self.identity.jaw + 0.06 * self.identity.cheeks) * np.sin(np.pi * rise)
+        y = self.chin_y - (self.chin_y - EAR) * rise
+        return np.stack([x * square * self.identity.width, self._jaw_drop(y, 1.0)], -1)
 
     def _jaw_drop(self, y, share):
         """The lower face follows the opening mouth; nothing above the nose base moves."""
@@ -97,18 +106,19 @@ class Face:
     def _outline(self):
         """Half width of the face by height, and depth of its rim, as tables over y."""
         jaw = self.jaw_line(np.linspace(0, 1, 80))[::-1]
-        forehead_y = np.linspace(FOREHEAD - 0.35, EAR, 25)[:-1]
-        rise = np.clip((EAR - forehead_y) / (EAR - FOREHEAD + 0.35), 0, 1)
-        forehead_width = self.identity.width * np.sqrt(1 - 0.55 * rise**2.2)
-        y = np.concatenate([forehead_y, jaw[:, 1]])
-        width = np.concatenate([forehead_width, jaw[:, 0]])
-        depth = 0.42 * np.clip((y - EAR) / (self.chin_y - EAR), 0, 1.3) ** 1.4
+        rise = np.linspace(1, 0, 40)[:-1]  # from the crown to the ear
+        scalp_y = EAR + (self.crown_y - EAR) * rise
+        scalp_width = jaw[0, 0] * np.maximum(0, 1 - rise**2.6) ** 0.5
+        y = np.concatenate([scalp_y, jaw[:, 1]])
+        width = np.concatenate([scalp_width, jaw[:, 0]])
+        drop = np.clip((y - EAR) / (self.chin - EAR), 0, 1)
+        depth = 0.68 * drop**4.5 - 0.35 * np.clip((y - EAR) / (self.crown_y - EAR), 0, 1) ** 1.5
         return y, width, depth
 
-    @property
+    @functools.cached_property
     def chin(self) -> float:
         """Height of the lowest point of the skin, lower with an open mouth."""
-        return self._outline[0][-1]
+        return float(self.jaw_line(0.0)[1])
 
     def half_width(self, y: ArrayLike) -> np.ndarray:
         """Half the width of the skin at height y."""
@@ -120,18 +130,46 @@ class Face:
         heights, _, depths = self._outline
         return np.interp(y, heights, depths)
 
-    def surface(self, x: ArrayLike, y: ArrayLike) -> np.ndarray:
-        """Depth z of the skin at (x, y); beyond the rim it is the depth of the rim."""
+    def surface(self, x: ArrayLike, y: ArrayLike, *, features: bool = True) -> np.ndarray:
+        """Depth z of the skin at (x, y); beyond the rim it is the depth of the rim.
+
+        Args:
+            x: x in face coordinates.
+            y: y, of the same shape.
+            features: without them nose, lips and eyes are left out, and only the oval of the head remains.
+        """
         x, y = np.asarray(x, float), np.asarray(y, float)
-        width = np.maximum(self.half_width(y), 1e-3)
-        across = np.clip(1 - (x / width) ** 2, 0, 1)
+        rim = self.rim_depth(y)
+        across = np.clip(1 - (x / np.maximum(self.half_width(y), 1e-3)) ** 2, 0, 1)
+        low, chin = self.mouth_y, self.chin
         middle = np.interp(
-            y, (-1.3, -0.7, -0.25, 0.05, 0.6, 1.0, 1.35, self.chin_y + 0.05), (0.45, 0.74, 0.82, 0.78, 0.82, 0.84, 0.74, 0.6)
+            y,
+            (self.crown_y, 0.8 * self.crown_y, 0.6 * self.crown_y, -0.45, -0.15, 0.1, 0.6, low, (low + chin) / 2, chin - 0.1, chin),
+            (-0.35, 0.3, 0.66, 0.88, 0.92, 0.86, 0.88, 0.9, 0.84, 0.88, 0.68),
         )
-        z = self.rim_depth(y) + (middle - self.rim_depth(y)) * across**0.62
-        z = z - 0.09 * bump(np.abs(x) - self.eye_x, y, 0.2, 0.13)
-        z = z + 0.05 * bump(x, y - self.mouth_y, 0.3, 0.2)
+        z = rim + (middle - rim) * across**0.62
+        return z + self._features(x, y) if features else z
+
+    def _features(self, x, y):
+        """What eyes, cheeks, nose, lips and chin add to the oval of the head."""
+        away = np.abs(x)
+        z = bump(away - self.eye_x, y, 0.17, 0.1) * 0.07 - bump(away - self.eye_x, y - 0.01, 0.24, 0.16) * 0.13
+        z += 0.05 * bump(away - self.eye_x * 0.9, y + 0.26, 0.3, 0.1)
+        z += (0.03 + 0.06 * self.identity.cheeks) * bump(away - 0.52, y - 0.55, 0.22, 0.22)
+        z -= 0.02 * bump(x, y - self.chin + 0.42, 0.25, 0.07)
+        lips = self._lip_heights
+        wide = self.mouth_half_width / 0.374
+        z += self.identity.lip_thickness * 0.055 * bump(x, y - lips[0], 0.2 * wide, 0.06)
+        z += self.identity.lip_thickness * 0.06 * bump(x, y - lips[1], 0.18 * wide, 0.06)
+        if self.expression.mouth > 0.15:
+            z -= 0.3 * self.expression.mouth * bump(x, y - lips.mean(), 0.2 * wide, 0.13 * self.expression.mouth)
         return z + self.nose(x, y)
+
+    @functools.cached_property
+    def _lip_heights(self):
+        """y of the middle of the upper and of the lower lip."""
+        middle = [(self.outer_lip([0], edge) + self.inner_lip([0], edge))[0, 1] / 2 for edge in (-1, 1)]
+        return np.array(middle)
 
     def nose(self, x: ArrayLike, y: ArrayLike) -> np.ndarray:
         """How far the nose stands out of the face at (x, y)."""
@@ -154,7 +192,7 @@ class Face:
         """A brow: `edge` -1 is its upper line, 1 its lower line and 0 its middle."""
         t = np.asarray(t, float)
         person, raised = self.identity, 0.12 * self.expression.brows
-        x = self.eye_x + 0.36 - 0.6 * t
+        x = self.eye_x + 0.38 - 0.565 * t
         arch = 0.125 * person.brow_arch * np.sin(np.pi * np.clip(t * 0.82 + 0.09, 0, 1)) ** 1.2
         middle = -0.145 - arch - 0.04 * t - person.brow_height - raised * (0.6 + 0.4 * t)
         thickness = 0.052 * person.brow_thickness * np.sin(np.pi * np.clip(0.12 + 0.7 * t, 0, 1)) ** 0.6
@@ -164,9 +202,9 @@ class Face:
         """A lid: `edge` -1 is the upper lid, 1 the lower."""
         t = np.asarray(t, float)
         opening = self.expression.left_eye if side < 0 else self.expression.right_eye
-        height = self.identity.eye_size * opening * (0.078 if edge < 0 else 0.066) + 0.004
+        height = self.identity.eye_size * opening * (0.064 if edge < 0 else 0.058) + 0.004
         x = self.eye_x + self.eye_half_width * (1 - 2 * t)
-        y = edge * height * np.sin(np.pi * t) ** 0.75 + self.identity.eye_tilt * (0.5 - t) + 0.015 * t
+        y = edge * height * np.sin(np.pi * t) ** 0.75 + self.identity.eye_tilt * (0.5 - t) + 0.018 + 0.012 * t
         return np.stack([side * x, y], -1)
 
     def pupil(self, side: int) -> np.ndarray:
@@ -174,7 +212,7 @@ class Face:
         act = self.expression
         opening = act.left_eye if side < 0 else act.right_eye
         x = side * self.eye_x + 0.42 * self.eye_half_width * act.gaze_x
-        return np.array([[x, 0.03 * opening * self.identity.eye_size * act.gaze_y]])
+        return np.array([[x, 0.024 + 0.03 * opening * self.identity.eye_size * act.gaze_y]])
 
     def eye_centre(self, side: int) -> np.ndarray:
         """Middle of an eye's opening, `(1, 2)`."""
@@ -183,13 +221,13 @@ class Face:
     def bridge(self, t: ArrayLike) -> np.ndarray:
         """The nose's ridge from between the eyes (0) to its tip (1)."""
         t = np.asarray(t, float)
-        return np.stack([np.zeros_like(t), -0.02 + (self.nose_tip_y + 0.02) * t], -1)
+        return np.stack([np.zeros_like(t), 0.045 + (self.nose_tip_y - 0.025) * t], -1)
 
     def nose_base(self, t: ArrayLike) -> np.ndarray:
         """The line below the nostrils from the left to the right wing."""
         t = np.asarray(t, float)
-        x = 0.25 * self.identity.nose_width * t * (1 + 0.1 * max(0.0, self.expression.smile))
-        return np.stack([x, self.nose_tip_y + 0.165 - 0.075 * t**2], -1)
+        x = 0.175 * self.identity.nose_width * t * (1 + 0.1 * max(0.0, self.expression.smile))
+        return np.stack([x, self.nose_tip_y + 0.165 - 0.045 * t**2], -1)
 
     def nose_side(self, side: int, t: ArrayLike) -> np.ndarray:
         """The side of the nose from beside the inner corner of the eye (0) to the widest place of the wing (1)."""
@@ -204,9 +242,9 @@ class Face:
         thickness = self.identity.lip_thickness * (1 - 0.25 * max(0.0, self.expression.smile))
         if edge < 0:
             bow = 0.03 * np.exp(-0.5 * (t / 0.13) ** 2)
-            y = -thickness * (0.115 * round_**0.75 - bow) - 0.05 * self.expression.mouth * round_
+            y = -thickness * (0.14 * round_**0.75 - bow) - 0.05 * self.expression.mouth * round_
         else:
-            y = thickness * 0.185 * round_**0.6 + 0.42 * self.expression.mouth * round_**0.6
+            y = thickness * 0.118 * round_**0.6 + 0.37 * self.expression.mouth * round_**0.6
         return self._lips(t, y)
 
     def inner_lip(self, t: ArrayLike, edge: int) -> np.ndarray:
@@ -214,7 +252,7 @@ class Face:
         t = np.asarray(t, float)
         round_ = np.clip(1 - t**2, 0, 1) ** 0.6
         act = self.expression.mouth
-        y = -(0.012 + 0.035 * act) * round_ if edge < 0 else (0.012 + 0.4 * act) * round_
+        y = -(0.036 + 0.035 * act) * round_ if edge < 0 else (0.35 * act - 0.016) * round_
         return self._lips(0.88 * t, y)
 
     def _lips(self, t, y):
@@ -222,6 +260,26 @@ class Face:
         corner = -0.11 * smile * (np.abs(t) ** 2.0) + 0.03 * smile
         drop = self._jaw_drop(np.array(self.mouth_y), 0.35) - self.mouth_y
         return np.stack([self.mouth_half_width * t, self.mouth_y + y + corner + drop], -1)
+
+
+@functools.cache
+def _jaw_spline():
+    """Coefficients `(8, 4, 2)` of the cubic pieces through JAW_X and JAW_RISE."""
+    table = np.stack([JAW_X, JAW_RISE], -1)
+    whole = np.concatenate([table[1:2] * (-1, 1), table, 2 * table[-1:] - table[-2:-1]])  # the other half goes before
+    before, first, second, after = whole[:-3], whole[1:-2], whole[2:-1], whole[3:]
+    start, end = (second - before) / 2, (after - first) / 2
+    return np.stack([first, start, 3 * (second - first) - 2 * start - end, 2 * (first - second) + start + end], 1)
+
+
+def _jaw_table(t):
+    """x and the share of the rise of the mean jaw line at t."""
+    place = np.abs(t) * 8
+    piece = np.minimum(place.astype(int), 7)
+    rest = (place - piece)[..., None]
+    a, b, c, d = np.moveaxis(_jaw_spline()[piece], -2, 0)
+    x, rise = np.moveaxis(((d * rest + c) * rest + b) * rest + a, -1, 0)
+    return np.sign(t) * x, rise
 
 
 def bump(x: np.ndarray, y: np.ndarray, sigma_x: float, sigma_y: float) -> np.ndarray:

@@ -17,7 +17,9 @@ def _eyes(face, upper, lower):
 
 _QUARTERS = (0.25, 0.5, 0.75)
 _THIRDS = (0.33, 0.67)
-_JAW33, _OUTER7, _FIVE, _FOUR = np.linspace(-1, 1, 33), np.linspace(-1, 1, 7), np.linspace(0, 1, 5), np.linspace(0, 1, 4)
+_JAW33, _FIVE, _FOUR = np.linspace(-1, 1, 33), np.linspace(0, 1, 5), np.linspace(0, 1, 4)
+# People put the upper lip's points 2 and 4 on the peaks of the bow, and the inner ones nearer to the middle than evenly.
+_UPPER7, _LOWER5, _INNER5 = (-1, -0.66, -0.23, 0, 0.23, 0.66, 1), (0.65, 0.33, 0, -0.33, -0.65), (-1, -0.33, 0, 0.33, 1)
 _BROW_BACK = np.linspace(1, 0.25, 4)
 _BASE5 = np.linspace(-1, 1, 5)
 
@@ -44,7 +46,7 @@ def _brows9(face):
 
 @_shared
 def _mouth(face):
-    return [face3d.both(face.outer_lip, _OUTER7, _OUTER7[5:0:-1]), face3d.both(face.inner_lip, _BASE5, _BASE5[3:0:-1])]
+    return [face3d.both(face.outer_lip, _UPPER7, _LOWER5), face3d.both(face.inner_lip, _INNER5, _INNER5[3:0:-1])]
 
 
 @_shared
@@ -76,7 +78,7 @@ def _ibug68(face):
 def _jd106(face):
     left_eye, right_eye = _eyes8(face)
     side = [0.0, 0.78, 1.0]
-    nose = [face.nose_side(-1, side), face.nose_base(np.linspace(-0.66, 0.66, 5)), face.nose_side(1, side[::-1])]
+    nose = [face.nose_side(-1, side), face.nose_base(_BASE5), face.nose_side(1, side[::-1])]
     return np.concatenate(
         [
             _jaw33(face),
