@@ -144,7 +144,19 @@ class Face:
         low, chin = self.mouth_y, self.chin
         middle = np.interp(
             y,
-            (self.crown_y, 0.8 * self.crown_y, 0.6 * self.crown_y, -0.45, -0.15, 0.1, 0.6, low, (low + chin) / 2, chin - 0.1, chin),
+            (
+                self.crown_y,
+                0.8 * self.crown_y,
+                0.6 * self.crown_y,
+                -0.45,
+                -0.15,
+                0.1,
+                0.6,
+                low,
+                (low + chin) / 2,
+                chin - 0.1,
+                chin,
+            ),
             (-0.35, 0.3, 0.66, 0.88, 0.92, 0.86, 0.88, 0.9, 0.84, 0.88, 0.68),
         )
         z = rim + (middle - rim) * across**0.62

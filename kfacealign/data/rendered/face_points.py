@@ -64,6 +64,7 @@ def _nose9(face):
     return [face.bridge(_FOUR), face.nose_base(_BASE5)]
 
 
+@_shared
 def _wflw98(face):
     return np.concatenate(
         [_jaw33(face), *_brows9(face), *_nose9(face), *_eyes8(face), *_mouth(face), face.pupil(-1), face.pupil(1)]
@@ -97,60 +98,27 @@ def _jd106(face):
 
 
 def _cofw29(face):
-    brow, lid = face.brow, face.lid
+    points = _wflw98(face)
+    left, right = (face.brow(side, [0, 1], 0) for side in (-1, 1))
+    corners = [left[:1], right[:1], left[1:], right[1:]]
     return np.concatenate(
-        [
-            brow(-1, [0], 0),
-            brow(1, [0], 0),
-            brow(-1, [1], 0),
-            brow(1, [1], 0),
-            brow(-1, [0.5], -1),
-            brow(-1, [0.5], 1),
-            brow(1, [0.5], -1),
-            brow(1, [0.5], 1),
-            lid(-1, [0], 1),
-            lid(1, [0], 1),
-            lid(-1, [1], 1),
-            lid(1, [1], 1),
-            lid(-1, [0.5], -1),
-            lid(-1, [0.5], 1),
-            lid(1, [0.5], -1),
-            lid(1, [0.5], 1),
-            face.pupil(-1),
-            face.pupil(1),
-            face.nose_base([-1]),
-            face.nose_base([1]),
-            face.bridge([1]),
-            face.nose_base([0]),
-            face.outer_lip([-1, 1], -1),
-            face.outer_lip([0], -1),
-            face.inner_lip([0], -1),
-            face.inner_lip([0], 1),
-            face.outer_lip([0], 1),
-            face.jaw_line([0]),
-        ]
+        [*corners, points[[35, 40, 44, 48, 60, 72, 64, 68, 62, 66, 70, 74, 96, 97, 55, 59, 54, 57, 76, 82, 79, 90, 94, 85, 16]]]
     )
 
 
 def _aflw19(face):
-    t = np.array([0, 0.5, 1])
+    t, points = np.array([0, 0.5, 1]), _wflw98(face)
     return np.concatenate(
         [
             face.brow(-1, t, 0),
             face.brow(1, t[::-1], 0),
-            face.lid(-1, [0], 1),
-            face.eye_centre(-1),
-            face.lid(-1, [1], 1),
-            face.lid(1, [1], 1),
-            face.eye_centre(1),
-            face.lid(1, [0], 1),
-            face.nose_base([-1]),
-            face.bridge([1]),
-            face.nose_base([1]),
-            face.outer_lip([-1], 1),
-            (face.inner_lip([0], -1) + face.inner_lip([0], 1)) / 2,
-            face.outer_lip([1], 1),
-            face.jaw_line([0]),
+            points[60:61],
+            (points[62:63] + points[66:67]) / 2,
+            points[[64, 68]],
+            (points[70:71] + points[74:75]) / 2,
+            points[[72, 55, 54, 59, 76]],
+            (points[90:91] + points[94:95]) / 2,
+            points[[82, 16]],
         ]
     )
 
