@@ -2,7 +2,7 @@
 
 In face coordinates x points to the right of the image, y down and z towards the camera. The origin lies between the eyes, at
 the depth of the ears; the outer corners of the mean face's eyes are at x = -0.62 and 0.62. The skin of the face is a height
-field z = `Face.surface(x, y)`, bounded by the jaw and, above, by the crown; brows, lids, nose and lips are curves on it. Identity,
+field z = `Face.surface(x, y)`, bounded by the jaw and by the crown; brows, lids, nose and lips are curves on it. Identity,
 expression and gaze shape the curves, and landmarks are points of the curves, so they are exact
 (`kfacealign.data.rendered.face_points`). The back of the head is only drawn (`kfacealign.data.rendered.head`).
 
@@ -130,14 +130,8 @@ class Face:
         heights, _, depths = self._outline
         return np.interp(y, heights, depths)
 
-    def surface(self, x: ArrayLike, y: ArrayLike, *, features: bool = True) -> np.ndarray:
-        """Depth z of the skin at (x, y); beyond the rim it is the depth of the rim.
-
-        Args:
-            x: x in face coordinates.
-            y: y, of the same shape.
-            features: without them nose, lips and eyes are left out, and only the oval of the head remains.
-        """
+    def surface(self, x: ArrayLike, y: ArrayLike) -> np.ndarray:
+        """Depth z of the skin at (x, y); beyond the rim it is the depth of the rim."""
         x, y = np.asarray(x, float), np.asarray(y, float)
         rim = self.rim_depth(y)
         across = np.clip(1 - (x / np.maximum(self.half_width(y), 1e-3)) ** 2, 0, 1)
@@ -160,7 +154,7 @@ class Face:
             (-0.35, 0.3, 0.66, 0.88, 0.92, 0.86, 0.88, 0.9, 0.84, 0.88, 0.68),
         )
         z = rim + (middle - rim) * across**0.62
-        return z + self._features(x, y) if features else z
+        return z + self._features(x, y)
 
     def _features(self, x, y):
         """What eyes, cheeks, nose, lips and chin add to the oval of the head."""

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from kfacealign.data.rendered import face3d, head, raster
-from kfacealign.data.rendered.look import BALD, CAP, LONG, SCARF, Color, Look, mixed
+from kfacealign.data.rendered.look import CAP, LONG, SCARF, Color, Look, mixed
 from kfacealign.data.rendered.raster import SHIFT, fixed
 from kfacealign.data.rendered.texture import Texture
 
@@ -16,6 +16,7 @@ PERSPECTIVE = 0.09
 FINENESS = 1.05  # pixels of the texture for one of the image, where the face is seen from the front
 NECK = 25.0  # degrees by which a head rolls on its neck; beyond that the whole body lies
 STEPS = 0.03 + 2.2 * np.linspace(0, 1, 26) ** 1.4  # where rays from points to the camera are looked at
+GRAZING = 0.012  # how far a ray may run below the skin: what its steps and the curves leave uncertain
 NEAR_EAR = 0.2  # radians of yaw from which the near ear lies before the face
 
 
@@ -290,9 +291,8 @@ def visible(face: face3d.Face, view: View, points: np.ndarray) -> np.ndarray:
     points = np.asarray(points)
     towards = view.camera - points
     towards /= np.linalg.norm(towards, axis=1, keepdims=True)
-    steps = STEPS
-    ray = points[:, None] + steps[None, :, None] * towards[:, None] + (0, 0, 0.012)
-    inside = np.abs(ray[..., 0]) < face.half_width(ray[..., 1]) * 0.99
+    ray = points[:, None] + STEPS[None, :, None] * towards[:, None]
+    inside = np.abs(ray[..., 0]) < face.half_width(ray[..., 1]) * 0.98
     inside &= ray[..., 1] < face.chin
-    below = ray[..., 2] < face.surface(ray[..., 0], ray[..., 1]) - 0.015
+    below = ray[..., 2] < face.surface(ray[..., 0], ray[..., 1]) - GRAZING
     return ~(inside & below).any(1)

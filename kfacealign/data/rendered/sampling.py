@@ -1,7 +1,7 @@
 """What rendered faces are like: people, expressions, poses, looks and pictures drawn at random.
 
 There are two ranges. "usual" is what `make train` and the quick recipes learn in minutes: heads turned aside by 60 degrees at
-most, rolled by 45, adults. "full" adds profiles, rolls up to upside down, infants, hands and masks more often, and worse pictures:
+most, rolled by 45, adults. "full" adds profiles, rolls up to upside down, infants, more hands and masks, and worse pictures:
 
 | | usual | full |
 |---|---|---|

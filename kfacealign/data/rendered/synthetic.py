@@ -34,14 +34,14 @@ class SyntheticFace:
 
     Attributes:
         image: `(S, S, 3)` uint8, RGB.
-        landmarks: scheme -> `(K, 2)` float32 in image coordinates. Hidden points are where they are behind what hides them. Points
-            of the jaw lie on the outline of the cheek where people mark it (`kfacealign.data.rendered.outline`).
+        landmarks: scheme -> `(K, 2)` float32 in image coordinates. Hidden points are where they are, behind what hides them;
+            those of the jaw lie on the outline of the cheek where people mark it (`kfacealign.data.rendered.outline`).
         visible: scheme -> `(K,)` bool, False where the head or an object hides the point.
         attributes: WFLW's six flags by name.
         box: `(4,)` float32, the box of the 98 landmarks.
         parameters: what was drawn, by name: "yaw", "pitch" and "roll" (degrees), "mouth", "smile", "make_up", "blur",
-            "skin_tone" (0 light, 6 dark), "occluded" (the share of hidden points), "glasses" (0 none, 1 frames, 2 dark) and
-            "occluder" (0 none, or what `occlude` draws).
+            "skin_tone" (0 light, 6 dark), "occluded" (the share of hidden points), "glasses" (0 none, 1 frames, 2 dark),
+            "occluder" (0 none, 1 a hand, 2 a mask, 3 a card, 4 a ball or microphone).
     """
 
     image: np.ndarray
