@@ -9,9 +9,9 @@ from kfacealign.data.rendered import face3d
 
 def _eyes(face, upper, lower):
     """Both eyes, each clockwise from its left corner; `upper` and `lower` are parameters between the corners."""
-    upper, lower = np.asarray(upper), np.asarray(lower)
-    left = [face.lid(-1, [0], 1), face.lid(-1, upper, -1), face.lid(-1, [1], 1), face.lid(-1, lower[::-1], 1)]
-    right = [face.lid(1, [1], 1), face.lid(1, upper[::-1], -1), face.lid(1, [0], 1), face.lid(1, lower, 1)]
+    left, right = ((face.lid(side, upper, -1), face.lid(side, (0, 1, *lower), 1)) for side in (-1, 1))
+    left = [left[1][:1], left[0], left[1][1:2], left[1][:1:-1]]
+    right = [right[1][1:2], right[0][::-1], right[1][:1], right[1][2:]]
     return np.concatenate(left), np.concatenate(right)
 
 
@@ -87,9 +87,9 @@ def _jd106(face):
             face.bridge(_FOUR),
             *nose,
             left_eye,
-            face.eye_centre(-1),
+            (left_eye[2:3] + left_eye[6:7]) / 2,
             right_eye,
-            face.eye_centre(1),
+            (right_eye[2:3] + right_eye[6:7]) / 2,
             *_mouth(face),
             face.pupil(-1),
             face.pupil(1),

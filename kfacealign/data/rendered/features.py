@@ -66,8 +66,8 @@ class Features:
         below = face.brow(side, root, 0.85)
         above = face.brow(side, np.clip(root - 0.09, 0, 1), -0.85)
         dark = mixed(look.skin, mixed(look.hair, (0, 0, 0), 0.3), look.brow_strength)
-        lines = [fixed(self.at(pair)) for pair in np.stack([below, above], 1)]
-        cv2.polylines(self.image, lines, False, dark, 1, cv2.LINE_AA, SHIFT)
+        lines = fixed(self.at(np.stack([below, above], 1)))
+        cv2.polylines(self.image, list(lines), False, dark, 1, cv2.LINE_AA, SHIFT)
 
     def eye(self, side: int) -> None:
         """An eye with its lids, lashes and crease."""
@@ -91,7 +91,7 @@ class Features:
         self.stroke(lower, mixed(look.skin, (60, 20, 20), 0.45), 0.01)
         if look.make_up > 0.3:
             lashes = np.stack([upper, upper + np.stack([side * 0.05 * (1 - 1.6 * t), -0.045 + 0 * t], -1)], 1)[1:-1]
-            cv2.polylines(self.image, [fixed(self.at(pair)) for pair in lashes], False, dark, 1, cv2.LINE_AA, SHIFT)
+            cv2.polylines(self.image, list(fixed(self.at(lashes))), False, dark, 1, cv2.LINE_AA, SHIFT)
 
     def eyeball(self, eye: np.ndarray, side: int, low: np.ndarray) -> None:
         """Paints an eyeball on a part of the texture that begins at the pixel `low`."""

@@ -44,4 +44,5 @@ class Look:
 
 def mixed(first: Sequence[float], second: Sequence[float], share: float) -> Color:
     """`first` with a `share` of `second`."""
-    return tuple(float(a + (b - a) * share) for a, b in zip(first, second, strict=True))
+    (a, b, c), (d, e, f) = first, second
+    return a + (d - a) * share, b + (e - b) * share, c + (f - c) * share

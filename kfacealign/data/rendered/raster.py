@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 SHIFT = 4  # bits after the point of OpenCV's fixed-point coordinates
-TINY = 1e-3  # pixels squared; thinner triangles are not drawn
-BEYOND = 0.3  # how far beyond a triangle its values go on, for pixels that it only touches
+TINY = 0.05  # pixels squared; smaller quads are not drawn
+BEYOND = 0.7  # how far from its middle the values of a quad are followed, for pixels that it only touches
 
 
 def fixed(points: np.ndarray) -> np.ndarray:
@@ -16,11 +16,10 @@ def fixed(points: np.ndarray) -> np.ndarray:
 
 
 @functools.cache
-def triangles(rows: int, columns: int) -> np.ndarray:
-    """The two triangles of every quad of a mesh, `(T, 3)` numbers of vertices, clockwise in the image where they are seen."""
+def quads(rows: int, columns: int) -> np.ndarray:
+    """The quads of a mesh, `(Q, 4)` numbers of vertices, clockwise in the image where they are seen."""
     corner = np.arange(rows * columns).reshape(rows, columns)
-    a, b, c, d = corner[:-1, :-1].ravel(), corner[:-1, 1:].ravel(), corner[1:, 1:].ravel(), corner[1:, :-1].ravel()
-    return np.stack([np.stack([a, b, c], -1), np.stack([a, c, d], -1)], 1).reshape(-1, 3)
+    return np.stack([corner[:-1, :-1], corner[:-1, 1:], corner[1:, 1:], corner[1:, :-1]], -1).reshape(-1, 4)
 
 
 def seen(points: np.ndarray, depth: np.ndarray, values: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -29,42 +28,46 @@ def seen(points: np.ndarray, depth: np.ndarray, values: np.ndarray, size: tuple[
     Args:
         points: `(R, C, 2)` vertices in image coordinates.
         depth: `(R, C)` nearness to the camera.
-        values: `(R, C, V)` what vertices carry; it is interpolated inside the triangles.
+        values: `(R, C, V)` what vertices carry. Inside a quad it grows as on the parallelogram that is most like it.
         size: (height, width) of the image.
 
     Returns:
         Numbers `(P,)` of the pixels, row by row, that show the mesh, and the values `(P, V)` at their centres.
     """
-    corners = triangles(*depth.shape)
+    corners = quads(*depth.shape)
     points, depth, values = points.reshape(-1, 2), depth.ravel(), values.reshape(depth.size, -1)
-    a, b, c = points[corners].transpose(1, 0, 2)
-    first, second = b - a, c - a
-    area = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
-    near = depth[corners].sum(1)
+    middle, across, down = _parallelogram(points[corners])
+    area = across[:, 0] * down[:, 1] - across[:, 1] * down[:, 0]
     front = np.flatnonzero(area > TINY)
-    front = front[np.argsort(near[front])]
+    front = front[np.argsort(depth[corners[front]].sum(1))]
     shown = np.zeros(size, np.int32)
     for number, polygon in enumerate(fixed(points[corners[front]]), start=1):
         cv2.fillConvexPoly(shown, polygon, number, cv2.LINE_8, SHIFT)
     pixels = np.flatnonzero(shown)
     which = shown.ravel()[pixels].astype(np.intp) - 1
-    share = _shares(a[front], first[front], second[front], area[front]).take(which, axis=0)
+    share = _shares(middle[front], across[front], down[front], area[front]).take(which, axis=0)
     row, column = np.divmod(pixels.astype(np.int32), np.int32(size[1]))
     x, y = column + np.float32(0.5), row + np.float32(0.5)
-    to_second, to_third = (share[:, i] * x + share[:, i + 1] * y + share[:, i + 2] for i in (0, 3))
-    low, high = np.float32(-BEYOND), np.float32(1 + BEYOND)
-    one, two, three = values.astype(np.float32)[corners[front]].transpose(1, 0, 2)
-    found = one.take(which, axis=0)
-    found += np.minimum(np.maximum(to_second, low), high)[:, None] * (two - one).take(which, axis=0)
-    found += np.minimum(np.maximum(to_third, low), high)[:, None] * (three - one).take(which, axis=0)
+    to_right, to_below = (share[:, i] * x + share[:, i + 1] * y + share[:, i + 2] for i in (0, 3))
+    bound = np.float32(BEYOND)
+    middle, across, down = _parallelogram(values.astype(np.float32)[corners[front]])
+    found = middle.take(which, axis=0)
+    found += np.minimum(np.maximum(to_right, -bound), bound)[:, None] * across.take(which, axis=0)
+    found += np.minimum(np.maximum(to_below, -bound), bound)[:, None] * down.take(which, axis=0)
     return pixels, found
 
 
-def _shares(a, first, second, area):
-    """Coefficients of x, y and 1 by which the shares of the second and the third corner grow over triangles, `(T, 6)`."""
-    second_share = np.stack([second[:, 1], -second[:, 0], second[:, 0] * a[:, 1] - second[:, 1] * a[:, 0]], -1)
-    third_share = np.stack([-first[:, 1], first[:, 0], first[:, 1] * a[:, 0] - first[:, 0] * a[:, 1]], -1)
-    return (np.concatenate([second_share, third_share], 1) / area[:, None]).astype(np.float32)
+def _parallelogram(corners):
+    """Middle, and the sides across and down, of the parallelograms most like quads `(Q, 4, D)`; `(Q, D)` each."""
+    a, b, c, d = corners.transpose(1, 0, 2)
+    return (a + b + c + d) / 4, (b + c - a - d) / 2, (c + d - a - b) / 2
+
+
+def _shares(middle, across, down, area):
+    """Coefficients of x, y and 1 that tell how far, in sides, a pixel is across and down from a middle, `(Q, 6)`."""
+    first = np.stack([down[:, 1], -down[:, 0], down[:, 0] * middle[:, 1] - down[:, 1] * middle[:, 0]], -1)
+    second = np.stack([-across[:, 1], across[:, 0], across[:, 1] * middle[:, 0] - across[:, 0] * middle[:, 1]], -1)
+    return (np.concatenate([first, second], 1) / area[:, None]).astype(np.float32)
 
 
 def looked_up(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:

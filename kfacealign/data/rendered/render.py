@@ -13,9 +13,9 @@ from kfacealign.data.rendered.texture import Texture
 
 PIVOT = np.array([0.0, 0.5, -0.35])  # the head turns about this point
 PERSPECTIVE = 0.09
-FINENESS = 1.05  # pixels of the texture for one of the image, where the face is seen from the front
+FINENESS = 1.0  # pixels of the texture for one of the image, where the face is seen from the front
 NECK = 25.0  # degrees by which a head rolls on its neck; beyond that the whole body lies
-STEPS = 0.03 + 2.2 * np.linspace(0, 1, 26) ** 1.4  # where rays from points to the camera are looked at
+STEPS = 0.03 + 2.2 * np.linspace(0, 1, 21) ** 1.5  # where rays from points to the camera are looked at
 # How far a ray may run below the skin: the rim is steep, so more where it begins.
 GRAZING = np.maximum(0.012, 0.05 - 0.25 * STEPS)
 NEAR_EAR = 0.2  # radians of yaw from which the near ear lies before the face
