@@ -8,9 +8,9 @@ import numpy as np
 
 from kfacealign.data.rendered import face3d
 
-ACROSS = np.array((0, 0.05, 0.11, 0.17, 0.24, 0.33, 0.44, 0.56, 0.68, 0.8, 0.9, 0.97, 1.0))
+ACROSS = np.array((0, 0.06, 0.13, 0.2, 0.29, 0.4, 0.53, 0.67, 0.81, 0.92, 0.98, 1.0))
 FRONT = np.concatenate([-ACROSS[:0:-1], ACROSS])  # columns of the face, as shares of its half width
-BACK = np.array((0.12, 0.3, 0.55, 0.8, 1.0))  # columns of each side, from the rim to the back of the head
+BACK = np.array((0.14, 0.38, 0.72, 1.0))  # columns of each side, from the rim to the back of the head
 UNROLLED = 0.35  # how much shorter the sides are on the texture than on the head
 REACH = 2.15  # x where the texture ends
 
@@ -19,8 +19,8 @@ def rows(face: face3d.Face) -> np.ndarray:
     """Heights y of the mesh's rows, from the crown to the chin."""
     scalp = face.crown_y + (face3d.FOREHEAD - face.crown_y) * np.linspace(0.05, 1, 6) ** 1.6
     base = face.nose_tip_y + 0.22
-    lower = base + np.sin(np.linspace(0, np.pi / 2, 11)) * (face.chin - 1e-3 - base)
-    return np.concatenate([scalp[:-1], np.linspace(face3d.FOREHEAD, -0.3, 5)[:-1], np.linspace(-0.3, base, 15)[:-1], lower])
+    lower = base + np.sin(np.linspace(0, np.pi / 2, 10)) * (face.chin - 1e-3 - base)
+    return np.concatenate([scalp[:-1], np.linspace(face3d.FOREHEAD, -0.3, 5)[:-1], np.linspace(-0.3, base, 14)[:-1], lower])
 
 
 def mesh(face: face3d.Face) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from kfacealign.data.rendered import face3d
 from kfacealign.data.rendered.render import View
 
 INNER = 0.4  # how far points slide, as a share of the half width of the face at their height
-PLACES = np.cos(np.linspace(0, np.arccos(INNER), 28))  # where the outline is looked for, as shares of the same
+PLACES = np.cos(np.linspace(0, np.arccos(INNER), 18))  # where the outline is looked for, as shares of the same
 CONTOURS = {"wflw98": 33, "ibug68": 17, "jd106": 33}  # scheme -> its first points, evenly spread along the jaw
 
 

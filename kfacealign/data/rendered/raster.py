@@ -7,6 +7,7 @@ import numpy as np
 
 SHIFT = 4  # bits after the point of OpenCV's fixed-point coordinates
 TINY = 0.05  # pixels squared; smaller quads are not drawn
+WIDTH = 256  # pixels are looked up in rows of so many
 BEYOND = 0.7  # how far from its middle the values of a quad are followed, for pixels that it only touches
 
 
@@ -70,10 +71,12 @@ def _shares(middle, across, down, area):
     return (np.concatenate([first, second], 1) / area[:, None]).astype(np.float32)
 
 
-def looked_up(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """An image's values at coordinates (in which the first pixel's centre is at 0.5), `(P,)` each -> `(P, ...)`."""
-    count, width = len(x), 256
-    padding = -count % width
-    maps = [np.pad(v.astype(np.float32) - np.float32(0.5), (0, padding)).reshape(-1, width) for v in (x, y)]
-    found = cv2.remap(image, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return found.reshape(-1, *image.shape[2:])[:count]
+def looked_up(x: np.ndarray, y: np.ndarray, *images: np.ndarray) -> list[np.ndarray]:
+    """The values of images at coordinates (in which the first pixel's centre is at 0.5), `(P,)` each -> `(P, ...)` of each."""
+    count = len(x)
+    maps = np.zeros((2, -(-count // WIDTH) * WIDTH), np.float32)
+    maps[:, :count] = x, y
+    maps[:, :count] -= np.float32(0.5)
+    across, down = maps.reshape(2, -1, WIDTH)
+    found = [cv2.remap(image, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for image in images]
+    return [values.reshape(-1, *image.shape[2:])[:count] for values, image in zip(found, images, strict=True)]

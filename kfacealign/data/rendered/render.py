@@ -116,19 +116,18 @@ class Drawing:
         shape = vertices.shape[:2]
         places = texture.at(flat).reshape(-1, 2)
         smaller = np.array(texture.outwards.shape[::-1]) / texture.shape[::-1]
-        out = raster.looked_up(texture.outwards, *(places * smaller).T).reshape(shape)
-        vertices = vertices + out[..., None] * head.normals(vertices)
+        (out,) = raster.looked_up(*(places * smaller).T, texture.outwards)
+        vertices = vertices + out.reshape(*shape, 1) * head.normals(vertices)
         light = self.lit(vertices, flat)
         points, depth = self.view.project(vertices.reshape(-1, 3))
         grid = np.stack(np.meshgrid(np.arange(shape[1]), np.arange(shape[0])), -1).reshape(-1, 2) + 0.5
         values = np.concatenate([places, grid], 1).reshape(*shape, 4)
         pixels, found = raster.seen(points.reshape(*shape, 2), depth.reshape(shape), values, self.image.shape[:2])
-        color = raster.looked_up(texture.image, found[:, 0], found[:, 1])
-        level = raster.looked_up(light, found[:, 2], found[:, 3])
+        color, hidden = raster.looked_up(found[:, 0], found[:, 1], texture.image, texture.hides)
+        (level,) = raster.looked_up(found[:, 2], found[:, 3], light)
         lit = color * level[:, :3]
         lit += level[:, 3:]
         self.image.reshape(-1, 3)[pixels] = np.minimum(lit, 255, out=lit).astype(np.uint8)
-        hidden = raster.looked_up(texture.hides, found[:, 0], found[:, 1])
         self.cover.ravel()[pixels[hidden > 127]] = 255
         self.smooth_edge(pixels)
 
@@ -218,25 +217,23 @@ class Drawing:
         look = self.look
         if look.hair_style in (LONG, SCARF):
             return
-        rim = float(self.face.half_width(0.0))
+        # Rings in the ear's own plane, which turns outwards: ahead and down, narrower at the lobe. Columns are size and shift.
+        size, shift = np.array([(1.0, 0), (0.97, 0), (0.72, 0.015), (0.5, 0), (0.3, 0.06)]).T[..., None]
+        angle = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+        down = size * 0.34 * np.sin(angle)
+        ahead = size * 0.21 * np.cos(angle) * (1 - 0.3 * np.sin(angle)) + 0.25 * down + shift
+        out = 0.985 * float(self.face.half_width(0.0)) + 0.03 + 0.42 * (0.21 - ahead)
+        points = np.stack([side * out, 0.1 + down, ahead - 0.3], -1)
+        whole, edge, hollow, fold, hole = self.view.project(points.reshape(-1, 3))[0].reshape(5, 16, 2)
 
-        def ring(size, shift=0.0):
-            angle = np.linspace(0, 2 * np.pi, 16, endpoint=False)
-            # In the ear's own plane: forwards and down, narrower at the lobe.
-            ahead, down = size * 0.21 * np.cos(angle) * (1 - 0.3 * np.sin(angle)), size * 0.34 * np.sin(angle)
-            ahead, down = ahead + 0.25 * down + shift, down
-            out = 0.03 + 0.42 * (0.21 - ahead)
-            points = np.stack([side * (rim * 0.985 + out), 0.1 + down, -0.3 + ahead], -1)
-            return self.view.project(points)[0]
-
-        facing = self.view.rotation @ np.array([side, 0, 0])
+        facing = self.view.rotation[:, 0] * side
         light = float(np.clip(facing @ np.array(look.light), 0, 1)) * 0.7 + 0.25
         skin = mixed(look.skin, (190, 80, 70), 0.14)
-        fill(self.image, ring(1.0), self.shade(skin, light))
-        stroke(self.image, ring(0.97), self.shade(mixed(skin, (40, 10, 10), 0.35), light), 0.015 * self.unit, closed=True)
-        fill(self.image, ring(0.72, 0.015), self.shade(mixed(skin, (60, 20, 15), 0.25), light))
-        fill(self.image, ring(0.5, 0.0), self.shade(skin, 0.9 * light))
-        fill(self.image, ring(0.3, 0.06), self.shade(mixed(skin, (50, 15, 10), 0.55), light))
+        fill(self.image, whole, self.shade(skin, light))
+        stroke(self.image, edge, self.shade(mixed(skin, (40, 10, 10), 0.35), light), 0.015 * self.unit, closed=True)
+        fill(self.image, hollow, self.shade(mixed(skin, (60, 20, 15), 0.25), light))
+        fill(self.image, fold, self.shade(skin, 0.9 * light))
+        fill(self.image, hole, self.shade(mixed(skin, (50, 15, 10), 0.55), light))
 
     # === Extras ===
 

@@ -82,17 +82,14 @@ class Texture(Features):
             hairy = np.clip(jaw + lip, 0, 1) * look.beard * np.clip((1.6 - away) * 5, 0, 1)
             _towards(base, hairy * (0.45 if look.stubble else 1.0), np.array(mixed(look.hair, look.skin, 0.1)))
         large = cv2.resize(base, self.shape[::-1]).clip(0, 255).astype(np.uint8)
-        large = self.textured(large, 0.25 * look.texture, "mottle", "pores")
+        large = self.textured(large, 0.25 * look.texture)
         self.spots(large)
         return large
 
-    def textured(self, image: np.ndarray, share: float, kind: str, another: str | None = None) -> np.ndarray:
-        """An image made lighter and darker by one or two kinds of noise."""
-        grain = noise.patch(self.rng, kind, *image.shape[:2])
-        if another is None:
-            level = cv2.convertScaleAbs(grain, alpha=share, beta=128 * (1 - share))
-        else:
-            level = cv2.addWeighted(grain, share, noise.patch(self.rng, another, *image.shape[:2]), share, 128 * (1 - 2 * share))
+    def textured(self, image: np.ndarray, share: float) -> np.ndarray:
+        """An image made lighter and darker by blotches and pores."""
+        blotches, pores = (noise.patch(self.rng, kind, *image.shape[:2]) for kind in ("mottle", "pores"))
+        level = cv2.addWeighted(blotches, share, pores, share, 128 * (1 - 2 * share))
         return cv2.multiply(image, cv2.cvtColor(level, cv2.COLOR_GRAY2RGB), scale=1 / 128)
 
     def spots(self, image: np.ndarray) -> None:
@@ -133,9 +130,10 @@ class Texture(Features):
 
     def plain(self, color: Color, kind: str, share: float) -> np.ndarray:
         """A texture of one colour and noise."""
-        image = np.empty((*self.shape, 3), np.uint8)
-        image[:] = np.clip(color, 0, 255).astype(np.uint8)
-        return self.textured(image, share, kind)
+        level = 1 - share + share * np.arange(256) / 128
+        table = np.clip(level[:, None] * color, 0, 255).astype(np.uint8)
+        grain = noise.patch(self.rng, kind, *self.shape)
+        return cv2.LUT(cv2.cvtColor(grain, cv2.COLOR_GRAY2RGB), table[:, None])
 
     def mask(self) -> None:
         """A cloth mask over mouth and nose, with straps to the ears."""
