@@ -20,7 +20,7 @@ def detector():
 @pytest.fixture(scope="module")
 def faces():
     """(image, landmarks' box) of rendered faces, 256 px."""
-    source = SyntheticFaces(3, size=256)
+    source = SyntheticFaces(4, size=256)
     rendered = [source.render(number) for number in range(6)]
     return [(face.image, geometry.landmark_box(face.landmarks["ibug68"])) for face in rendered]
 

@@ -44,7 +44,7 @@ def seen(points: np.ndarray, depth: np.ndarray, values: np.ndarray, size: tuple[
     shown = np.zeros(size, np.int32)
     for number, polygon in enumerate(fixed(points[corners[front]]), start=1):
         cv2.fillConvexPoly(shown, polygon, number, cv2.LINE_8, SHIFT)
-    pixels = np.flatnonzero(shown)
+    pixels = np.flatnonzero(shown > 0)
     which = shown.ravel()[pixels].astype(np.intp) - 1
     share = _shares(middle[front], across[front], down[front], area[front]).take(which, axis=0)
     row, column = np.divmod(pixels.astype(np.int32), np.int32(size[1]))

@@ -13,7 +13,7 @@ from kfacealign.data.rendered.texture import Texture
 
 PIVOT = np.array([0.0, 0.5, -0.35])  # the head turns about this point
 PERSPECTIVE = 0.09
-FINENESS = 1.0  # pixels of the texture for one of the image, where the face is seen from the front
+FINENESS = 0.95  # pixels of the texture for one of the image, where the face is seen from the front
 NECK = 25.0  # degrees by which a head rolls on its neck; beyond that the whole body lies
 STEPS = 0.03 + 2.2 * np.linspace(0, 1, 21) ** 1.5  # where rays from points to the camera are looked at
 # How far a ray may run below the skin: the rim is steep, so more where it begins.
@@ -127,7 +127,8 @@ class Drawing:
         (level,) = raster.looked_up(found[:, 2], found[:, 3], light)
         lit = color * level[:, :3]
         lit += level[:, 3:]
-        self.image.reshape(-1, 3)[pixels] = np.minimum(lit, 255, out=lit).astype(np.uint8)
+        lit = cv2.convertScaleAbs(lit)
+        self.image.reshape(-1, 3).view("V3")[pixels] = lit.view("V3")  # a pixel at a time
         self.cover.ravel()[pixels[hidden > 127]] = 255
         self.smooth_edge(pixels)
 
