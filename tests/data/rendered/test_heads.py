@@ -84,7 +84,7 @@ def test_the_mirrored_face_has_the_mirrored_landmarks(scheme, yaw, roll):
 
 
 @pytest.mark.parametrize("yaw", [-88, 88])
-def test_in_profile_the_near_pupil_is_dark_on_a_white_eye(yaw):
+def test_in_profile_the_near_pupil_is_darker_than_the_cheek(yaw):
     face = face3d.Face()
     look = dataclasses.replace(sampling.sample_look(np.random.default_rng(0)), hair_style=1, glasses=0, make_up=0.0)
     look = dataclasses.replace(
