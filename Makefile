@@ -4,7 +4,7 @@
 #   make train     render faces, train a small HIH on them, report, export: minutes on two cores, to runs/quick
 #   make test      lint, then every test
 #   make fuzz      an attack on all that reads files: N=1000 mutations of each target, SEED=0; faults go to fuzz-faults/
-#   make crash     kill trainings, alignments and packs at random moments and look at what is left: about half an hour
+#   make crash     kill trainings, alignments, labels and packs at random moments and look at what is left: about half an hour
 #   make lint      what ruff finds, in code and format
 #   make docs      the documentation as a site, to site/; a warning is an error
 #   make figures   draw the documentation's figures again
@@ -45,6 +45,7 @@ fuzz: install
 
 crash: install
 	$(RUN) tests/crash/crash.py --kills 20
+	$(RUN) tests/crash/label_kills.py --kills 20
 
 docs: install
 	$(RUN) -m mkdocs build --strict

@@ -69,7 +69,7 @@ class Head:
     def attention(self, features):
         """The cross-attention of the last decoder layer, the mean of its heads: (N, K, M); and the decoder's answers."""
         network = self.model.network
-        tokens = keras.Model(network.get_layer("project").input, network.get_layer("tokens").output).predict_on_batch(features)
+        tokens = keras.Model(network.get_layer("project").input, network.get_layer("tokens").output)(features)
         positions = network.get_layer("positions")(tokens)
         decoder, memory = network.get_layer("decoder"), network.get_layer("encoder")(tokens, positions)
         shape = (len(tokens), *decoder.embeddings.shape)

@@ -24,7 +24,7 @@ from kfacealign.backend import keras
 from kfacealign.deploy.exporting import conversion, graphs
 from kfacealign.interpreter import interpreter_class
 from kfacealign.models.inference import InferencePart
-from kfacealign.quiet import quiet
+from kfacealign.quiet import import_onnxruntime, quiet
 
 # FPS on the CPU of Table 9 (Xeon E5-2698 v4, PyTorch).
 PAPER_FPS = {"mobilenet_v2": 29.5, "mobilenet_v3_large": 28.4, "resnet18": 35.7}
@@ -107,8 +107,7 @@ def part_seconds(model, threads, runs):
 
 
 def onnx_runner(model, path, threads):
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     with quiet():
         graph = model.inference_model(batch_size=1)
         graph(np.zeros((1, *model.network.input_shape[1:]), "float32"))  # Keras exports no model that was never called

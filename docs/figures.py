@@ -3,11 +3,15 @@
     python docs/figures.py                      # all of them, to docs/figures
     python docs/figures.py --only hih schemes   # some
     python docs/figures.py --lotr MODEL.keras   # the trained LOTR whose attention is drawn
+    python docs/figures.py --only portrait      # needs scikit-image 0.26, which brings the photograph
 
 The same code and versions give the same files, so that a figure which changes says that the code has.
 """
 
 import argparse
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -17,11 +21,12 @@ from drawn import BLUE, GREEN, ORANGE, RED, SIZE, TRUTH, crop_of, grid, one_map,
 from scheme_figures import coordinates, mirror, numbered_schemes
 
 import kfacealign as kfa
-from kfacealign import drawing
+from kfacealign import drawing, files, geometry
 from kfacealign.codecs import decoders
 from kfacealign.data import image_files
 
 OUT = Path(__file__).parent / "figures"
+OVERFIT = Path(__file__).parents[1] / "benchmarks" / "lotr_overfit.py"
 LOTR = Path("runs/lotr/adam_smooth_wing_0/model.keras")  # as docs/results.md trains it
 POINT = 82  # of wflw98: the right corner of the mouth
 
@@ -36,6 +41,28 @@ def main():
     for name in arguments.only:
         for path in FIGURES[name](arguments):
             print(path)
+
+
+# === A photograph ===
+
+
+def portrait(arguments):
+    """What the default preset finds on a photograph: Eileen Collins, by NASA, which scikit-image's package has as a file."""
+    path = files.packaged_file("scikit-image", "astronaut.png")
+    if path is None:
+        print("scikit-image is not installed: portrait.jpg is left as it is (pip install scikit-image)")
+        return []
+    side, faces = 440, kfa.FaceLandmarks(detector="blazeface")
+    photo = kfa.photo.read_photo(path)
+    (face,) = faces(photo)
+    whole, to_whole = geometry.crop(photo, (0, 0, *photo.shape[1::-1]), side)
+    near, to_near = geometry.crop(photo, geometry.square_box(face.box, 1.6), side)
+    whole = drawing.draw_landmarks(whole, geometry.apply_affine(to_whole, face.landmarks), face.scheme)
+    near = drawing.draw_landmarks(near, geometry.apply_affine(to_near, face.landmarks), face.scheme, thickness=2)
+    x0, y0, x1, y1 = geometry.apply_affine(to_whole, face.box.reshape(2, 2)).round().astype(int).ravel().tolist()
+    cv2.rectangle(whole, (x0, y0), (x1, y1), (255, 255, 255), 1)
+    image_files.write(arguments.out / "portrait.jpg", np.hstack([whole, near]), quality=88)
+    return [arguments.out / "portrait.jpg"]
 
 
 # === Methods ===
@@ -175,6 +202,16 @@ def lotr(arguments):
     return [save(figure, arguments.out, "lotr.jpg")]
 
 
+def lotr_attention(arguments):
+    """Attention before and after 32 rendered faces were learnt by heart, by benchmarks/lotr_overfit.py; takes minutes."""
+    path = arguments.out / "lotr_attention.jpg"
+    with tempfile.TemporaryDirectory() as folder:
+        faces = kfa.data.write_pts(Path(folder) / "faces", train=64, test=2)
+        flags = ["--data-dir", str(faces), "--only", "gain 0.1, queries N(0, 1)", "--steps", "600", "--figure", str(path)]
+        subprocess.run([sys.executable, str(OVERFIT), *flags], check=True)
+    return [path]
+
+
 def losses(arguments):
     """The losses of LOTR's Table 4 and their gradients."""
     error = np.linspace(-15, 15, 1201).astype("float32")
@@ -276,6 +313,7 @@ def one_euro(arguments):
 
 
 FIGURES = {
+    "portrait": portrait,
     "coordinates": coordinates,
     "schemes": numbered_schemes,
     "mirror": mirror,
@@ -284,6 +322,7 @@ FIGURES = {
     "pipnet": pipnet,
     "curriculum": curriculum,
     "lotr": lotr,
+    "lotr_attention": lotr_attention,
     "losses": losses,
     "subpixel": subpixel,
     "heatmap1d": heatmap1d,

@@ -43,7 +43,7 @@ def main() -> None:
 
     console, out = Console(), Path(arguments.out)
     model = kfa.deploy.load(arguments.model)
-    faces = kfa.data.load_dataset(arguments.dataset, arguments.data_dir, scheme=model.scheme.name)
+    faces = kfa.data.load_dataset(arguments.dataset, arguments.data_dir, scheme=model.scheme)
     crops = kfa.data.Crops(faces.test, model.input_size, enlarge=model.enlarge)
     chosen = np.unique(np.linspace(0, len(crops) - 1, min(arguments.limit, len(crops))).round().astype(int))
     images, truth, weights = crops.batch(chosen)

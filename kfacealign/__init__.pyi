@@ -12,6 +12,7 @@ from . import losses as losses
 from . import metrics as metrics
 from . import models as models
 from . import photo as photo
+from . import pose as pose
 from . import presets as presets
 from . import schemes as schemes
 from . import streaming as streaming

@@ -7,12 +7,15 @@ import cv2
 import numpy as np
 
 from kfacealign import schemes
+from kfacealign.pose import Pose
 
 SHIFT = 4  # fractional bits of OpenCV's coordinates
 LIMIT = 3e4  # pixels; farther out OpenCV's fixed point would overflow
 FINENESS = 130  # extent of a face's landmarks over the radius of their dots
 SMALLEST = 0.5  # pixels of that radius
 LINES = 0.7  # width of the lines over the radius of the dots
+AXIS = 60.0  # millimetres of a head's axes
+AXES = ((255, 60, 60), (60, 220, 60), (70, 110, 255))  # to the person's left, down, out of the face
 
 
 def draw_landmarks(
@@ -87,6 +90,27 @@ def _draw(picture, points, shown, pairs, color, radius):
         cv2.circle(picture, point, round(radius * 2**SHIFT), color, -1, cv2.LINE_AA, SHIFT)
 
 
+def draw_pose(image: np.ndarray, pose: Pose) -> np.ndarray:
+    """A copy of an image with a head's axes, drawn from between the eyes.
+
+    Args:
+        image: `(H, W, 3)` uint8, RGB.
+        pose: the head's pose in that image.
+
+    Returns:
+        `(H, W, 3)` uint8. Red points to the person's left, green down and blue out of the face; each line is 60 mm long.
+    """
+    picture = np.array(image, order="C")
+    ends = AXIS * np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, -1]])
+    depths = (ends @ pose.rotation.T + pose.translation)[:, 2]
+    points = np.clip(pose.project(ends), -LIMIT, LIMIT)
+    width = max(1, round(pose.camera[0, 0] / depths[0] * 2))  # two millimetres
+    fixed = np.round((points - 0.5) * 2**SHIFT).astype("int32").tolist()
+    for axis in np.argsort(-depths[1:]):  # the nearest is drawn last
+        cv2.line(picture, fixed[0], fixed[1 + axis], AXES[axis], width, cv2.LINE_AA, SHIFT)
+    return picture
+
+
 def segments(scheme: schemes.Scheme) -> list[tuple[int, int]]:
     """The lines of a scheme's contours as pairs of point indices."""
     pairs = []
@@ -105,14 +129,37 @@ def draw_scheme(scheme: schemes.Scheme | str, *, size: int = 512) -> np.ndarray:
 
     Returns:
         `(size, size, 3)` uint8, RGB, on white.
+
+    Raises:
+        ValueError: the scheme has no mean shape.
     """
     scheme = schemes.get(scheme)
+    if scheme.mean_shape is None:
+        raise ValueError(f"{scheme.name} has no mean shape that could be drawn")
     points = scheme.mean_shape * size
     picture = draw_landmarks(np.full((size, size, 3), 255, "uint8"), points, scheme, thickness=size / 300)
-    scale = size / 1800
-    for number, (x, y) in enumerate(points):
-        corner = round(float(x) + 4 * scale), round(float(y) - 7 * scale)
-        cv2.putText(picture, str(number), corner, cv2.FONT_HERSHEY_SIMPLEX, scale, (40, 40, 160), 1, cv2.LINE_AA)
+    return draw_numbers(picture, points, scale=size / 1800, color=(40, 40, 160))
+
+
+def draw_numbers(
+    image: np.ndarray, landmarks: np.ndarray, *, scale: float = 0.4, color: tuple[int, int, int] = (40, 40, 160)
+) -> np.ndarray:
+    """A copy of an image with the number of every landmark beside it.
+
+    Args:
+        image: `(H, W, 3)` uint8, RGB.
+        landmarks: `(K, 2)` in image coordinates; those that are not finite are left out.
+        scale: of the font; 1 is 22 pixels high.
+        color: RGB.
+
+    Returns:
+        `(H, W, 3)` uint8.
+    """
+    picture = np.array(image, order="C")
+    for number, (x, y) in enumerate(np.clip(np.asarray(landmarks, "float64"), -LIMIT, LIMIT)):
+        if np.isfinite([x, y]).all():
+            corner = round(x + 4 * scale), round(y - 7 * scale)
+            cv2.putText(picture, str(number), corner, cv2.FONT_HERSHEY_SIMPLEX, scale, color, 1, cv2.LINE_AA)
     return picture
 
 

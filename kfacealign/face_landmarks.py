@@ -1,6 +1,7 @@
 """From photographs to faces in one call."""
 
 import dataclasses
+import functools
 import os
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from kfacealign import detect, geometry, photo, schemes
+from kfacealign import detect, geometry, photo, pose, schemes
 from kfacealign.data import image_files
 from kfacealign.deploy.runtime import loading
 from kfacealign.detect.searching import turned_back
@@ -33,6 +34,7 @@ class Face:
         scheme: the landmark `Scheme`, whose `point_names` tell the landmarks.
         view: (S, S, 3) uint8, the face and what is around it.
         matrix: (2, 3), image coordinates -> pixels of the view.
+        size: width and height of the upright photograph in pixels.
     """
 
     landmarks: np.ndarray
@@ -42,6 +44,19 @@ class Face:
     scheme: schemes.Scheme
     view: np.ndarray
     matrix: np.ndarray
+    size: tuple[int, int]
+
+    @functools.cached_property
+    def pose(self) -> pose.Pose | None:
+        """Which way the head is turned, computed when it is first asked for.
+
+        The camera is `kfacealign.pose.camera_matrix(face.size)`: one that looks through the middle of the photograph, its focal
+        length the photograph's longer side. Where it is known, `kfacealign.pose.estimate` takes it. None where no head fits
+        the landmarks, or their scheme has no points in three dimensions.
+        """
+        if pose.head_points(self.scheme) is None:
+            return None
+        return pose.estimate(self.landmarks, self.scheme, pose.camera_matrix(self.size))
 
     def __repr__(self) -> str:
         x0, y0, x1, y1 = (round(float(value)) for value in self.box)
@@ -49,13 +64,14 @@ class Face:
         return f"<Face of {len(self.landmarks)} landmarks ({self.scheme.name}) in ({x0}, {y0}) to ({x1}, {y1}){told}>"
 
     def to_dict(self) -> dict[str, Any]:
-        """The face as plain Python, for JSON: landmarks, scores, box, score and the name of the scheme."""
+        """The face as plain Python, for JSON: landmarks, scores, box, score, the name of the scheme, and the pose."""
         return {
             "landmarks": np.round(self.landmarks.astype(float), 3).tolist(),
             "scores": np.round(self.scores.astype(float), 4).tolist(),
             "box": np.round(self.box.astype(float), 3).tolist(),
             "score": None if self.score is None else round(float(self.score), 4),
             "scheme": self.scheme.name,
+            "pose": None if self.pose is None else self.pose.to_dict(),
         }
 
     def picture(self) -> np.ndarray:
@@ -179,7 +195,7 @@ class FaceLandmarks:
             score = None if np.isnan(found.scores[place]) else float(found.scores[place])
             points = landmarks[place].astype(np.float32)
             parts = {"box": box, "score": score, "scheme": self.model.scheme, "view": view, "matrix": matrix}
-            faces.append(Face(landmarks=points, scores=scores[place], **parts))
+            faces.append(Face(landmarks=points, scores=scores[place], size=original.shape[1::-1], **parts))
         return faces
 
 

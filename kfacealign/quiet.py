@@ -1,4 +1,4 @@
-"""Keeps what libraries say about themselves off the console."""
+"""Keeps what libraries say about themselves off the console and off the network."""
 
 import logging
 import os
@@ -41,3 +41,18 @@ def import_tensorflow() -> ModuleType:
 
         tensorflow.config.list_physical_devices()
     return tensorflow
+
+
+def import_onnxruntime() -> ModuleType:
+    """ONNX Runtime with its telemetry off.
+
+    Since its version 1.29 it sends usage data to its makers and keeps a number for the device in the user's home. It reads
+    the variable `ORT_DISABLE_TELEMETRY` once, when it is imported; a value that the user has set is left.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime

@@ -15,129 +15,12 @@ follows from the parts: each is mirrored in itself or with its counterpart on th
 """
 
 import dataclasses
-import functools
-import json
-from collections.abc import Iterable
-from importlib import resources
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-
-@dataclasses.dataclass(frozen=True)
-class Contour:
-    """A line to draw.
-
-    Attributes:
-        name: such as "left_eye".
-        points: point indices in order.
-        closed: whether the last point is joined to the first.
-    """
-
-    name: str
-    points: tuple[int, ...]
-    closed: bool = dataclasses.field(default=False, kw_only=True)
-
-
-@dataclasses.dataclass(frozen=True)
-class Scheme:
-    """A landmark scheme of K points, checked when it is made. All but the name are keyword arguments.
-
-    Attributes:
-        name: what `schemes.get` finds it by.
-        point_names: K unique names such as "left_eye_0".
-        mirror: permutation of the points under `x -> 1 - x`, its own inverse; mirrored landmarks are `landmarks[mirror]`.
-        regions: dict of "contour", "brows", "eyes", "nose", "mouth" -> point indices; every point is in one.
-        contours: lines to draw.
-        eye_corners: outer corners of the left and the right eye, or None.
-        pupils: two groups of points whose means are the pupils' centres, or None.
-
-    Raises:
-        ValueError: a name stands twice, `mirror` is no permutation or not its own inverse, or an index belongs to no
-            point. The message names the first that is wrong.
-    """
-
-    name: str
-    _: dataclasses.KW_ONLY
-    point_names: tuple[str, ...]
-    mirror: tuple[int, ...]
-    regions: dict[str, tuple[int, ...]]
-    contours: tuple[Contour, ...]
-    eye_corners: tuple[int, int] | None
-    pupils: tuple[tuple[int, ...], tuple[int, ...]] | None
-
-    def __post_init__(self):
-        self._check_names()
-        self._check_mirror()
-        self._check_indices("eye_corners", self.eye_corners or ())
-        for group in self.pupils or ():
-            self._check_indices("pupils", group)
-        for region, points in self.regions.items():
-            self._check_indices(f"region {region!r}", points)
-        for contour in self.contours:
-            self._check_indices(f"contour {contour.name!r}", contour.points)
-
-    def _check_names(self):
-        seen = {}
-        for point, name in enumerate(self.point_names):
-            if name in seen:
-                raise ValueError(f"scheme {self.name!r}: points {seen[name]} and {point} are both called {name!r}")
-            seen[name] = point
-
-    def _check_mirror(self):
-        points = self.num_points
-        if len(self.mirror) != points:
-            raise ValueError(f"scheme {self.name!r}: mirror has {len(self.mirror)} entries for {points} points")
-        self._check_indices("mirror", self.mirror)
-        seen = {}
-        for point, other in enumerate(self.mirror):
-            if other in seen:
-                raise ValueError(
-                    f"scheme {self.name!r}: mirror is no permutation, points {seen[other]} and {point} both become {other}"
-                )
-            seen[other] = point
-        for point, other in enumerate(self.mirror):
-            if self.mirror[other] != point:
-                raise ValueError(
-                    f"scheme {self.name!r}: mirror is not its own inverse, point {point} becomes {other} and {other} becomes "
-                    f"{self.mirror[other]}"
-                )
-
-    def _check_indices(self, what: str, indices: Iterable):
-        for index in indices:
-            if not (isinstance(index, int | np.integer) and not isinstance(index, bool) and 0 <= index < self.num_points):
-                raise ValueError(
-                    f"scheme {self.name!r}: {what} holds {index!r}, expected whole numbers from 0 to {self.num_points - 1}"
-                )
-
-    @property
-    def num_points(self) -> int:
-        """K."""
-        return len(self.point_names)
-
-    @property
-    def mean_shape(self) -> np.ndarray | None:
-        """(K, 2) float32, crop coordinates: the landmarks' box is centred in the crop and fills 80 % of it.
-
-        The numbers are stored in `mean_shapes.json`; they are the first rendered face at rest. They never change, because
-        trained models depend on them; the rendered faces (`kfacealign.data.rendered.face_points`) have come nearer to
-        photographs since. A scheme that is not one of this package has None.
-        """
-        shape = mean_shapes().get(self.name)
-        return None if shape is None or len(shape) != self.num_points else np.array(shape, np.float32)
-
-    @property
-    def default_normalizer(self) -> str:
-        """Name of the normaliser that errors are divided by unless another is named: `inter_ocular`, or `box` without eyes."""
-        return self.normalizers()[0]
-
-    def normalizers(self) -> tuple[str, ...]:
-        """Names of the normalisers that this scheme's points define; `kfacealign.metrics.errors` gives their lengths."""
-        eyes = ("inter_ocular",) if self.eye_corners else ()
-        pupils = ("inter_pupil",) if self.pupils else ()
-        return (*eyes, *pupils, "box", "diagonal", "image")
-
-    def __hash__(self):
-        return hash(self.name)
+from kfacealign.landmark_scheme import Contour, Scheme
 
 
 @dataclasses.dataclass(frozen=True)
@@ -369,20 +252,33 @@ MENPO39 = _scheme(
 SCHEMES = {scheme.name: scheme for scheme in (WFLW98, IBUG68, COFW29, AFLW19, JD106, MENPO39)}
 
 
-@functools.cache
-def mean_shapes() -> dict[str, list[list[float]]]:
-    """Name of a scheme -> its mean shape, K pairs of numbers."""
-    return json.loads((resources.files("kfacealign") / "mean_shapes.json").read_text(encoding="utf-8"))
+# The schemes of this package; a program may add its own to `SCHEMES`.
+BUILT_IN = tuple(SCHEMES)
+_BUILT_IN = dict(SCHEMES)
 
 
-def get(scheme: str | Scheme) -> Scheme:
-    """The scheme of this name; a `Scheme` is returned as it is.
+def get(scheme: str | Scheme | Mapping[str, Any]) -> Scheme:
+    """The scheme of this name, or the one that a model file describes; a `Scheme` is returned as it is.
+
+    Args:
+        scheme: a name, a `Scheme`, or what `described` returned.
 
     Raises:
-        ValueError: there is no such scheme; the message lists those that there are.
+        ValueError: there is no scheme of this name, the message lists those that there are; or a description is wrong, see
+            `Scheme.from_config`.
     """
     if isinstance(scheme, Scheme):
         return scheme
+    if isinstance(scheme, Mapping):
+        return Scheme.from_config(scheme)
     if scheme not in SCHEMES:
-        raise ValueError(f"no landmark scheme {scheme!r}; there are {', '.join(SCHEMES)}")
+        raise ValueError(
+            f"no landmark scheme {scheme!r}; there are {', '.join(SCHEMES)}. Points of your own are written down in a file, see "
+            "kfacealign datasets scheme"
+        )
     return SCHEMES[scheme]
+
+
+def described(scheme: Scheme) -> str | dict[str, Any]:
+    """What a model file says of its scheme, and `get` reads: the name if it is one of this package, else all of it."""
+    return scheme.name if _BUILT_IN.get(scheme.name) == scheme else scheme.get_config()

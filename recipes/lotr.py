@@ -96,7 +96,10 @@ def trained_backbone(faces, views, settings):
         first = argparse.Namespace(**{**vars(settings), **BACKBONE, "out": str(out), "resume": True})
         # Cells of half the usual side, 8 x 8 of them in a crop of 128 px, and their weight of the offsets.
         size = {"input_size": settings.input_size, "stride": 16, "offset_weight": 0.1}
-        kfa.training.run(lambda: kfa.models.PIPNet(faces.scheme, backbone=backbone, **size), faces, views, first)
+        neighbors = min(10, faces.scheme.num_points - 1)
+        kfa.training.run(
+            lambda: kfa.models.PIPNet(faces.scheme, backbone=backbone, neighbors=neighbors, **size), faces, views, first
+        )
     return str(out / "model.keras")
 
 

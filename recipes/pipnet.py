@@ -52,7 +52,7 @@ def recipe():
             backbone_weights=settings.backbone_weights,
             backbone_width=settings.backbone_width,
             stride=settings.stride,
-            neighbors=settings.neighbors,
+            neighbors=min(settings.neighbors, faces.scheme.num_points - 1),
             input_size=settings.input_size,
             enlarge=settings.enlarge,
         )

@@ -54,7 +54,7 @@ def recipe():
             backbone=settings.backbone,
             backbone_weights=settings.backbone_weights,
             stride=settings.stride,
-            neighbors=settings.neighbors,
+            neighbors=min(settings.neighbors, faces.scheme.num_points - 1),
             input_size=settings.input_size,
             backbone_width=settings.backbone_width,
             enlarge=settings.enlarge,

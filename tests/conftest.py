@@ -1,10 +1,12 @@
 """What all tests share: the order of the files, and TensorFlow without the passes over its graphs."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # tests import ONNX Runtime directly, too
 TESTS = Path(__file__).parent
 sys.path.insert(0, str(TESTS))  # for `checks`
 

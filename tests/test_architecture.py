@@ -15,10 +15,10 @@ PACKAGE = "kfacealign"
 FLOORS = (
     (
         "what knows nothing of faces",
-        "version files console process state_dicts quiet machine backend interpreter streaming deploy.flatbuffer",
+        "version files plain_yaml console process state_dicts quiet machine backend interpreter streaming deploy.flatbuffer",
     ),
-    ("points and pictures", "schemes geometry losses"),
-    ("faces without pixels", "drawing detect data.faces data.five_points conversions metrics"),
+    ("points and pictures", "landmark_scheme schemes mirrors scheme_files geometry losses"),
+    ("faces without pixels", "drawing detect data.faces data.five_points conversions pose metrics"),
     ("what networks are made of", "codecs layers"),
     ("from files to batches", "data"),
     ("from a photograph to faces", "photo tracking"),

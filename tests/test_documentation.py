@@ -163,7 +163,7 @@ def test_modules_and_what_is_in_them_are_there(name):
     for span in re.findall(r"`([^`\n]+)`", re.sub(r"^\s*```.*?^\s*```", "", (ROOT / name).read_text(), flags=re.M | re.S)):
         found = re.match(r"(?:kfacealign\.|kfa\.)?((\w+)(?:\.[a-zA-Z_]\w*)*)", span)
         dotted = found and (found[1] != found[0] or ("." in found[1] and found[2] in MODULES))
-        if dotted and not re.search(r"\.(?:pyi?|md|json)$", found[0]):
+        if dotted and not re.search(r"\.(?:pyi?|md|json|yaml)$", found[0]):
             pkgutil.resolve_name(f"kfacealign.{found[1]}")
 
 
@@ -206,9 +206,22 @@ def flags_of(file):
     return {value for value in constants if isinstance(value, str) and value.startswith("--")}
 
 
+POINTS = """name: five
+names: [left_eye, right_eye, nose, left_mouth, right_mouth]
+mirror: [1, 0, 2, 4, 3]
+eye_corners: [0, 1]
+mean_shape: [[0.1, 0.1], [0.9, 0.1], [0.5, 0.5], [0.2, 0.9], [0.8, 0.9]]
+"""
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_commands_are_understood(name, monkeypatch, capsys):
-    page = ROOT / name
+def test_commands_are_understood(name, tmp_path, monkeypatch, capsys):
+    (tmp_path / "points.yaml").write_text(POINTS)  # a scheme's file is read with the flag that names it
+    with contextlib.chdir(tmp_path):
+        understand(ROOT / name, name, monkeypatch, capsys)
+
+
+def understand(page, name, monkeypatch, capsys):
     own = {title for _, title, _, _ in blocks(page) if title.endswith(".py")}
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.M)
@@ -267,6 +280,7 @@ def workplace(tmp_path_factory):
     model = models.FaceAligner(network, Heatmap(8), "aflw19")
     model.save(folder / "model.keras")
     kfa.deploy.export(model, folder / "model.tflite")
+    (folder / "points.yaml").write_text(POINTS)
     pipnet = models.PIPNet("wflw98", **NARROW[models.PIPNet])
     pipnet.save(folder / "pipnet.keras")
     return folder

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kfacealign import drawing, schemes
+from kfacealign import drawing, pose, schemes
 
 
 def one_point(x, y):
@@ -130,3 +130,21 @@ def test_mosaic():
     picture = drawing.mosaic(tiles, 2)
     assert picture.shape == (4, 6, 3)
     assert [picture[0, 0, 0], picture[0, 5, 0], picture[3, 0, 0], picture[3, 5, 0]] == [1, 2, 3, 0]
+
+
+def test_the_axes_of_a_head_by_hand():
+    """60 mm at 600 mm with a focal length of 400 pixels are 40 pixels; the head is turned by 60 degrees to its own left."""
+    camera = pose.camera_matrix((201, 161), focal=400)
+    head = pose.head_points("ibug68")[0] @ pose.rotation_matrix(60, 0, 0).T + [0, 0, 600]
+    found = pose.estimate((head @ camera.T)[:, :2] / head[:, 2:], "ibug68", camera)
+    black = np.zeros((161, 201, 3), "uint8")
+    picture = drawing.draw_pose(black, found)
+    assert not black.any()
+    strong = (picture.max(-1) > 100) * (1 + picture.argmax(-1))
+    red, green, blue = (np.argwhere(strong == axis) for axis in (1, 2, 3))
+    # From the middle, (100.5, 80.5), the pixel (100, 80): down by 40; out of the face to the right by 60 sin 60 at 570 mm:
+    # 36.5; to the person's left, which is nearly into the picture, by 60 cos 60 at 652 mm: 18.4.
+    assert abs(green[:, 0].max() - 120) <= 1 and set(green[:, 1]) == {100}
+    assert abs(blue[:, 1].max() - 136) <= 1 and set(blue[:, 0]) == {80}
+    assert len(red) == 0 or red[:, 1].max() <= 119  # beneath the blue one, which is nearer
+    assert picture[:70].sum() == 0 and picture[:, :95].sum() == 0

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import kfacealign as kfa
-from kfacealign import detect, geometry
+from kfacealign import detect, geometry, pose
 from kfacealign.data import SyntheticFaces
 
 SIZE, FACES = 256, 4
@@ -153,7 +153,7 @@ def test_a_face_tells_of_itself(faces, crowd):
     image, _ = crowd
     face = faces(image)[0]
     told = json.loads(json.dumps(face.to_dict()))
-    assert list(told) == ["landmarks", "scores", "box", "score", "scheme"] and told["scheme"] == "ibug68"
+    assert list(told) == ["landmarks", "scores", "box", "score", "scheme", "pose"] and told["scheme"] == "ibug68"
     np.testing.assert_allclose(told["landmarks"], face.landmarks, atol=1e-3)
     assert repr(face).startswith("<Face of 68 landmarks (ibug68) in (")
     picture = cv2.imdecode(np.frombuffer(face._repr_png_(), np.uint8), cv2.IMREAD_COLOR)
@@ -162,6 +162,28 @@ def test_a_face_tells_of_itself(faces, crowd):
     x, y = np.rint(geometry.apply_affine(face.matrix, face.landmarks[30]) - 0.5).astype(int)
     column, row = np.floor(face.landmarks[30]).astype(int)
     assert np.abs(face.view[y, x].astype(int) - image[row, column]).max() < 40
+
+
+def test_the_pose_of_a_face_in_the_photographs_camera(faces, rendered):
+    """The camera is the photograph's, also where the face was cropped from a side of it."""
+    image = np.full((300, 700, 3), 120, np.uint8)
+    image[20:276, 430:686] = rendered[1][0]
+    face = faces(image)[0]
+    assert face.size == (700, 300)
+    np.testing.assert_array_equal(face.pose.camera, [[700, 0, 350], [0, 700, 150], [0, 0, 1]])
+    expected = pose.estimate(face.landmarks, "ibug68", face.pose.camera)
+    np.testing.assert_array_equal(face.pose.rotation, expected.rotation)
+    assert face.pose is face.pose  # computed once
+    told = json.loads(json.dumps(face.to_dict()))["pose"]
+    np.testing.assert_allclose([told[name] for name in ("yaw", "pitch", "roll")], pose.angles(expected.rotation), atol=0.01)
+    np.testing.assert_allclose(told["rotation"], expected.rotation, atol=1e-5)
+    assert set(told) == {"yaw", "pitch", "roll", "rotation", "translation", "camera", "error"}
+
+
+def test_a_face_that_is_no_head_has_no_pose(faces, crowd):
+    parts = vars(faces(crowd[0])[0]) | {"landmarks": np.full((68, 2), 7, np.float32)}
+    face = kfa.Face(**{name: parts[name] for name in kfa.Face.__dataclass_fields__})
+    assert face.pose is None and face.to_dict()["pose"] is None
 
 
 def test_drawing(faces, crowd):

@@ -24,7 +24,7 @@ PACKAGES = (
     "presets",
     "training",
 )
-MODULES = ("conversions", "detect", "drawing", "geometry", "photo", "schemes", "streaming", "tracking")
+MODULES = ("conversions", "detect", "drawing", "geometry", "photo", "pose", "schemes", "streaming", "tracking")
 # Methods that Keras calls by position and defines the signature of.
 KERAS = {"call", "build", "compute_loss", "compute_metrics", "update_state", "compile", "fit", "save", "compute_output_shape"}
 KERAS |= {"from_config", "on_epoch_begin", "on_epoch_end", "on_train_batch_begin", "compute_mask", "compile_from_config"}

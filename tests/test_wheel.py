@@ -61,7 +61,11 @@ def test_the_wheel_holds_the_package_and_its_data_and_nothing_else(wheel):
     here = {str(path.relative_to(ROOT)) for path in sources}
     bundled = (ROOT / "kfacealign" / "presets").glob("*.*")
     data = {str(path.relative_to(ROOT)) for path in bundled if path.suffix in (".json", ".md", ".keras", ".tflite")}
-    expected = here | data | {f"kfacealign/{name}" for name in ("py.typed", "mean_shapes.json", "evaluation/published.json")}
+    expected = (
+        here
+        | data
+        | {f"kfacealign/{name}" for name in ("py.typed", "mean_shapes.json", "pose_points.json", "evaluation/published.json")}
+    )
     metadata = {name for name in names if name.startswith(f"kfacealign-{kfa.__version__}.dist-info/")}
     assert names - metadata == expected
     assert any(name.endswith("LICENSE") for name in metadata)

@@ -22,7 +22,6 @@ from pathlib import Path
 
 import cv2
 
-from kfacealign import schemes
 from kfacealign.cli.align_results import COORDINATES
 from kfacealign.deploy import metadata
 from kfacealign.deploy.measure import inspection
@@ -52,7 +51,7 @@ def describe(path: str | os.PathLike) -> dict:
     shape = found["input"].get("shape", [1])
     if path.suffix == ".tflite" and shape[0] != 1:
         raise ValueError(f"{path} takes {shape[0] or 'any number of'} crops; export it for one")
-    lines = [[int(first), int(second)] for first, second in segments(schemes.get(found["scheme"]))]
+    lines = [[int(first), int(second)] for first, second in segments(metadata.scheme_of(found, path))]
     return {"title": path.name, "file": path.name, "metadata": found, "segments": lines}
 
 
@@ -112,6 +111,7 @@ def put_blazeface(path: Path, folder: Path) -> dict:
         "cells": blazeface.CELLS,
         "smallest": defaults["smallest"],
         "min_score": max(blazeface.LEAST, defaults["min_score"]),
+        "hint": blazeface.HINT,
         "overlap": blazeface.OVERLAP,
         "reach": blazeface.REACH,
         "twins": TWINS,

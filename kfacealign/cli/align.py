@@ -11,7 +11,7 @@ import cv2
 from rich.console import Console
 from rich.text import Text
 
-from kfacealign import deploy, photo, presets
+from kfacealign import deploy, photo, pose, presets
 from kfacealign.cli import align_results, given_boxes, photo_list
 from kfacealign.cli.align_tables import NAMES as TABLES
 from kfacealign.cli.align_tables import Tables
@@ -85,6 +85,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LIST",
         help=f"what is written besides the overlay, of {', '.join(FORMATS)} (default pts,json); csv is one {TABLES['csv']} and "
         f"coco one {TABLES['coco']} for the whole run",
+    )
+    parser.add_argument(
+        "--pose",
+        action="store_true",
+        help="write which way each head is turned to the JSON file and the CSV table, and draw its axes; the camera is taken to "
+        "look through the middle of the photograph with a focal length of its longer side",
     )
     parser.add_argument("--max-pixels", type=count, metavar="N", help="of a photograph that is decoded (default 200,000,000)")
     parser.add_argument("--no-overlay", action="store_true", help="do not draw the landmarks")
@@ -162,13 +168,16 @@ class Batch:
             pts="pts" in kinds,
             json="json" in kinds,
             overlay=not arguments.no_overlay,
+            pose=arguments.pose,
             overwrite=arguments.overwrite,
             photos=frozenset(map(os.path.realpath, found.paths)),
         )
         arguments.model = presets.chosen(arguments.model, keras=arguments.flip, console=console)
         options = align_options(arguments)
         model = deploy.load(arguments.model, trust=arguments.trust)
-        self.tables = Tables(self.out, kinds, model.scheme, overwrite=arguments.overwrite)
+        if arguments.pose and pose.head_points(model.scheme) is None:
+            raise ValueError(f"--pose: {shown(model.scheme.name)} has no points in three dimensions; leave --pose out")
+        self.tables = Tables(self.out, kinds, model.scheme, pose=arguments.pose, overwrite=arguments.overwrite)
         self.tables.refuse_existing(*((found.paths, found.below) if self.wanted.json else ((), ())))
         if arguments.five_points:
             five_points.indices(model.scheme)  # Refuse a scheme that has no five points before any photograph is read.
@@ -188,6 +197,8 @@ class Batch:
             "detector": self.landmarker.detector.name,
             **{name: getattr(arguments, name) for name in ("min_score", "any_rotation", "five_points", "flip")},
         }
+        if arguments.pose:  # Results of before there was the flag are still those of a run without it.
+            self.settings["pose"] = True
         self.done = self.failed = self.skipped = 0
 
     def run(self) -> int:

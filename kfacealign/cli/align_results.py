@@ -24,7 +24,7 @@ from kfacealign import geometry
 from kfacealign.cli.given_boxes import as_text
 from kfacealign.console import shown
 from kfacealign.data.readers.pts import points_text
-from kfacealign.drawing import draw_landmarks
+from kfacealign.drawing import draw_landmarks, draw_pose
 from kfacealign.face_landmarks import Face
 from kfacealign.files import IMAGE_SUFFIXES, read_bytes, replacing
 from kfacealign.presets import store
@@ -49,6 +49,7 @@ class Wanted:
 
     Attributes:
         pts, json, overlay: which of the files.
+        pose: whether poses are described and drawn.
         overwrite: whether files that exist are replaced.
         photos: real paths of the run's photographs, which are never replaced.
     """
@@ -56,6 +57,7 @@ class Wanted:
     pts: bool
     json: bool
     overlay: bool
+    pose: bool = False
     overwrite: bool = False
     photos: frozenset[str] = frozenset()
 
@@ -199,7 +201,7 @@ def done_before(photo: str, stem: Path, settings: dict[str, Any], wanted: Wanted
         raise ValueError(f"{shown(file)} has the results of an earlier state of this photograph; {OVERWRITE}")
     if earlier.get("settings") != settings:
         before = earlier["settings"] if isinstance(earlier.get("settings"), dict) else {}
-        other = ", ".join(name for name in settings if settings[name] != before.get(name))
+        other = ", ".join(name for name in {**settings, **before} if settings.get(name) != before.get(name))
         raise ValueError(f"{shown(file)} has results of other settings ({other}); {OVERWRITE}")
     files = [*points_of(stem, len(earlier["faces"])) * wanted.pts, *[overlay_of(stem)] * wanted.overlay]
     lacking = [path for path in files if not path.is_file()]
@@ -268,6 +270,7 @@ def describe(
                 "mean_score": round(float(face.scores.mean()), 4),
                 "detector_score": None if face.score is None else round(face.score, 4),
                 "pts": as_text(path.name) if wanted.pts else None,
+                **({"pose": None if face.pose is None else face.pose.to_dict()} if wanted.pose else {}),
             }
             for face, path in zip(faces, points, strict=True)
         ],
@@ -285,7 +288,7 @@ def write_results(
     """
     contents = {}
     if wanted.overlay:
-        contents[overlay_of(stem)] = encoded_overlay(image, faces)
+        contents[overlay_of(stem)] = encoded_overlay(image, faces, pose=wanted.pose)
     if wanted.json:
         contents[json_of(stem)] = json.dumps(description, indent=1, allow_nan=False).encode()
     if wanted.pts:
@@ -306,13 +309,15 @@ def write_results(
     return list(contents)
 
 
-def encoded_overlay(image: np.ndarray, faces: Sequence[Face]) -> bytes:
-    """The photograph with the landmarks drawn, as PNG.
+def encoded_overlay(image: np.ndarray, faces: Sequence[Face], *, pose: bool = False) -> bytes:
+    """The photograph with the landmarks drawn, and the heads' axes if so wanted, as PNG.
 
     Raises:
         ValueError: OpenCV cannot encode it.
     """
     picture = draw_landmarks(image, np.stack([face.landmarks for face in faces]), faces[0].scheme)
+    for head in [face.pose for face in faces if pose and face.pose is not None]:
+        picture = draw_pose(picture, head)
     done, content = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     if not done:
         raise ValueError("the picture with its landmarks cannot be encoded as PNG")

@@ -20,17 +20,14 @@ from kfacealign import schemes
 from kfacealign.cli.align_results import NotWritten
 from kfacealign.cli.given_boxes import CORNERS, as_text
 from kfacealign.console import shown
-from kfacealign.drawing import segments
+from kfacealign.data.writers import coco
 from kfacealign.files import read_bytes, replacing
 
 NAMES = {"csv": "landmarks.csv", "coco": "coco.json"}
 LARGEST = 2**30  # bytes of a table
 COLUMNS = ["photo", "name", "face", *(f"box_{corner}" for corner in CORNERS), "score", "detector_score"]
+ANGLES = ["yaw", "pitch", "roll"]  # the last columns where poses are wanted, empty where there is none
 MADE = "faces found by kfacealign align"
-PIXELS = (
-    "keypoints are 0-based indices of pixels: the centre of the first pixel is (0, 0); add 0.5 for image coordinates. Boxes are "
-    "measured from the outer top-left corner of the image"
-)
 
 
 class Tables:
@@ -40,12 +37,15 @@ class Tables:
         folder: the folder of the results.
         kinds: "csv" and "coco", or one, or none.
         scheme: scheme of the landmarks.
+        pose: whether the CSV has columns of the heads' angles, in degrees.
         overwrite: whether tables that exist are replaced in any case.
     """
 
-    def __init__(self, folder: Path, kinds: Iterable[str], scheme: schemes.Scheme, *, overwrite: bool = False):
+    def __init__(
+        self, folder: Path, kinds: Iterable[str], scheme: schemes.Scheme, *, pose: bool = False, overwrite: bool = False
+    ):
         self.paths = {kind: folder / NAMES[kind] for kind in NAMES if kind in kinds}
-        self.scheme, self.overwrite = scheme, overwrite
+        self.scheme, self.overwrite, self.angles = scheme, overwrite, ANGLES if pose else []
         self.rows, self.images, self.annotations = [], [], []
 
     def refuse_existing(self, photos: Sequence[str], below: Sequence[str]) -> None:
@@ -85,7 +85,8 @@ class Tables:
             for number, (face, its) in enumerate(zip(faces, numbered, strict=True), start=1):
                 points = [value for point in face["landmarks"] for value in point]
                 scores = [face["mean_score"], face.get("detector_score")]
-                self.rows.append([description["photo"], as_text(its), number, *face["face_box"], *scores, *points])
+                head = [(face.get("pose") or {}).get(name) for name in self.angles]
+                self.rows.append([description["photo"], as_text(its), number, *face["face_box"], *scores, *points, *head])
         if "coco" in self.paths:
             size = {"width": description["width"], "height": description["height"]}
             self.images.append({"id": len(self.images) + 1, "file_name": as_text(below), **size})
@@ -121,39 +122,35 @@ class Tables:
         points = [f"{axis}{point}" for point in range(self.scheme.num_points) for axis in "xy"]
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*COLUMNS, *points])
+        writer.writerow([*COLUMNS, *points, *self.angles])
         writer.writerows(self.rows)
         return file.getvalue()
 
     def coco(self) -> str:
         """The content of `coco.json`."""
-        category = {
-            "id": 1,
-            "name": "face",
-            "supercategory": "person",
-            "keypoints": list(self.scheme.point_names),
-            "skeleton": [[first + 1, second + 1] for first, second in segments(self.scheme)],  # COCO counts points from 1
-        }
-        info = {"description": f"{MADE}, landmarks of {self.scheme.name}", "coordinates": PIXELS}
-        content = {"info": info, "images": self.images, "annotations": self.annotations, "categories": [category]}
+        head = frame(self.scheme, MADE)
+        content = {"info": head["info"], "images": self.images, "annotations": self.annotations, "categories": head["categories"]}
         return json.dumps(content, allow_nan=False)
 
 
+def frame(scheme: schemes.Scheme, made: str) -> dict[str, Any]:
+    """What a file in COCO's layout has besides images and annotations: "info" and "categories".
+
+    Args:
+        scheme: of the landmarks.
+        made: what made them.
+    """
+    info = {"description": f"{made}, landmarks of {scheme.name}", "coordinates": coco.COORDINATES}
+    return {"info": info, "categories": [coco.category(scheme)]}
+
+
 def annotation(face: dict[str, Any], number: int, image: int) -> dict[str, Any]:
-    """A face as COCO annotates it: keypoints at indices of pixels, and its box as (x, y, width, height)."""
+    """A face of a description as COCO annotates it, with its score."""
     x0, y0, x1, y1 = face["face_box"]
-    width, height = round(x1 - x0, 3), round(y1 - y0, 3)
-    return {
-        "id": number,
-        "image_id": image,
-        "category_id": 1,
-        "iscrowd": 0,
-        "keypoints": [value for x, y in face["landmarks"] for value in (round(x - 0.5, 3), round(y - 0.5, 3), 2)],
-        "num_keypoints": len(face["landmarks"]),
-        "bbox": [x0, y0, width, height],
-        "area": round(width * height, 3),
-        "score": face["mean_score"],
-    }
+    points = [(round(x - 0.5, 3), round(y - 0.5, 3)) for x, y in face["landmarks"]]
+    box = [x0, y0, round(x1 - x0, 3), round(y1 - y0, 3)]
+    made = coco.annotation(points, [2] * len(points), number=number, image=image, box=box)
+    return {**made, "score": face["mean_score"]}
 
 
 def photos_in(kind: str, path: Path) -> set[str]:

@@ -4,9 +4,8 @@ import argparse
 import math
 from typing import Any
 
-from kfacealign import schemes
+from kfacealign import scheme_files
 
-SCHEMES = tuple(schemes.SCHEMES)
 MODEL_HELP = (
     "a trained model (.keras), an exported one (.tflite, .onnx or a SavedModel folder), or a bundled one (kfacealign presets)"
 )
@@ -73,6 +72,19 @@ def add_dataset(parser: argparse.ArgumentParser, **options: Any) -> None:
     parser.add_argument("--dataset", choices=catalogue.DATASETS, **options)
     parser.add_argument("--data-dir", metavar="DIR", help="the dataset's directory; synthetic faces are written to it if need be")
     add_missing(parser)
+
+
+def add_scheme(parser: argparse.ArgumentParser, purpose: str, **options: Any) -> None:
+    """Adds `--scheme`, which takes the name of a landmark scheme or the file of one of the user's own.
+
+    Args:
+        parser: the command's parser.
+        purpose: what it is the scheme of, for `--help`.
+        options: further arguments of `add_argument`.
+    """
+    parser.add_argument(
+        "--scheme", type=scheme_files.argument, metavar="NAME|FILE", help=f"{purpose}: {scheme_files.HELP}", **options
+    )
 
 
 def add_missing(parser: argparse.ArgumentParser) -> None:

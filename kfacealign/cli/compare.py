@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.table import Column, Table
 
-from kfacealign import evaluation, schemes
+from kfacealign import evaluation
 from kfacealign.cli.arguments import count, positive
 from kfacealign.console import make_console, shown
 from kfacealign.files import replacing
@@ -200,7 +200,7 @@ def draw_changed(
             stored.append(evaluation.run_files.read_predictions(file))
         except (OSError, ValueError) as error:
             return str(error)
-        points = schemes.get(run_.scheme).num_points if run_.scheme in schemes.SCHEMES else None
+        points = run_.definition.num_points if run_.definition else None
         if stored[-1]["landmarks"].shape[:2] != (len(run_.names), points):
             return f"{file} is not of the same run as the report"
     figure = evaluation.plots.Figure(figsize=(1.9 * max(2, *map(len, groups.values())), 8.2), layout="constrained")
@@ -216,7 +216,7 @@ def draw_changed(
                         landmarks=arrays["truth"][place],
                         weights=arrays["weights"][place],
                         predicted=arrays["landmarks"][place],
-                        scheme=run_.scheme,
+                        scheme=run_.definition,
                         size=SIDE,
                     )
                 except (OSError, ValueError) as error:

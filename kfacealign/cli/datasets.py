@@ -1,4 +1,4 @@
-"""`kfacealign datasets`: which datasets are read, whether a copy is whole, and how to pack one into a file of crops."""
+"""`kfacealign datasets`: what is read, whether a copy is whole, likely wrong labels, packing, converting, own points."""
 
 import argparse
 import warnings
@@ -8,12 +8,14 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from kfacealign import data, drawing, geometry
-from kfacealign.cli.arguments import SCHEMES, add_missing, add_part, count
+from kfacealign import data, drawing, schemes
+from kfacealign.cli import own_scheme, suspects
+from kfacealign.cli.arguments import add_missing, add_part, add_scheme, count, finite
 from kfacealign.console import make_console, shown
-from kfacealign.data import catalogue, survey
+from kfacealign.data import catalogue, converting, survey
 from kfacealign.data.image_files import limit_pixels
 from kfacealign.data.image_files import write as write_image
+from kfacealign.data.mean_shape import mean_shape, mirror_doubts
 from kfacealign.data.readers import checks
 from kfacealign.data.readers.entry import Entry
 
@@ -42,14 +44,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Writes the crops and labels of a dataset to one HDF5 file, whose pixels are mapped into memory on reading: for training "
         "from --dataset packed, far from the photographs, or in any program that reads HDF5.",
     )
+    convert = add_part(
+        parts,
+        "convert",
+        "write a dataset as another tool reads it",
+        "Writes the labels of a dataset in the format of another tool, with copies of the photographs, to a folder that "
+        "--dataset FORMAT reads again. What the format does not hold is told.",
+    )
     for part in (check, pack):
         part.add_argument("name", choices=names, metavar="NAME", help=f"of the dataset: {', '.join(names)}")
+    for part in (check, pack, convert):
         part.add_argument("root", metavar="DIR", help="the dataset's directory")
-        part.add_argument("--scheme", choices=SCHEMES, help="landmark scheme of csv and pts (default ibug68), and of celeba")
+        add_scheme(part, "landmark scheme of csv and pts (default ibug68), of celeba, and of files that do not name their points")
+        part.add_argument(
+            "--first-pixel",
+            type=finite,
+            metavar="X",
+            help="coordinate of the first pixel's centre in keypoints of coco (default 0; CVAT's COCO files: 0.5)",
+        )
         add_missing(part)
+    convert.add_argument("--dataset", dest="name", choices=names, required=True, metavar="NAME", help="what DIR is: see check")
+    convert.add_argument("--to", choices=tuple(converting.FORMATS), required=True, help="the format")
+    convert.add_argument("--out", metavar="DIR", required=True, help="the folder that is written")
+    convert.add_argument("--overwrite", action="store_true", help="replace the folder if each of its files is written again")
+    suspects.add_arguments(parts)
     check.add_argument("--faces", type=count, default=48, metavar="N", help="of the mosaic (default %(default)s)")
     check.add_argument("--out", metavar="DIR", help="directory of the pictures (default check_NAME)")
     check.add_argument("--max-pixels", type=count, metavar="N", help="of a photograph that is decoded (default 200,000,000)")
+    own_scheme.add_arguments(parts)
     pack.add_argument("out", metavar="OUT", help="the file, NAME.h5")
     pack.add_argument("--size", type=count, default=256, help="side of the crops in pixels (default %(default)s)")
     pack.add_argument("--enlarge", type=float, default=1.25, help="side of the crop over that of the box (default %(default)s)")
@@ -61,11 +83,27 @@ def run(arguments: argparse.Namespace) -> int:
     console = make_console()
     if arguments.part is None or arguments.part == "list":
         return list_all(console)
+    if arguments.part == "scheme":
+        return own_scheme.run(console, arguments)
+    if arguments.part == "suspects":
+        return suspects.run(arguments)
     entry = catalogue.get(arguments.name)
     if arguments.part == "check":
         limit_pixels(arguments.max_pixels)
         return check(console, entry, arguments)
-    return pack_one(console, entry, arguments)
+    return pack_one(console, entry, arguments) if arguments.part == "pack" else convert_one(console, entry, arguments)
+
+
+def read(entry: Entry, arguments: argparse.Namespace) -> data.Dataset:
+    """The dataset that the arguments name.
+
+    Raises:
+        ValueError: `--first-pixel` was given for a dataset that tells it.
+    """
+    more = {} if arguments.first_pixel is None else {"first_pixel": arguments.first_pixel}
+    if more and entry.name != "coco":
+        raise ValueError(f"--first-pixel is for --dataset coco: where {entry.name} has its first pixel is known")
+    return as_dataset(entry, entry.read(arguments.root, scheme=arguments.scheme, missing=arguments.missing, **more))
 
 
 def list_all(console: Console) -> int:
@@ -94,7 +132,7 @@ def check(console: Console, entry: Entry, arguments: argparse.Namespace) -> int:
     """Checks a copy of a dataset; returns the exit status."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        dataset = as_dataset(entry, entry.read(arguments.root, scheme=arguments.scheme, missing=arguments.missing))
+        dataset = read(entry, arguments)
     told = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
     table, wrong = counted(entry, dataset)
     console.print(dataset.summary(), soft_wrap=True)
@@ -162,6 +200,9 @@ def inspect(dataset: data.Dataset, seen: dict[str, survey.Photograph]) -> list[s
         if len(zero):
             which = checks.shown(part.origins[place] for place in zero)
             found.append(f"{len(zero):,} faces have an inter-ocular distance of 0, no error can be divided by it: {which}")
+    faces = [part for part in (dataset.train, dataset.test) if len(part)]
+    if faces and dataset.scheme.name not in schemes.BUILT_IN:
+        found += filter(None, [mirror_doubts(mean_shape(faces), dataset.scheme.mirror)])
     return found
 
 
@@ -198,11 +239,12 @@ def draw(dataset: data.Dataset, entry: Entry, folder: Path, count: int) -> list[
         tiles = [tile for part, share in zip(faces, shares, strict=True) for tile in annotated_crops(part, share, entry.box)]
         written.append(write(folder / "mosaic.png", drawing.mosaic(tiles[:count], COLUMNS)))
     if faces and entry.name != "celeba":
-        shape = mean_shape(dataset)
         white = np.full((SHAPE, SHAPE, 3), 255, "uint8")
-        found = drawing.draw_landmarks(white, shape * SHAPE, dataset.scheme, thickness=2)
-        own = drawing.draw_landmarks(white, dataset.scheme.mean_shape * SHAPE, dataset.scheme, color=(60, 60, 200), thickness=2)
-        written.append(write(folder / "mean_shape.png", np.hstack([found, own])))
+        pictures = [drawing.draw_landmarks(white, mean_shape(faces) * SHAPE, dataset.scheme, thickness=2)]
+        if dataset.scheme.mean_shape is not None:
+            own = dataset.scheme.mean_shape * SHAPE
+            pictures.append(drawing.draw_landmarks(white, own, dataset.scheme, color=(60, 60, 200), thickness=2))
+        written.append(write(folder / "mean_shape.png", np.hstack(pictures)))
     return written
 
 
@@ -219,17 +261,6 @@ def annotated_crops(faces: data.Faces, count: int, box: str) -> list[np.ndarray]
     ]
 
 
-def mean_shape(dataset: data.Dataset) -> np.ndarray:
-    """(K, 2) mean of the annotated landmarks in crops of the default enlargement."""
-    faces = [part for part in (dataset.train, dataset.test) if len(part)]
-    landmarks, weights = (np.concatenate([getattr(part, name) for part in faces]) for name in ("landmarks", "weights"))
-    boxes = geometry.landmark_box(landmarks, weights=weights)
-    centre, side = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).max(1)
-    inside = 0.5 + (landmarks - centre[:, None]) / (1.25 * side[:, None, None])
-    known = (weights > 0)[..., None]
-    return np.where(known, inside, 0).sum(0) / np.maximum(known.sum(0), 1)
-
-
 def write(path: Path, picture: np.ndarray) -> Path:
     """Writes a picture, (H, W, 3) uint8 RGB; returns its path."""
     write_image(path, picture)
@@ -241,7 +272,7 @@ def write(path: Path, picture: np.ndarray) -> Path:
 
 def pack_one(console: Console, entry: Entry, arguments: argparse.Namespace) -> int:
     """Packs a dataset; returns the exit status."""
-    dataset = as_dataset(entry, entry.read(arguments.root, scheme=arguments.scheme, missing=arguments.missing))
+    dataset = read(entry, arguments)
     box = arguments.box or entry.box
     console.print(dataset.summary(), soft_wrap=True)
     cut = f"by the {'landmarks' if box == 'landmarks' else 'given'} box, enlarged {arguments.enlarge:g} times"
@@ -255,3 +286,27 @@ def pack_one(console: Console, entry: Entry, arguments: argparse.Namespace) -> i
     megabytes = Path(arguments.out).stat().st_size / 1e6
     console.print(f"written: {shown(arguments.out)} ({written:,} faces, {megabytes:,.1f} MB)", soft_wrap=True)
     return int(bool(failures))
+
+
+# === convert ===
+
+
+def convert_one(console: Console, entry: Entry, arguments: argparse.Namespace) -> int:
+    """Converts a dataset; returns the exit status."""
+    if entry.name == "celeba":
+        raise ValueError("celeba has no landmarks: nothing of it can be converted")
+    dataset = read(entry, arguments)
+    console.print(dataset.summary(), soft_wrap=True)
+    made = converting.convert(dataset, arguments.to, arguments.out, overwrite=arguments.overwrite)
+    for note in made.notes:
+        console.print(f"- {shown(note)}", style="yellow", soft_wrap=True)
+    if made.failures:
+        which = checks.shown(f"{shown(path)} ({reason})" for path, reason in made.failures)
+        console.print(
+            f"{len(made.failures):,} photographs cannot be read, their faces are left out: {which}",
+            style="yellow",
+            soft_wrap=True,
+        )
+    faces, photographs = f"{made.faces:,} faces", f"{made.photographs:,} photographs"
+    console.print(f"written: {shown(arguments.out)} ({faces} in {photographs}), for --dataset {arguments.to}", soft_wrap=True)
+    return int(bool(made.failures))

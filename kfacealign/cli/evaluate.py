@@ -3,7 +3,7 @@
 import argparse
 
 from kfacealign import data, deploy, evaluation, presets
-from kfacealign.cli.arguments import FLIP_HELP, MODEL_HELP, SCHEMES, add_dataset, add_model, add_trust, align_options
+from kfacealign.cli.arguments import FLIP_HELP, MODEL_HELP, add_dataset, add_model, add_scheme, add_trust, align_options
 from kfacealign.console import make_console, shown
 from kfacealign.evaluation import protocols
 
@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser, required=True, help=MODEL_HELP)
     add_trust(parser)
     add_dataset(parser, required=True)
-    parser.add_argument("--scheme", choices=SCHEMES, help="landmark scheme of --dataset pts and csv (default: the model's)")
+    add_scheme(parser, "landmark scheme of --dataset pts and csv (default: the model's)")
     parser.add_argument(
         "--protocol",
         choices=protocols.PROTOCOLS,
@@ -52,13 +52,14 @@ def run(arguments: argparse.Namespace) -> int:
                 f"{arguments.model}: an exported model has its decoder in the graph; --decoder needs the .keras file"
             )
         model.codec = with_decoder(model.codec, arguments.decoder)
-    arguments.scheme = arguments.scheme or model.scheme.name
+    arguments.scheme = arguments.scheme or model.scheme
     protocol = protocols.get(arguments.protocol, scheme=model.scheme.name) if arguments.protocol else None
     faces = data.load_dataset(
         arguments.dataset, arguments.data_dir, scheme=arguments.scheme, needed=("test",), missing=arguments.missing
     )
-    if faces.scheme.name != model.scheme.name:
-        raise ValueError(f"{arguments.model} predicts {model.scheme.name}, the dataset is annotated with {faces.scheme.name}")
+    if not faces.scheme.matches(model.scheme):
+        found = faces.scheme.difference(model.scheme)
+        raise ValueError(f"{arguments.model} predicts {model.scheme.name}, the dataset is annotated with {found}")
     console.print(faces.summary(), soft_wrap=True)
     crops = data.Crops(faces.test, size=model.input_size, enlarge=model.enlarge, cache=None, align=arguments.align)
     normalizer = arguments.normalizer or (protocol.normalizer if protocol else faces.normalizer)

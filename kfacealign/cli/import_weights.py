@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kfacealign import schemes
-from kfacealign.cli.arguments import SCHEMES, count
+from kfacealign.cli.arguments import add_scheme, count
 from kfacealign.console import make_console, shown
 from kfacealign.files import replacing
 
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--variant", help="pipnet: resnet18, resnet50 or resnet101; hih: tiny, small or base; fan: 2dfan (its default)"
     )
     parser.add_argument("-o", "--out", required=True, metavar="FILE.keras", help="file of the model")
-    parser.add_argument("--scheme", choices=SCHEMES, help="landmark scheme of the checkpoint (default: wflw98; fan: ibug68)")
+    add_scheme(parser, "landmark scheme of the checkpoint (default: wflw98; fan: ibug68)")
     parser.add_argument("--input-size", type=count, metavar="PIXELS", help="side of its crops (default 256)")
     parser.add_argument(
         "--enlarge", type=float, metavar="FACTOR", help="side of its crops over the landmark box's (default: the model's)"

@@ -16,6 +16,7 @@ from kfacealign.quiet import quiet
 # Command -> what `--help` says of it. Its module is `kfacealign.cli.NAME`, with `_` for `-`.
 COMMANDS = {
     "align": "find the landmarks of the faces in photographs",
+    "label": "label the faces of very many pictures, as one table",
     "evaluate": "measure a model on a dataset's test faces",
     "export": "write a trained model as TFLite, ONNX or SavedModel",
     "codecs": "study how landmarks are represented",
@@ -24,7 +25,7 @@ COMMANDS = {
     "track": "follow the landmarks of a face through a video",
     "score": "measure predictions in a file",
     "compare": "compare runs face by face",
-    "datasets": "the datasets that are read: what they are, check a copy, pack one",
+    "datasets": "the datasets that are read: what they are, check a copy, find wrong labels, pack one",
     "presets": "the bundled models: what they are, what they were trained on; make one",
     "import-weights": "make a model of an authors' PyTorch checkpoint",
     "inspect": "what is in an exported file",

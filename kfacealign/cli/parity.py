@@ -103,13 +103,12 @@ def faces(
         raise ValueError("--images and --dataset exclude each other")
     if arguments.dataset:
         found = data.load_dataset(
-            arguments.dataset, arguments.data_dir, scheme=model.scheme.name, needed=("test",), missing=arguments.missing
+            arguments.dataset, arguments.data_dir, scheme=model.scheme, needed=("test",), missing=arguments.missing
         )
         found = found.test
-        if found.scheme.name != model.scheme.name:
-            raise ValueError(
-                f"{arguments.reference} predicts {model.scheme.name}, the dataset is annotated with {found.scheme.name}"
-            )
+        if not found.scheme.matches(model.scheme):
+            other = found.scheme.difference(model.scheme)
+            raise ValueError(f"{arguments.reference} predicts {model.scheme.name}, the dataset is annotated with {other}")
         return (*cut(found, model, arguments.count), arguments.dataset)
     if arguments.images:
         from kfacealign.deploy.exporting.calibration import read_calibration

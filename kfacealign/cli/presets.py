@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kfacealign import data, deploy, presets
-from kfacealign.cli.arguments import SCHEMES, add_dataset, add_from, add_part, count
+from kfacealign.cli.arguments import add_dataset, add_from, add_part, add_scheme, count
 from kfacealign.console import make_console, shown
 from kfacealign.files import lock
 from kfacealign.presets import cards, store
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     make.add_argument("--model", required=True, metavar="MODEL.keras", help="the trained model")
     add_from(make)
     add_dataset(make, default="pts", help="default %(default)s")
-    make.add_argument("--scheme", choices=SCHEMES, help="landmark scheme of --dataset pts and csv (default: the model's)")
+    add_scheme(make, "landmark scheme of --dataset pts and csv (default: the model's)")
     make.add_argument("--clips", action="store_true", help="of a tracker: measure it on clips, too; --data-dir is YTF68")
     make.add_argument("--card-from", metavar="FILE.json", help="the facts of the training (default: facts.json beside the model)")
     make.add_argument("--threads", type=count, default=2, metavar="N", help="CPU threads of the latency (default %(default)s)")
@@ -79,7 +79,7 @@ def make(console: Console, arguments: argparse.Namespace) -> int:
         raise ValueError(f"{path}: a preset is made of a model's .keras file")
     facts = bundling.read_facts(arguments.card_from or path.with_name(FACTS))
     model = deploy.load(path)
-    arguments.scheme = arguments.scheme or model.scheme.name
+    arguments.scheme = arguments.scheme or model.scheme
     faces = data.load_dataset(
         arguments.dataset, arguments.data_dir, scheme=arguments.scheme, needed=("test",), missing=arguments.missing
     )

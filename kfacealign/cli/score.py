@@ -11,7 +11,7 @@ import numpy as np
 from rich.table import Column, Table
 
 from kfacealign import evaluation, schemes
-from kfacealign.cli.arguments import SCHEMES, add_missing, positive
+from kfacealign.cli.arguments import add_missing, add_scheme, positive
 from kfacealign.console import make_console, shown
 from kfacealign.data.readers.checks import shown as first_of
 from kfacealign.evaluation import protocols
@@ -35,7 +35,7 @@ DESCRIPTION = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--scheme", required=True, choices=SCHEMES)
+    add_scheme(parser, "landmark scheme of both", required=True)
     parser.add_argument("--truth", required=True, metavar="PATH", help="the annotation")
     parser.add_argument("--predictions", required=True, metavar="PATH")
     parser.add_argument(

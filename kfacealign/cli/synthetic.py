@@ -2,8 +2,8 @@
 
 import argparse
 
-from kfacealign import data
-from kfacealign.cli.arguments import SCHEMES, add_part, count
+from kfacealign import data, schemes
+from kfacealign.cli.arguments import add_part, count
 from kfacealign.console import make_console, shown
 from kfacealign.data.rendered.sampling import RANGES
 
@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             part.add_argument("--train", type=count, default=2000, metavar="N", help="training faces (default %(default)s)")
             part.add_argument("--test", type=count, default=400, metavar="N", help="test faces (default %(default)s)")
         if layout != "wflw":
-            part.add_argument("--scheme", choices=SCHEMES, default="ibug68", help="landmarks written (default %(default)s)")
+            part.add_argument(
+                "--scheme", choices=schemes.BUILT_IN, default="ibug68", help="landmarks written (default %(default)s)"
+            )
         part.add_argument("--size", type=count, default=256, help="side of the images in pixels (default %(default)s)")
         part.add_argument(
             "--ranges",

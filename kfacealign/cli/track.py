@@ -1,6 +1,7 @@
 """`kfacealign track`: the landmarks of faces through a video."""
 
 import argparse
+import dataclasses
 import json
 import time
 from collections.abc import Sequence
@@ -12,16 +13,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from kfacealign import deploy, detect, presets
+from kfacealign import deploy, detect, pose, presets
 from kfacealign.cli.arguments import MODEL_HELP, add_detector, add_model, add_trust, not_negative, positive, positive_count, share
 from kfacealign.console import make_console, shown
 from kfacealign.data.frames import VideoFile, open_source
 from kfacealign.files import replacing, require_utf8
 from kfacealign.process import go_on
+from kfacealign.schemes import Scheme
 from kfacealign.tracking import MultiFaceTracker, OneEuro
 from kfacealign.tracking.overlay import CODECS, LONGEST, Overlay
 from kfacealign.tracking.records import Record, by_face, one_by_one, trembling, write_tables
 from kfacealign.tracking.sound import add_sound
+from kfacealign.tracking.track import Track
 
 SHOWN = 10  # number of problems that are printed; the JSON file has all of them
 COORDINATES = (
@@ -95,6 +98,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of --smooth: more lags less where a face moves (default %(default)g)",
     )
 
+    parser.add_argument(
+        "--pose",
+        action="store_true",
+        help="write which way each head is turned, and draw its axes; the camera is taken to look through the middle of the "
+        "frame with a focal length of its longer side",
+    )
+
 
 def run(arguments: argparse.Namespace) -> int:
     out, console = Path(arguments.out), make_console()
@@ -105,6 +115,8 @@ def run(arguments: argparse.Namespace) -> int:
     require_utf8(out)
     arguments.model = presets.chosen(arguments.model, console=console)
     model = deploy.load(arguments.model, threads=arguments.threads, trust=arguments.trust)
+    if arguments.pose and pose.head_points(model.scheme) is None:
+        raise ValueError(f"--pose: {shown(model.scheme.name)} has no points in three dimensions; leave --pose out")
     source = open_source(arguments.video, every=arguments.every, fps=arguments.fps)
     smoother = OneEuro(fps=source.fps, min_cutoff=arguments.min_cutoff, beta=arguments.beta) if arguments.smooth else None
     detector = detect.make(arguments.detector, min_score=arguments.min_score)
@@ -112,7 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
     tracker = MultiFaceTracker(model, faces=arguments.faces, **options)
     with replacing(out) as temporary:
         overlay = Overlay(temporary, fps=source.fps, scheme=tracker.scheme)
-        records, seconds, interrupted = follow(source, tracker, overlay, arguments.frames, console)
+        records, seconds, interrupted = follow(source, tracker, overlay, arguments.frames, console, pose=arguments.pose)
         if interrupted and not records:
             raise KeyboardInterrupt
         if overlay.shape is None:
@@ -125,13 +137,13 @@ def run(arguments: argparse.Namespace) -> int:
         sound = sound_of(source, temporary, out, overlay.written / overlay.fps)
     report = summary(arguments, source, tracker, records, seconds, interrupted)
     report["sound"] = sound
-    written = [out, *write_records(out, tracker, records, report)]
+    written = [out, *write_records(out, tracker, records, report, pose=arguments.pose)]
     tell(console, report, written)
     return 130 if interrupted else 1 if report["problems"] else 0
 
 
 def follow(
-    source: Any, tracker: MultiFaceTracker, overlay: Overlay, limit: int | None, console: Console
+    source: Any, tracker: MultiFaceTracker, overlay: Overlay, limit: int | None, console: Console, *, pose: bool = False
 ) -> tuple[list[Record], dict[str, float], bool]:
     """Tracks until the source ends, `limit` frames are done, or the user presses Ctrl-C.
 
@@ -156,6 +168,8 @@ def follow(
                 if frame is None:
                     break
                 found = [] if frame.image is None else tracker.update(frame.image, frame.time)
+                if pose:
+                    found = [posed(face, tracker.scheme, frame.image.shape) for face in found]
                 records.append(Record(frame.number, frame.time, found))
                 begun = time.perf_counter()
                 overlay.add(frame.time, frame.image, found)
@@ -169,6 +183,11 @@ def follow(
             place = f"frame {records[-1].number}" if records else "its first frame"
             source.problems.append(f"{source.path}: stopped at {place}: {error}")
     return records, {**seconds, **tracker.seconds, "total": time.perf_counter() - start}, interrupted
+
+
+def posed(face: Track, scheme: Scheme, shape: tuple[int, ...]) -> Track:
+    """What was found of a face in a frame of this shape (H, W, 3), with the head's pose."""
+    return dataclasses.replace(face, pose=pose.estimate(face.landmarks, scheme, pose.camera_matrix(shape[1::-1])))
 
 
 def told_size(source: Any, frame: Any, before: tuple[int, int] | None) -> tuple[int, int] | None:
@@ -242,10 +261,12 @@ def summary(
     }
 
 
-def write_records(out: Path, tracker: MultiFaceTracker, records: Sequence[Record], report: dict[str, Any]) -> list[Path]:
+def write_records(
+    out: Path, tracker: MultiFaceTracker, records: Sequence[Record], report: dict[str, Any], *, pose: bool = False
+) -> list[Path]:
     """Writes the CSV, NPZ and JSON files beside the video; returns their paths."""
     paths = [out.with_suffix(suffix) for suffix in (".csv", ".npz", ".json")]
-    write_tables(paths[0], paths[1], tracker.scheme, records)
+    write_tables(paths[0], paths[1], tracker.scheme, records, pose=pose)
     with replacing(paths[2]) as temporary:
         temporary.write_text(json.dumps(report, indent=1), encoding="utf-8")
     return paths

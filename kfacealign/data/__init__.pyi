@@ -8,6 +8,7 @@ from . import packing as packing
 from . import readers as readers
 from . import rendered as rendered
 from . import unlabelled as unlabelled
+from . import writers as writers
 from .batches import FaceBatches as FaceBatches
 from .batches import pipeline as pipeline
 from .catalogue import load_dataset as load_dataset
@@ -18,6 +19,8 @@ from .clip_batches import clip_pipeline as clip_pipeline
 from .clips import Clips as Clips
 from .clips import ClipsDataset as ClipsDataset
 from .clips import windows as windows
+from .converting import Converted as Converted
+from .converting import convert as convert
 from .crops import Crops as Crops
 from .faces import Dataset as Dataset
 from .faces import Face as Face
@@ -29,11 +32,16 @@ from .readers.aflw import aflw as aflw
 from .readers.celeba import celeba as celeba
 from .readers.clip_folders import frame_folders as frame_folders
 from .readers.clip_folders import ytf68_clips as ytf68_clips
+from .readers.coco import coco as coco
 from .readers.cofw import cofw as cofw
 from .readers.cofw68 import cofw68 as cofw68
 from .readers.csv_lists import csv_lists as csv_lists
+from .readers.cvat import cvat as cvat
+from .readers.dlib import dlib as dlib
 from .readers.jd106 import jd106 as jd106
+from .readers.labelstudio import labelstudio as labelstudio
 from .readers.lapa import lapa as lapa
+from .readers.ljson import ljson as ljson
 from .readers.menpo import menpo as menpo
 from .readers.packed import packed as packed
 from .readers.pts import pts as pts
@@ -43,6 +51,7 @@ from .readers.w300lp import w300lp as w300lp
 from .readers.w300vw import w300vw as w300vw
 from .readers.wflw import wflw as wflw
 from .readers.wflw68 import wflw68 as wflw68
+from .readers.yolo import yolo as yolo
 from .rendered.synthetic import SyntheticFaces as SyntheticFaces
 from .rendered.synthetic_disk import write_clips as write_clips
 from .rendered.synthetic_disk import write_pts as write_pts

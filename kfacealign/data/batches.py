@@ -74,6 +74,7 @@ class FaceBatches(keras.utils.PyDataset):
         for name in self.labels:
             if name not in attributes:
                 raise ValueError(f"the faces have no attribute {name!r}; they have {', '.join(attributes) or 'none'}")
+        check_mirror(views, self.crops.faces.scheme)
         self._running, self._read = False, set()
         self._planned = None
         if not len(self):
@@ -190,6 +191,18 @@ def read_strictly(crops: Crops) -> None:
         for start in range(0, len(crops), READ):
             crops.batch(np.arange(start, min(start + READ, len(crops))))
         crops.checked = True
+
+
+def check_mirror(views: RandomView | None, scheme: schemes.Scheme) -> None:
+    """Refuses views that exchange the points of a mirrored face otherwise than its scheme says.
+
+    Raises:
+        ValueError: they do, as views without a scheme may where the faces have points of one's own.
+    """
+    if isinstance(views, RandomView) and views.flip and tuple(views.mirror(scheme.num_points)) != tuple(scheme.mirror):
+        raise ValueError(
+            f"the views exchange other points in a mirror than {scheme.name} does: give RandomView scheme=faces.scheme"
+        )
 
 
 def apply_views(

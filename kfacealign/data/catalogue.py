@@ -10,14 +10,20 @@ from pathlib import Path
 
 from kfacealign import schemes
 from kfacealign.data.faces import Dataset, Faces
+from kfacealign.data.mean_shape import with_mean_shape
 from kfacealign.data.readers import (
     aflw,
     celeba,
+    coco,
     cofw,
     cofw68,
     csv_lists,
+    cvat,
+    dlib,
     jd106,
+    labelstudio,
     lapa,
+    ljson,
     menpo,
     packed,
     pts,
@@ -27,6 +33,7 @@ from kfacealign.data.readers import (
     w300vw,
     wflw,
     wflw68,
+    yolo,
 )
 from kfacealign.data.readers.entry import Entry
 from kfacealign.data.rendered.synthetic_disk import write_pts, write_wflw
@@ -48,6 +55,12 @@ ENTRIES = (
     *talking_face.ENTRIES,
     *csv_lists.ENTRIES,
     *pts.ENTRIES,
+    *coco.ENTRIES,
+    *cvat.ENTRIES,
+    *labelstudio.ENTRIES,
+    *yolo.ENTRIES,
+    *ljson.ENTRIES,
+    *dlib.ENTRIES,
     *packed.ENTRIES,
 )
 CATALOGUE = {entry.name: entry for entry in ENTRIES}
@@ -94,7 +107,8 @@ def load_dataset(
         missing: marks of points that are not annotated, in the coordinates of the files, such as `[(-1, -1)]`.
 
     Returns:
-        A `Dataset`.
+        A `Dataset`. A scheme of one's own that has no mean shape gets that of the training faces, in which PIPNet finds its
+        neighbours.
 
     Raises:
         FileNotFoundError: the dataset is not there; the message says what is expected and where to get it.
@@ -115,11 +129,11 @@ def load_dataset(
         if not len(getattr(dataset, part)):
             words = {"train": "training", "test": "test"}[part]
             raise ValueError(f"--dataset {name}: {root} has no {words} faces ({dataset.summary()})")
-    return dataset
+    return with_mean_shape(dataset)
 
 
 def load_unlabelled(
-    name: str, root: str | os.PathLike | None, *, scheme: str | schemes.Scheme, file_scheme: str = "ibug68"
+    name: str, root: str | os.PathLike | None, *, scheme: str | schemes.Scheme, file_scheme: str | schemes.Scheme = "ibug68"
 ) -> Faces:
     """The faces that `--unlabelled-dataset` and `--unlabelled` name, without labels. Of a dataset it takes the training part.
 

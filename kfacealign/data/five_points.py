@@ -56,7 +56,10 @@ def indices(scheme: str | schemes.Scheme) -> tuple[tuple[int, ...], ...]:
             "and one corner of the mouth. Crop by the box."
         )
     if scheme.name not in _POINTS:
-        raise ValueError(f"the five points of scheme {scheme.name!r} are not known, only of {', '.join(_POINTS)}")
+        raise ValueError(
+            f"the five points of scheme {scheme.name!r} are not known, only of {', '.join(_POINTS)}: crop by the box "
+            "(--align box)"
+        )
     return tuple(tuple(scheme.point_names.index(name) for name in names) for names in _POINTS[scheme.name])
 
 

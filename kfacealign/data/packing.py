@@ -3,6 +3,7 @@
 `kfacealign.data.readers.packed` reads the file and says what is in it.
 """
 
+import json
 import os
 from collections.abc import Sequence
 
@@ -10,11 +11,11 @@ import h5py
 import numpy as np
 from rich.progress import Progress
 
-from kfacealign import geometry
+from kfacealign import geometry, schemes
 from kfacealign.console import make_console, shown
 from kfacealign.data.crops import Crops
 from kfacealign.data.faces import Dataset, Faces
-from kfacealign.data.readers.packed import FORMAT, subset_key
+from kfacealign.data.readers.packed import FORMAT, SCHEME, subset_key
 from kfacealign.files import replacing, reserve
 
 BATCH = 64  # crops made at a time
@@ -80,7 +81,7 @@ def pack(
 
 def room_for(parts: Sequence[Crops], size: int) -> int:
     """Bytes that a pack of these crops takes at most."""
-    count = 2**20
+    count = 2**20 + 2 * len(json.dumps(parts[0].faces.scheme.get_config()))
     for crops in parts:
         faces, points = crops.faces, crops.faces.scheme.num_points
         texts = sum(len(text.encode()) + 64 for text in (*faces.names, *faces.origins))
@@ -102,6 +103,9 @@ def _write_file(path, dataset, parts, *, room, progress, box):
         _write_subsets(file, dataset, kept[1])
         written = [len(places) for places in kept]
         attributes = {"dataset": dataset.name, "scheme": dataset.scheme.name, "normalizer": dataset.normalizer, "box": box}
+        told = schemes.described(dataset.scheme)
+        if isinstance(told, dict):
+            file.create_dataset(SCHEME, data=[json.dumps(told)], dtype=h5py.string_dtype())
         file.attrs.update({"format": FORMAT, **attributes, "train": written[0], "size": size, "enlarge": parts[0].enlarge})
         if not sum(written):
             first, reason = failures[0]

@@ -105,7 +105,7 @@ def mixed(labelled: Faces, unlabelled: Faces) -> Faces:
     for name, faces in (("labelled", labelled), ("unlabelled", unlabelled)):
         if not len(faces):
             raise ValueError(f"there are no {name} faces")
-    if labelled.scheme.name != unlabelled.scheme.name:
+    if not labelled.scheme.matches(unlabelled.scheme):
         raise ValueError(
             f"the labelled faces have {labelled.scheme.name}, the unlabelled ones {unlabelled.scheme.name}: "
             "read the unlabelled ones in the scheme of the labelled"
@@ -137,9 +137,18 @@ def unlabelled_faces(
 
 
 def placeholders(scheme: schemes.Scheme, boxes: np.ndarray) -> np.ndarray:
-    """The scheme's mean shape stretched to boxes (N, 4): (N, K, 2) float32."""
+    """The scheme's mean shape stretched to boxes (N, 4): (N, K, 2) float32.
+
+    Raises:
+        ValueError: the scheme has no mean shape.
+    """
     boxes = np.asarray(boxes, "float32")
     shape = scheme.mean_shape
+    if shape is None:
+        raise ValueError(
+            f"{scheme.name} has no mean shape to put in the boxes of faces without labels: add mean_shape to its file, or read "
+            "the labelled faces first (load_dataset), whose scheme has theirs"
+        )
     low, high = shape.min(0), shape.max(0)
     return boxes[:, None, :2] + (shape - low) / (high - low) * (boxes[:, None, 2:] - boxes[:, None, :2])
 

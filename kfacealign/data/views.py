@@ -196,7 +196,7 @@ class RandomView(keras.layers.Layer):
         self.brightness_probability = brightness_probability
         self.blur_probability = blur_probability
         self.occlusion_probability = occlusion_probability
-        self.scheme = None if scheme is None else schemes.get(scheme).name
+        self.scheme = None if scheme is None else schemes.get(scheme)
         self.seed = seed
         self._check()
         self.seed_generator = keras.random.SeedGenerator(seed)
@@ -226,10 +226,17 @@ class RandomView(keras.layers.Layer):
             if getattr(self, name) > most:
                 raise ValueError(f"{name} is a fraction of the side in [0, {most}], got {getattr(self, name)}")
 
-    def _mirror(self, num_landmarks):
-        """The permutation that a mirrored face needs, as a tuple of K indices."""
+    def mirror(self, num_landmarks: int) -> tuple[int, ...]:
+        """The permutation that a mirrored face needs: K indices.
+
+        Args:
+            num_landmarks: K.
+
+        Raises:
+            ValueError: the layer's scheme has another number of landmarks, or it has none and no scheme is known by K.
+        """
         if self.scheme is not None:
-            scheme = schemes.get(self.scheme)
+            scheme = self.scheme
             if scheme.num_points != num_landmarks:
                 raise ValueError(f"scheme {scheme.name} has {scheme.num_points} landmarks, the input {num_landmarks}")
             return scheme.mirror
@@ -312,7 +319,7 @@ class RandomView(keras.layers.Layer):
         if not self.flip:
             return values
         mirrored = ops.reshape(mirrored, (-1,) + (1,) * (len(values.shape) - 1))
-        permutation = np.array(self._mirror(values.shape[1]), "int32")
+        permutation = np.array(self.mirror(values.shape[1]), "int32")
         return ops.where(mirrored, ops.take(values, permutation, axis=1), values)
 
     def permute(self, values: Any, affine: Any) -> Any:
@@ -335,4 +342,5 @@ class RandomView(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update({name: getattr(self, name) for name in _CONFIG})
+        config["scheme"] = None if self.scheme is None else schemes.described(self.scheme)
         return config

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kfacealign import geometry
+from kfacealign import geometry, schemes
+from kfacealign.landmark_scheme import KEYS, Scheme
 from kfacealign.version import __version__
 
 if TYPE_CHECKING:
@@ -73,8 +74,7 @@ def describe(
             **{key: value for key, value in further.items() if value is not None},
             "scheme": scheme.name,
             "num_points": scheme.num_points,
-            "point_names": list(scheme.point_names),
-            "mirror": list(scheme.mirror),
+            **_points(scheme),
             "input_size": size,
             "input": {
                 "name": "image",
@@ -96,6 +96,55 @@ def describe(
         },
         indent=1,
     )
+
+
+def _points(scheme):
+    """What the metadata says of a scheme besides its name: all of it, the mean shape only of one that is not this package's."""
+    config = scheme.get_config()
+    known = isinstance(schemes.described(scheme), str)
+    return {key: value for key, value in config.items() if key != "name" and not (known and key == "mean_shape")}
+
+
+def scheme_of(metadata: dict, path: str | os.PathLike) -> Scheme:
+    """The landmark scheme of a model, by its metadata alone; it needs not be known to the program.
+
+    A scheme of this package is known by its name, and what else is said of it must be so. Files of before have names and mirror
+    alone; their scheme has neither regions nor contours, unless the program knows one of that name.
+
+    Args:
+        metadata: the metadata.
+        path: the file, for messages.
+
+    Raises:
+        ValueError: the metadata describes no scheme, or one that is not the known one of its name.
+    """
+    name, known = metadata["scheme"], schemes.SCHEMES.get(metadata["scheme"])
+    told = {key: metadata[key] for key in KEYS if key != "name" and metadata.get(key) is not None}
+    try:
+        if known is None or name not in schemes.BUILT_IN:
+            if "point_names" in told and "mirror" in told:
+                made = Scheme.from_config({"name": name, **told})
+                known = known if known is not None and "regions" not in told and known.matches(made) else made
+            elif known is None:
+                known = schemes.get(name)  # which says what there is
+        else:
+            _check_known(known, told)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; export the model again") from None
+    count = metadata.get("num_points", known.num_points)
+    if count != known.num_points:
+        raise ValueError(
+            f"{path}: its '{NAME}' metadata says num_points = {count}, and describes {known.num_points}; export the model again"
+        )
+    return known
+
+
+def _check_known(scheme, told):
+    """Refuses another description of a scheme of this package."""
+    config = scheme.get_config()
+    for key, value in told.items():
+        if key in ("point_names", "mirror", "eye_corners", "pupils") and value != config[key]:
+            raise ValueError(f"its metadata names the scheme {scheme.name} and has another {key}")
 
 
 def parse(text: str | bytes | None, path: str | os.PathLike) -> dict:
@@ -128,6 +177,7 @@ def parse(text: str | bytes | None, path: str | os.PathLike) -> dict:
                 f"{path}: its '{NAME}' metadata says {key} = {found if len(found) < 100 else f'{found[:100]}...'}, expected "
                 f"{expected}; export the model again"
             )
+    scheme_of(metadata, path)
     return metadata
 
 

@@ -5,6 +5,7 @@ from . import plots as plots
 from . import protocols as protocols
 from . import reports as reports
 from . import run_files as run_files
+from . import suspects as suspects
 from .clips import evaluate_clips as evaluate_clips
 from .evaluating import evaluate as evaluate
 from .implicit_priors import ImplicitPrior as ImplicitPrior

@@ -48,8 +48,8 @@ def evaluate_clips(
     """
     scheme = schemes.get(model.scheme)
     crops = clips if isinstance(clips, ClipCrops) else ClipCrops(clips, model.input_size, enlarge=model.enlarge, cache=None)
-    if crops.faces.scheme.name != scheme.name:
-        raise ValueError(f"the model predicts {scheme.name}, the clips have {crops.faces.scheme.name}")
+    if not crops.faces.scheme.matches(scheme):
+        raise ValueError(f"the model predicts {scheme.name}, the clips have {crops.faces.scheme.difference(scheme)}")
     length, console = crops.clips.length, make_console()
     landmarks, weights = [], []
     starts = range(0, len(crops), batch_size * length)

@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import binomtest
 
+from kfacealign import schemes
 from kfacealign.files import read_bytes
+from kfacealign.landmark_scheme import Scheme
 
 LIMIT = 2**28  # bytes of a report
 RESAMPLES = 10_000
@@ -34,6 +36,7 @@ class Run:
         errors: (N,) NME in percent, NaN where the face does not count.
         subsets: dict of name -> positions of faces.
         threshold: the largest threshold of the report's failure rates, in percent.
+        definition: the scheme itself; None where it is neither one of this package nor told by the report.
     """
 
     path: Path
@@ -44,6 +47,7 @@ class Run:
     errors: np.ndarray
     subsets: dict[str, np.ndarray]
     threshold: float
+    definition: Scheme | None = None
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -96,6 +100,7 @@ def read_run(path: str | os.PathLike) -> Run:
         scheme, normalizer = content["scheme"], content["normalizer"]
         if not isinstance(scheme, str) or not isinstance(normalizer, str):
             raise ValueError("scheme and normalizer are not texts")
+        definition = _definition(content, scheme)
         thresholds = [_number(float(name[3:])) for name in content["subsets"]["full"] if name.startswith("fr@")]
         # Reports of earlier versions have no positions.
         subsets = {name: _positions(name, where) for name, where in content.get("subset_positions", {}).items()}
@@ -110,7 +115,18 @@ def read_run(path: str | os.PathLike) -> Run:
         errors=errors,
         subsets=subsets,
         threshold=max(thresholds, default=10.0),
+        definition=definition,
     )
+
+
+def _definition(content, name):
+    """The scheme of a report, or None."""
+    if "definition" not in content:
+        return schemes.SCHEMES.get(name)
+    definition = Scheme.from_config(content["definition"]) if isinstance(content["definition"], dict) else None
+    if definition is None or definition.name != name:
+        raise ValueError(f"definition is not that of the scheme {name!r}")
+    return definition
 
 
 def _number(value):

@@ -77,8 +77,8 @@ def evaluate(
     """
     annotated = faces.faces if isinstance(faces, Crops) else faces
     scheme = schemes.get(model.scheme)
-    if annotated.scheme.name != scheme.name:
-        raise ValueError(f"the model predicts {scheme.name}, the faces have {annotated.scheme.name}")
+    if not annotated.scheme.matches(scheme):
+        raise ValueError(f"the model predicts {scheme.name}, the faces have {annotated.scheme.difference(scheme)}")
     if not len(annotated):
         raise ValueError("there is no face to evaluate")
     crops = faces
@@ -88,7 +88,7 @@ def evaluate(
     made = report(
         annotated.landmarks,
         predicted,
-        scheme,
+        annotated.scheme,
         weights=weights,
         subsets=subsets,
         normalizer=normalizer,

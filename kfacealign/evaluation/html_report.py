@@ -13,7 +13,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from kfacealign import schemes
 from kfacealign.data.faces import Faces
 from kfacealign.evaluation import html_charts, plots
 from kfacealign.evaluation.published_tables import Placed
@@ -109,22 +108,23 @@ def page(report: Report, faces: Faces, *, size: int = plots.SIDE, placed: Placed
         body.append(f'<nav aria-label="subset">{"".join(buttons)}</nav>')
     body += ["<h2>By subset</h2>", _rows(report)]
     if not names:
-        return _document([*body, "<p>No face counts.</p>"])
+        return document([*body, "<p>No face counts.</p>"])
     body += ['<div class="pair"><section><h2>Error distribution</h2>', _curves(parts, names, report)]
     body += ["</section><section><h2>By region</h2>", *(_only(name, _regions(parts[name], unit)) for name in names)]
     body += ["</section></div><h2>By landmark</h2>", *(_only(name, _landmarks(parts[name], unit)) for name in names)]
     body += _galleries(report, faces, names, size)
     if placed is not None:
         body += _placed(placed)
-    return _document(body)
+    return document(body)
 
 
-def _document(body):
+def document(body: list[str], *, title: str = "Facial landmarks: a run") -> str:
     """The whole page with these parts in its body; it fetches nothing."""
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Facial landmarks: a run</title>'
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    head += f'<title>{_text(title)}</title><meta http-equiv="Content-Security-Policy" content="{policy}">'
     return (
-        f'<!doctype html>\n<html lang="en"><head>{head}<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        f'<!doctype html>\n<html lang="en"><head>{head}'
         f"<style>{STYLE}</style></head>\n<body>\n" + "\n".join(body) + f"\n<script>{SCRIPT}</script></body></html>\n"
     )
 
@@ -156,7 +156,7 @@ def _regions(part, unit):
 
 
 def _landmarks(part, unit):
-    scheme, errors = schemes.get(part.scheme), part.landmark_errors
+    scheme, errors = part.landmark_scheme, part.landmark_errors
     groups = [
         (name, [(f"{point} {scheme.point_names[point]}", errors[point]) for point in points])
         for name, points in plots.landmark_groups(scheme).items()
@@ -178,7 +178,7 @@ def _galleries(report, faces, names, size):
         body += [f"<h2>{title}</h2>", "<p>truth green, prediction red</p>", '<div class="faces">']
         for face in order:
             if int(face) in members:
-                data = _jpeg(plots.face_picture(report, faces, int(face), size=size))
+                data = jpeg(plots.face_picture(report, faces, int(face), size=size))
                 caption = f"<b>{errors[face]:.2f} %</b> {_text(report.names[face])}"
                 picture = f'<img alt="" loading="lazy" src="data:image/jpeg;base64,{data}">'
                 body.append(f"<figure {_in(members[int(face)])}>{picture}<figcaption>{caption}</figcaption></figure>")
@@ -203,7 +203,8 @@ def _placed(placed):
     return body
 
 
-def _jpeg(picture):
+def jpeg(picture: np.ndarray) -> str:
+    """A picture (H, W, 3) uint8 RGB as JPEG, in base64."""
     done, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     if not done:
         raise ValueError("a picture of a face could not be written as JPEG")

@@ -36,7 +36,7 @@ class ImplicitPrior:
     or of the scheme's default normaliser if that is another.
 
     Attributes:
-        scheme: name of the landmark scheme.
+        scheme: the landmark scheme.
         images: (N, S, S, 3) uint8, what the model saw.
         landmarks: (N, K, 2), its predictions in crop coordinates.
         scores: (N, K), its scores.
@@ -47,7 +47,7 @@ class ImplicitPrior:
         spread: percent, the mean distance of the predictions to their own mean; 0 says that the answer ignores the image.
     """
 
-    scheme: str
+    scheme: schemes.Scheme
     images: np.ndarray
     landmarks: np.ndarray
     scores: np.ndarray
@@ -58,7 +58,7 @@ class ImplicitPrior:
 
     def __repr__(self) -> str:
         return (
-            f"{len(self.images)} images without a face, {self.scheme}, in percent: "
+            f"{len(self.images)} images without a face, {self.scheme.name}, in percent: "
             f"{self.distance_to_mean_shape.mean():.2f} from the mean shape, "
             f"{self.distance_after_alignment.mean():.2f} after alignment, spread {self.spread:.2f}"
         )
@@ -87,6 +87,8 @@ def implicit_prior(
         ValueError: there is no such kind of image, there is no image, or the images or the mean shape do not fit the model.
     """
     scheme = schemes.get(model.scheme)
+    if mean_shape is None and scheme.mean_shape is None:
+        raise ValueError(f"{scheme.name} has no mean shape to compare with: pass mean_shape")
     if mean_shape is None:
         mean_shape = 0.5 + (scheme.mean_shape - 0.5) * (MEAN_SHAPE_ENLARGE / model.enlarge)
     mean_shape = np.asarray(mean_shape, "float32")
@@ -107,7 +109,7 @@ def implicit_prior(
     # The spread is measured around the mean shape: its size is then the unit, even if the predictions fall into one point.
     spread = distance(mean_shape + landmarks - own_mean, mean_shape).mean()
     return ImplicitPrior(
-        scheme=scheme.name,
+        scheme=scheme,
         images=np.clip(np.round(images), 0, 255).astype("uint8"),
         landmarks=landmarks,
         scores=scores,

@@ -295,7 +295,7 @@ def _read_cofw(path, scheme, _, missing):
         number, words = lines[start]
         if len(words) != 1 or texts.whole(words[0]) is None:
             raise ValueError(f"{path}:{number}: {texts.shown(' '.join(words))}, expected the index of a face")
-        names.append(str(int(words[0])))
+        names.append(str(texts.whole(words[0])))
         origins.append(f"{path}:{number}")
         for what, (number, words) in zip(("x", "y", "occlusion"), lines[start + 1 : start + 4], strict=True):
             if len(words) != count:

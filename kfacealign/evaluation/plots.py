@@ -58,10 +58,10 @@ def landmark_figure(report: "Report", *, index: int | None = None) -> Figure:
     means = report.landmark_errors
     if index is None:
         title = f"Mean error of each landmark, {int(report.counted.sum()):,} faces"
-        return landmark_errors(means, report.scheme, title=title, normalizer=report.normalizer)
+        return landmark_errors(means, report.landmark_scheme, title=title, normalizer=report.normalizer)
     errors = np.where(report.weights[index] > 0, report.errors[index], np.nan)
     title = f"Error of each landmark, {shown(report.names[index])}; marks: mean over the set"
-    return landmark_errors(errors, report.scheme, title=title, normalizer=report.normalizer, reference=means)
+    return landmark_errors(errors, report.landmark_scheme, title=title, normalizer=report.normalizer, reference=means)
 
 
 def landmark_errors(

@@ -2,7 +2,7 @@
 
 A protocol names the subsets, normalisers, thresholds and columns of the tables that papers print about one dataset. `place`
 puts a `Report` into these tables among the published rows. The rows are in `published.json`, each with the paper and the number
-of the table that it was copied from.
+of the table that it was copied from; those of methods since 2022 with the paper, its venue, and the place that tells them.
 """
 
 import dataclasses
@@ -284,7 +284,8 @@ def published() -> dict[str, Any]:
 
     A row has `method`, `paper`, `table` (the table's number in the paper) and `values` (column -> number, as printed). Where
     they apply it also has `backbone`, `external_data` (trained on more than the dataset) and `proposed` (the paper's own
-    method).
+    method). A row of a method since 2022 has `place` for `table`: where its authors, or a list of results, tell the figures of
+    the paper, whose `venue` stands with its title.
     """
     text = resources.files("kfacealign.evaluation").joinpath("published.json").read_text(encoding="utf-8")
     return json.loads(text)
@@ -364,7 +365,7 @@ def _merged(rows, papers):
     """Published rows as `Row`s. A method that several papers give with the same values is one row with all its sources."""
     merged = []
     for row in rows:
-        source = f"{papers[row['paper']]['short']}, Table {row['table']}"
+        source = _source(papers[row["paper"]], row)
         more = {key: row[key] for key in ("backbone", "external_data", "proposed") if key in row}
         made = Row(row["method"], source, row["values"], **more)
         twin = next((other for other in merged if _same(other, made)), None)
@@ -375,6 +376,13 @@ def _merged(rows, papers):
             twin.values = {**twin.values, **made.values}
             twin.backbone = twin.backbone or made.backbone
     return merged
+
+
+def _source(paper, row):
+    """Where a row was read: a table of a paper, or, of later papers, the place that tells their figures."""
+    if "table" in row:
+        return f"{paper['short']}, Table {row['table']}"
+    return f"{paper['short']}, {paper['venue']} ({row['place']})"
 
 
 def _same(one, other):

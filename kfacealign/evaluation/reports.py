@@ -42,6 +42,7 @@ class Report:
         annotated: (N, K), 0 = not annotated or in an image that cannot be read; unlike `weights` it does not depend on the
             normaliser.
         image_size: a number or (N,), for the normaliser "image"; None where that is not known.
+        definition: the scheme itself; None takes the one of that name.
     """
 
     scheme: str
@@ -57,6 +58,7 @@ class Report:
     truth: np.ndarray | None = None
     annotated: np.ndarray | None = None
     image_size: float | np.ndarray | None = None
+    definition: schemes.Scheme | None = None
 
     def __str__(self) -> str:
         text = io.StringIO()
@@ -65,6 +67,11 @@ class Report:
 
     def __repr__(self) -> str:
         return f"<Report of {len(self.names):,} faces, {self.scheme}, {self.normalizer}>"
+
+    @property
+    def landmark_scheme(self) -> schemes.Scheme:
+        """The scheme whose name is `scheme`."""
+        return self.definition or schemes.get(self.scheme)
 
     @property
     def counted(self) -> np.ndarray:
@@ -123,7 +130,7 @@ class Report:
         made = report(
             self.truth,
             self.predicted,
-            self.scheme,
+            self.landmark_scheme,
             weights=self.annotated,
             subsets=self.subsets,
             normalizer=normalizer,
@@ -160,12 +167,12 @@ class Report:
 
     def regions(self) -> dict[str, float | None]:
         """Dict of region -> mean error of its points over all faces, in percent; None where no point counts."""
-        return {name: self._mean(list(points)) for name, points in schemes.get(self.scheme).regions.items()}
+        return {name: self._mean(list(points)) for name, points in self.landmark_scheme.regions.items()}
 
     def landmarks(self) -> dict[str, float | None]:
         """Dict of point name -> mean error over all faces, in percent; None for a point that counts in none."""
         errors = [None if np.isnan(error) else float(error) for error in self.landmark_errors]
-        return dict(zip(schemes.get(self.scheme).point_names, errors, strict=True))
+        return dict(zip(self.landmark_scheme.point_names, errors, strict=True))
 
     def table(self) -> Table:
         """The rows and regions as a `rich` table for the console."""
@@ -198,6 +205,7 @@ class Report:
         """All figures and every face's error as JSON; null where nothing counts."""
         content = {
             "scheme": self.scheme,
+            **self._definition(),
             "normalizer": self.normalizer,
             "align": self.align,
             "unit": "percent",
@@ -219,6 +227,11 @@ class Report:
         with replacing(path) as temporary:
             temporary.write_text(self.to_json(), encoding="utf-8")
         return Path(path)
+
+    def _definition(self):
+        """The scheme as `comparison.read_run` reads it, where it is not one of this package."""
+        told = schemes.described(self.definition) if self.definition else self.scheme
+        return {"definition": told} if isinstance(told, dict) else {}
 
     def _counted(self, values, indices):
         """Of the values `(N,)`, one a face, those that are finite, at `indices` or anywhere."""
@@ -309,6 +322,7 @@ def report(
         truth=truth,
         annotated=annotated,
         image_size=image_size,
+        definition=scheme,
     )
 
 

@@ -3,7 +3,7 @@
 from kfacealign import backend as backend  # isort: skip, it imports Keras without its notices
 
 from kfacealign.layers.co_attention import CoAttention
-from kfacealign.layers.decimal_head import DecimalHeatmapHead
+from kfacealign.layers.decimal_head import AttendedDecimalHead, DecimalHeatmapHead
 from kfacealign.layers.gradient_reversal import GradientReversal
 from kfacealign.layers.hourglass import CornerAlignedUpSampling2D
 from kfacealign.layers.local_soft_argmax import LocalSoftArgmax
@@ -12,6 +12,7 @@ from kfacealign.layers.pixel_in_pixel import PixelInPixelHead
 from kfacealign.layers.transformer import LearnedPosition2D, TransformerDecoder, TransformerEncoder
 
 __all__ = [
+    "AttendedDecimalHead",
     "CoAttention",
     "CornerAlignedUpSampling2D",
     "DecimalHeatmapHead",

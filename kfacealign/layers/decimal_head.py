@@ -1,8 +1,10 @@
-"""The decimal-heatmap head of HIH (Sec. III-D): from the fused trunk to K small maps."""
+"""Heads of decimal heatmaps: HIH's own (Sec. III-D), and one that learns in a short training."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
 from kfacealign.layers.hourglass import basic_residual, conv_bn, predict_maps
 
@@ -60,3 +62,69 @@ class DecimalHeatmapHead(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "maps": self.maps, "size": self.size, "filters": self.filters}
+
+
+@keras.saving.register_keras_serializable(package="kfacealign")
+class AttendedDecimalHead(keras.layers.Layer):
+    """Maps of the position inside the integer cell, read at each landmark's own place; this head is not the paper's.
+
+    The cells of a decimal map are parts of one integer cell, but those of `DecimalHeatmapHead` are regions of the face: each
+    of them must be told of a landmark that lies anywhere, and must know which part it stands for. Here the softmax of a
+    landmark's integer map weighs the features of the trunk (a 3x3 conv-BN-ReLU to `filters`), and a fully connected layer of
+    the landmark's own makes its decimal map of their sum. All integer cells are then read alike.
+
+    Args:
+        maps: number of landmarks K.
+        size: side of the decimal maps.
+        filters: width of the head.
+        temperature: factor on the integer maps, whose peak is 1 in training, before the softmax.
+
+    Inputs: trunk `(B, H, W, C)` and integer maps `(B, H, W, K)`, H and W static. Output `(B, size, size, K)`, float32. The
+    integer maps get no gradient through the softmax.
+
+    Example:
+        >>> AttendedDecimalHead(98)([keras.ops.ones((1, 64, 64, 256)), keras.ops.ones((1, 64, 64, 98))]).shape
+        (1, 8, 8, 98)
+    """
+
+    def __init__(self, maps: int, *, size: int = 8, filters: int = 384, temperature: float = 30.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.maps = maps
+        self.size = size
+        self.filters = filters
+        self.temperature = temperature
+        self.body = None
+
+    def build(self, input_shape: Sequence[tuple[int | None, ...]]) -> None:
+        # === Functional model ===
+        inputs = keras.Input(input_shape[0][1:], dtype=self.compute_dtype)
+        self.body = keras.Model(inputs, conv_bn(inputs, self.filters, 3, name="mix"), name="body")
+        cells = self.size**2
+        small = keras.initializers.RandomNormal(stddev=0.001)
+        self.kernel = self.add_weight((self.maps, self.filters, cells), initializer=small, dtype="float32", name="kernel")
+        self.bias = self.add_weight((self.maps, 1, cells), initializer="zeros", dtype="float32", name="bias")
+        self.built = True
+
+    def compute_output_shape(self, input_shape: Sequence[tuple[int | None, ...]]) -> tuple[int | None, ...]:
+        return input_shape[0][0], self.size, self.size, self.maps
+
+    def call(self, inputs: Sequence[Any], training: bool | None = None) -> Any:
+        trunk, maps = inputs
+        features = ops.cast(self.body(trunk, training=training), "float32")
+        attended = ops.matmul(
+            self.weights_of_cells(maps), ops.reshape(features, (-1, features.shape[1] * features.shape[2], self.filters))
+        )
+        decimal = ops.matmul(ops.transpose(attended, (1, 0, 2)), ops.cast(self.kernel, "float32")) + ops.cast(
+            self.bias, "float32"
+        )
+        return ops.reshape(ops.transpose(decimal, (1, 2, 0)), (-1, self.size, self.size, self.maps))
+
+    def weights_of_cells(self, maps: Any) -> Any:
+        """Integer maps `(B, H, W, K)` -> the weight of every cell for each landmark `(B, K, H * W)`, 1 in sum."""
+        _, height, width, _ = maps.shape
+        flat = ops.reshape(ops.stop_gradient(ops.cast(maps, "float32")), (-1, height * width, self.maps))
+        return ops.softmax(self.temperature * ops.transpose(flat, (0, 2, 1)), axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"maps": self.maps, "size": self.size, "filters": self.filters, "temperature": self.temperature}
+        return {**super().get_config(), **own}

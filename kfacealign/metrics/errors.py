@@ -215,7 +215,7 @@ class NME(keras.metrics.Metric):
         return self.total / ops.maximum(self.count, 1.0)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "scheme": self.scheme.name, "normalizer": self.normalizer}
+        return {**super().get_config(), "scheme": schemes.described(self.scheme), "normalizer": self.normalizer}
 
 
 def _centre(landmarks, group):

@@ -62,7 +62,7 @@ class FaceAligner(keras.Model):
         self.codec = codec
         self.scheme = schemes.get(scheme)
         self.enlarge = enlarge
-        self.nme = NME(scheme=self.scheme.name, name="nme")
+        self.nme = NME(scheme=self.scheme, name="nme")
         names = (*codec.terms, *codec.warmup_terms, *self.extra_terms)
         self.term_means = {name: keras.metrics.Mean(name) for name in dict.fromkeys(names)}
         self._warmup = False
@@ -254,7 +254,7 @@ class FaceAligner(keras.Model):
         return {
             "network": keras.saving.serialize_keras_object(self.network),
             "codec": keras.saving.serialize_keras_object(self.codec),
-            "scheme": self.scheme.name,
+            "scheme": schemes.described(self.scheme),
             "enlarge": self.enlarge,
             "name": self.name,
         }

@@ -82,7 +82,7 @@ class CoordNet(FaceAligner):
     def get_config(self) -> dict[str, Any]:
         # `backbone_weights` is left out: a loaded model has its weights, and must not fetch any.
         return {
-            "scheme": self.scheme.name,
+            "scheme": schemes.described(self.scheme),
             "backbone": self.backbone,
             "input_size": self.input_size,
             "backbone_width": self.backbone_width,

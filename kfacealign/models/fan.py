@@ -111,7 +111,7 @@ class FAN(FaceAligner):
         # A trained model's codec can be replaced by one with another decoder; what is saved is the present codec's.
         decoding = {name: getattr(self.codec, name, getattr(self, name)) for name in ("decoder", "window", "temperature")}
         return {
-            "scheme": self.scheme.name,
+            "scheme": schemes.described(self.scheme),
             "stacks": self.stacks,
             "input_size": self.input_size,
             "width": self.width,

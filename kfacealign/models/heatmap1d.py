@@ -114,7 +114,7 @@ class AttentiveHeatmap1D(FaceAligner):
 
     def get_config(self) -> dict[str, Any]:
         return {
-            "scheme": self.scheme.name,
+            "scheme": schemes.described(self.scheme),
             "resolution": self.codec.size,
             "gamma": self.gamma,
             "stacks": self.stacks,
@@ -212,7 +212,7 @@ class Heatmap2D(FaceAligner):
 
     def get_config(self) -> dict[str, Any]:
         return {
-            "scheme": self.scheme.name,
+            "scheme": schemes.described(self.scheme),
             "resolution": self.codec.size,
             "stacks": self.stacks,
             "input_size": self.input_size,

@@ -6,13 +6,14 @@ import keras
 
 from kfacealign import schemes
 from kfacealign.codecs import HeatmapInHeatmap
-from kfacealign.layers.decimal_head import DecimalHeatmapHead
+from kfacealign.layers.decimal_head import AttendedDecimalHead, DecimalHeatmapHead
 from kfacealign.layers.hourglass import stacked_hourglass
 from kfacealign.models.aligner import FaceAligner
 from kfacealign.models.backbones import IMAGENET_DEVIATION, IMAGENET_MEAN
 from kfacealign.models.variants import Variant
 
 NORMALIZATIONS = ("unit", "imagenet")
+DECIMAL_HEADS = {"strided": DecimalHeatmapHead, "attended": AttendedDecimalHead}
 
 
 @keras.saving.register_keras_serializable(package="kfacealign")
@@ -29,6 +30,8 @@ class HIH(FaceAligner):
         width: channels of the trunk.
         decimal_size: side of the decimal heatmaps in cells.
         decimal_width: channels of the decimal head.
+        decimal_head: "strided" for the paper's head (`DecimalHeatmapHead`), or "attended" for one that learns in a short
+            training (`AttendedDecimalHead`).
         sigma: standard deviation of the integer heatmaps' Gaussians, in cells of their map.
         decimal_sigma: standard deviation of the decimal heatmaps' Gaussians, in cells of their map.
         alpha: weight of the decimal loss; by default the paper's, 0.1 for one stack and 0.05 for more.
@@ -43,7 +46,7 @@ class HIH(FaceAligner):
 
     Raises:
         ValueError: `input_size` is not a positive multiple of 64 or leaves no room for the decimal maps, or there is no such
-            normalisation.
+            normalisation or head.
 
     Example:
         >>> model = HIH.tiny("wflw98")
@@ -65,6 +68,7 @@ class HIH(FaceAligner):
         width: int = 256,
         decimal_size: int = 8,
         decimal_width: int = 384,
+        decimal_head: str = "strided",
         sigma: float = 1.5,
         decimal_sigma: float = 1.0,
         alpha: float | None = None,
@@ -78,6 +82,8 @@ class HIH(FaceAligner):
             raise ValueError(f"input_size must be a multiple of 64 (four halvings after the stem), got {input_size}")
         if normalization not in NORMALIZATIONS:
             raise ValueError(f"normalization is one of {', '.join(NORMALIZATIONS)}, not {normalization!r}")
+        if decimal_head not in DECIMAL_HEADS:
+            raise ValueError(f"decimal_head is one of {', '.join(DECIMAL_HEADS)}, not {decimal_head!r}")
         scheme = schemes.get(scheme)
         codec = HeatmapInHeatmap(
             size=input_size // 4,
@@ -94,8 +100,8 @@ class HIH(FaceAligner):
         x = normalized(image, normalization)
         heatmaps, trunk = stacked_hourglass(x, maps=scheme.num_points, stacks=stacks, filters=width)
         outputs = {f"heatmap_{stack}": maps for stack, maps in enumerate(heatmaps, start=1)}
-        head = DecimalHeatmapHead(scheme.num_points, size=decimal_size, filters=decimal_width, name="decimal")
-        outputs["decimal"] = head(trunk)
+        head = DECIMAL_HEADS[decimal_head](scheme.num_points, size=decimal_size, filters=decimal_width, name="decimal")
+        outputs["decimal"] = head([trunk, heatmaps[-1]] if decimal_head == "attended" else trunk)
         network = keras.Model(image, outputs, name="network")
 
         super().__init__(network, codec, scheme, enlarge=enlarge, **kwargs)
@@ -105,6 +111,7 @@ class HIH(FaceAligner):
         self.width = width
         self.decimal_size = decimal_size
         self.decimal_width = decimal_width
+        self.decimal_head = decimal_head
         self.normalization = normalization
 
     @classmethod
@@ -124,12 +131,13 @@ class HIH(FaceAligner):
 
     def get_config(self) -> dict[str, Any]:
         return {
-            "scheme": self.scheme.name,
+            "scheme": schemes.described(self.scheme),
             "stacks": self.stacks,
             "input_size": self.input_size,
             "width": self.width,
             "decimal_size": self.decimal_size,
             "decimal_width": self.decimal_width,
+            "decimal_head": self.decimal_head,
             "sigma": self.codec.sigma,
             "decimal_sigma": self.codec.decimal_sigma,
             "alpha": self.codec.alpha,

@@ -97,7 +97,7 @@ class Hourglass(FaceAligner):
 
     def get_config(self) -> dict[str, Any]:
         return {
-            "scheme": self.scheme.name,
+            "scheme": schemes.described(self.scheme),
             "stacks": self.stacks,
             "input_size": self.input_size,
             "width": self.width,

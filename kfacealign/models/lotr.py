@@ -146,7 +146,7 @@ class LOTR(FaceAligner):
 
     def get_config(self) -> dict[str, Any]:
         return {
-            "scheme": self.scheme.name,
+            "scheme": schemes.described(self.scheme),
             "variant": self.variant,
             "backbone": self.backbone,
             "layers": self.num_layers,
@@ -245,7 +245,7 @@ class CNNFFN(FaceAligner):
 
     def get_config(self) -> dict[str, Any]:
         return {
-            "scheme": self.scheme.name,
+            "scheme": schemes.described(self.scheme),
             "backbone": self.backbone,
             "input_size": self.input_size,
             "loss": keras.saving.serialize_keras_object(self.codec.point_loss),

@@ -94,7 +94,7 @@ class MapNet(FaceAligner):
     def get_config(self) -> dict[str, Any]:
         # `backbone_weights` is left out: a loaded model has its weights, and must not fetch any.
         return {
-            "scheme": self.scheme.name,
+            "scheme": schemes.described(self.scheme),
             "backbone": self.backbone,
             "stride": self.stride,
             "input_size": self.input_size,

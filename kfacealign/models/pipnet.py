@@ -179,7 +179,7 @@ class PIPNet(FaceAligner):
 
     def get_config(self) -> dict[str, Any]:
         return {
-            "scheme": self.scheme.name,
+            "scheme": schemes.described(self.scheme),
             "backbone": self.backbone,
             "stride": self.stride,
             "neighbors": self.codec.neighbor_indices,

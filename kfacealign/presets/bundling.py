@@ -115,7 +115,7 @@ def on_clips(stream: Any, clips: data.Clips, normalizer: str) -> dict[str, float
     """
     report = evaluation.evaluate_clips(stream, clips, normalizer=normalizer)
     starts = np.arange(len(report.names)) % clips.length == 0
-    jitter = metrics.jitter(report.predicted, report.scheme, starts=starts)
+    jitter = metrics.jitter(report.predicted, report.landmark_scheme, starts=starts)
     return {**summary(report), "length": clips.length, "jitter": round(jitter, 4)}
 
 

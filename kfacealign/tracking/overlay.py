@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from kfacealign.drawing import draw_landmarks
+from kfacealign.drawing import draw_landmarks, draw_pose
 from kfacealign.schemes import Scheme
 from kfacealign.tracking.track import Track
 
@@ -67,6 +67,8 @@ class Overlay:
         picture = np.array(image)
         for face in faces:
             picture = draw_landmarks(picture, face.landmarks, self.scheme, color=color(face.id))
+            if face.pose is not None:
+                picture = draw_pose(picture, face.pose)
         if self._picture is None:
             self._picture = picture
             return

@@ -13,6 +13,8 @@ from kfacealign.metrics.stability import jitter
 from kfacealign.schemes import Scheme
 from kfacealign.tracking.track import Track, nothing
 
+ANGLES = ("yaw", "pitch", "roll")
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Record:
@@ -43,6 +45,12 @@ def arrays(scheme: Scheme, records: Sequence[Record]) -> dict[str, np.ndarray]:
     table["raw_landmarks"] = np.array([face.raw for face in faces], "float32").reshape(-1, scheme.num_points, 2)
     table["face"] = np.array([face.id for face in faces], int)
     return table
+
+
+def head_angles(records: Sequence[Record]) -> dict[str, np.ndarray]:
+    """ "yaw", "pitch" and "roll" -> (R,) float32, degrees, for the rows of `arrays`; NaN where there is no pose."""
+    poses = [face.pose if face else None for record in records for face in record.faces or [None]]
+    return {name: np.array([np.nan if one is None else getattr(one, name) for one in poses], "float32") for name in ANGLES}
 
 
 def by_face(records: Sequence[Record]) -> dict[int, list[tuple[int, Track]]]:
@@ -93,18 +101,22 @@ def trembling(scheme: Scheme, tracks: Iterable[list[tuple[int, Track]]], name: s
     return value if np.isfinite(value) else None
 
 
-def write_tables(csv_path: Path, npz_path: Path, scheme: Scheme, records: Sequence[Record]) -> None:
-    """Writes the rows of `arrays` as a CSV and an NPZ file."""
+def write_tables(csv_path: Path, npz_path: Path, scheme: Scheme, records: Sequence[Record], *, pose: bool = False) -> None:
+    """Writes the rows of `arrays` as a CSV and an NPZ file, and the heads' angles if so wanted."""
     table = arrays(scheme, records)
+    if pose:
+        table |= head_angles(records)
+    angles = [name for name in ANGLES if pose]
     with replacing(csv_path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         axes = [f"{axis}{point}" for point in range(scheme.num_points) for axis in "xy"]
-        writer.writerow(["frame", "time", "found", "detected", "score", *axes, "face"])
+        writer.writerow(["frame", "time", "found", "detected", "score", *axes, "face", *angles])
         for place, landmarks in enumerate(table["landmarks"].astype(float)):
             found = table["found"][place]
             points = [f"{value:.3f}" for value in landmarks.ravel()] if found else [""] * len(axes)
             state = [int(found), int(table["detected"][place]), f"{table['score'][place]:.4f}"]
             number = int(table["face"][place]) if found else ""
-            writer.writerow([table["frame"][place], f"{table['time'][place]:.4f}", *state, *points, number])
+            turned = ["" if np.isnan(table[name][place]) else f"{table[name][place]:.2f}" for name in angles]
+            writer.writerow([table["frame"][place], f"{table['time'][place]:.4f}", *state, *points, number, *turned])
     with replacing(npz_path) as temporary:
         np.savez_compressed(temporary, scheme=scheme.name, **table)

@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from kfacealign.pose import Pose
+
 
 @dataclasses.dataclass(kw_only=True)
 class Track:
@@ -18,6 +20,7 @@ class Track:
         detected: whether the detector found it in this frame, so that a model with a memory and the smoothing start anew.
         box: (4,) float32, the square that was cropped; NaN if there is no face.
         id: the face's number, from 1; 0 if there is no face. A face that was lost and found again has a new one.
+        pose: which way the head is turned, where that was asked for and a head fits the landmarks.
     """
 
     landmarks: np.ndarray
@@ -28,6 +31,7 @@ class Track:
     detected: bool
     box: np.ndarray
     id: int = 0
+    pose: Pose | None = None
 
 
 def nothing(points: int) -> Track:

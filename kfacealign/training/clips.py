@@ -126,7 +126,7 @@ def finish(console, model, report, frames, out, export):
         written.append(export(model, out / "step.tflite"))
     console.print(report.table())
     starts = np.arange(len(report.names)) % frames == 0
-    console.print(f"jitter {metrics.jitter(report.predicted, report.scheme, starts=starts):.2f} %")
+    console.print(f"jitter {metrics.jitter(report.predicted, report.landmark_scheme, starts=starts):.2f} %")
     console.print("\nwritten:")
     for path in written:
         console.print(f"  {shown(path)}", soft_wrap=True)

@@ -31,8 +31,9 @@ def begin_with(model: FaceAligner, source: str, load: Callable[[str], FaceAligne
 
 def layout(model: FaceAligner) -> tuple:
     """What must agree for weights to mean the same: their names and shapes in order, the scheme and the neighbours."""
-    config = model.get_config()
-    return [(weight.name, tuple(weight.shape)) for weight in model.weights], config.get("scheme"), config.get("neighbors")
+    config, scheme = model.get_config(), model.scheme
+    shapes = [(weight.name, tuple(weight.shape)) for weight in model.weights]
+    return shapes, (scheme.name, list(scheme.point_names), list(scheme.mirror)), config.get("neighbors")
 
 
 def differences(trained: FaceAligner, model: FaceAligner) -> str:
@@ -42,12 +43,14 @@ def differences(trained: FaceAligner, model: FaceAligner) -> str:
         return f"it is {kinds[0]}, this is {kinds[1]}"
     there, here = trained.get_config(), model.get_config()
     changed = [
-        name for name, value in here.items() if name != "name" and not isinstance(value, dict) and there.get(name) != value
+        name
+        for name, value in here.items()
+        if name not in ("name", "scheme") and not isinstance(value, dict) and there.get(name) != value
     ]
-    return (
-        "; ".join(f"{name} is {brief(there.get(name))} there and {brief(here[name])} here" for name in changed)
-        or "its layers differ"
-    )
+    told = [f"{name} is {brief(there.get(name))} there and {brief(here[name])} here" for name in changed]
+    if not model.scheme.matches(trained.scheme):
+        told.insert(0, f"scheme is {trained.scheme.difference(model.scheme)} there and {model.scheme.name} here")
+    return "; ".join(told) or "its layers differ"
 
 
 def brief(value: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from kfacealign import data
+from kfacealign import data, schemes
 from kfacealign.data.catalogue import RENDERED, SYNTHETIC, load_dataset
 from kfacealign.data.clips import Clips
 from kfacealign.data.faces import joined
@@ -61,6 +61,11 @@ def rendered_and_real(settings: argparse.Namespace) -> tuple[data.Dataset, list[
     if settings.dataset in RENDERED:
         return faces, [source(RENDERING, len(faces.train))]
     scheme = faces.scheme.name
+    if scheme not in schemes.BUILT_IN:
+        raise ValueError(
+            f"{scheme}: this recipe trains on drawn faces as well, which have the points of the built-in schemes alone; train "
+            "points of your own with recipes/pipnet.py or another method's recipe"
+        )
     root = Path("data") / ("synthetic68" if scheme == "ibug68" else f"synthetic_{scheme}")  # the former may be there already
     drawn = data.pts(data.write_pts(root, scheme=scheme, **SYNTHETIC), scheme=scheme)
     further = {folder: data.pts(folder, scheme=scheme, test_fraction=0).train for folder in getattr(settings, "also", ())}

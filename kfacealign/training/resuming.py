@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from kfacealign import schemes
 from kfacealign.models.aligner import FaceAligner
 
 # These settings do not change what an epoch does: they say where files are (the faces themselves are compared), and how many
@@ -40,7 +41,7 @@ def describe(faces: Any, settings: argparse.Namespace, *, views: Any = None, **f
         further: values of the caller's own.
     """
     described = {name: value for name, value in vars(settings).items() if name not in NOT_COMPARED}
-    described |= {"align": alignment_of(settings), "dataset": faces.name, "scheme": faces.scheme.name}
+    described |= {"align": alignment_of(settings), "dataset": faces.name, "scheme": schemes.described(faces.scheme)}
     for part in ("train", "test"):
         described[f"{part} faces"] = len(getattr(faces, part))
         described[f"{part} labels"] = fingerprint(getattr(faces, part))

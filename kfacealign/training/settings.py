@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kfacealign import losses, schemes
+from kfacealign import losses, scheme_files
 from kfacealign.data import catalogue
 from kfacealign.data.readers import missing
 from kfacealign.models.backbones import BACKBONES
@@ -30,7 +30,11 @@ FLAGS = {
         "choices": catalogue.DATASETS,
         "help": "kfacealign datasets explains them; those called synthetic are rendered here",
     },
-    "scheme": {"choices": sorted(schemes.SCHEMES), "help": "landmark scheme of --dataset pts and csv"},
+    "scheme": {
+        "type": scheme_files.argument,
+        "metavar": "NAME|FILE",
+        "help": f"landmark scheme of --dataset pts and csv: {scheme_files.HELP}",
+    },
     "align": {"choices": ALIGN, "help": "crop by the landmarks' box, or turned upright by eyes, nose and mouth"},
     "input_size": {"type": int, "help": "side of the crops in pixels"},
     "enlarge": {"type": float, "help": "side of the crops over the longer side of the landmarks' box"},

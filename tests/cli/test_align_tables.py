@@ -6,6 +6,7 @@ import math
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -142,3 +143,59 @@ def test_numbers_are_finite(run, model):
         assert run("--format", "csv,coco") == 1
     assert [row["name"] for row in rows()] == ["n/b"]
     assert all(math.isfinite(float(value)) for key, value in rows()[0].items() if key[0] in "xy")
+
+
+def frontal(crops, **options):
+    """The mean shape in every crop."""
+    return np.repeat(schemes.AFLW19.mean_shape[None], len(crops), axis=0), np.full((len(crops), 19), 0.5, "float32")
+
+
+def test_poses_are_the_last_columns_and_stand_in_the_json_file(run, model, monkeypatch):
+    monkeypatch.setattr(model, "align", frontal)
+    assert run("--format", "csv,json", "--pose") == 0
+    head, row = list(rows()[0])[-3:], rows()[2]
+    assert head == ["yaw", "pitch", "roll"]
+    faces = json.loads(Path("out/n/b.json").read_text())["faces"]
+    assert [float(row[name]) for name in head] == [faces[0]["pose"][name] for name in head]
+    assert abs(float(row["roll"])) < 3 and faces[0]["pose"]["camera"] == [[120, 0, 60], [0, 120, 45], [0, 0, 1]]
+    table = landmark_files.read("out/landmarks.csv", "aflw19")  # still one for scoring
+    np.testing.assert_allclose(table.landmarks[2], faces[0]["landmarks"], atol=1e-3)
+    # The same run goes on, one without poses is another.
+    assert run("--format", "csv,json", "--pose") == 0
+    assert list(rows()[0])[-3:] == head
+
+
+def test_results_with_poses_are_of_other_settings(run, capsys):
+    assert run("--format", "json") == 0
+    assert "pose" not in json.loads(Path("out/a.json").read_text())["faces"][0]
+    assert run("--format", "json", "--pose") == 1
+    assert "other settings (pose)" in " ".join(capsys.readouterr().out.split())
+    assert run("--format", "json", "--pose", "--overwrite") == 0
+    assert run("--format", "json") == 1
+    assert "other settings (pose)" in " ".join(capsys.readouterr().out.split())
+
+
+def test_what_is_no_head_has_empty_angles(run):
+    assert run("--format", "csv,json", "--pose") == 0  # the model's points are a grid
+    assert [rows()[0][name] for name in ("yaw", "pitch", "roll")] == ["", "", ""]
+    assert json.loads(Path("out/a.json").read_text())["faces"][0]["pose"] is None
+
+
+def test_a_scheme_without_a_head_is_refused_before_anything_is_read(run, model, monkeypatch, capsys):
+    own = schemes.Scheme(
+        "own", point_names=("a",), mirror=(0,), regions={"nose": (0,)}, contours=(), eye_corners=None, pupils=None
+    )
+    monkeypatch.setattr(model, "scheme", own)
+    assert run("--pose") == 2
+    assert "--pose: own has no points in three dimensions" in capsys.readouterr().err
+
+
+def test_the_axes_are_drawn(align, photo, model, monkeypatch, tmp_path):
+    monkeypatch.setattr(model, "align", frontal)
+    photo(tmp_path / "x.png")
+    pictures = []
+    for flags in ((), ("--pose",)):
+        assert align("x.png", "--format", "none", "--overwrite", *flags) == 0
+        pictures.append(cv2.imread("out/x_landmarks.png").astype(int))
+    changed = np.argwhere((pictures[0] != pictures[1]).any(-1))
+    assert len(changed) > 10 and (changed.mean(0) > [15, 20]).all() and (changed.mean(0) < [65, 60]).all()

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kfacealign.cli import arguments
 from kfacealign.cli.main import main
 from kfacealign.data import catalogue, packed, pts, write_pts, write_wflw
 from kfacealign.data.catalogue import DATASETS, UNLABELLED, load_dataset, load_unlabelled
+from kfacealign.data.converting import FORMATS
 from kfacealign.data.readers.pts import write_points
 from kfacealign.schemes import SCHEMES
 
@@ -36,7 +36,6 @@ def test_the_parsers_know_the_table(capsys):
             main([*command, "--help"])
         shown = "".join(capsys.readouterr().out.split())
         assert all(name.replace("-", "") in shown.replace("-", "") for name in names)
-    assert tuple(SCHEMES) == arguments.SCHEMES
     assert set(UNLABELLED) - set(catalogue.CATALOGUE) == {"folder", "synthetic"}
     assert {entry.scheme for entry in catalogue.ENTRIES} - {"", "any"} <= set(SCHEMES)
     with pytest.raises(ValueError, match="no dataset 'x'; there are 300w"):
@@ -217,3 +216,45 @@ def test_pack(wflw_root, tmp_path, capsys):
     dataset = packed(out)
     assert dataset.train.pixels.shape == (3, 40, 40, 3) and dataset.enlarge == 1.5
     assert main(["datasets", "pack", "wflw", str(wflw_root), str(tmp_path / "faces.npz")]) == 2
+
+
+# === convert ===
+
+
+def convert(capsys, *arguments):
+    status = main(["datasets", "convert", *map(str, arguments)])
+    captured = capsys.readouterr()
+    return status, captured.out + captured.err
+
+
+@pytest.mark.parametrize("kind", tuple(FORMATS))
+def test_convert_check_and_load(faces, tmp_path, capsys, kind):
+    status, shown = convert(capsys, faces, "--dataset", "pts", "--to", kind, "--out", tmp_path / "out")
+    assert status == 0 and "(6 faces in 6 photographs)" in shown and f"for --dataset {kind}" in shown
+    status, shown = check(capsys, kind, tmp_path / "out", "--out", tmp_path / "pictures", "--faces", "4")
+    assert status == 0 and "ibug68): 4 training and 2 test faces" in shown
+    dataset, again = pts(faces), load_dataset(kind, tmp_path / "out", scheme="ibug68")
+    far = np.abs(np.sort(again.test.landmarks, 0) - np.sort(dataset.test.landmarks, 0)).max()
+    assert far <= 0.5 if kind == "dlib" else far == 0
+    status, shown = convert(capsys, faces, "--dataset", "pts", "--to", kind, "--out", tmp_path / "out")
+    assert status != 0 and "--overwrite" in shown
+    assert convert(capsys, faces, "--dataset", "pts", "--to", kind, "--out", tmp_path / "out", "--overwrite")[0] == 0
+
+
+def test_convert_of_keypoints_whose_first_pixel_is_elsewhere(faces, tmp_path, capsys):
+    for out, more in (("a", []), ("b", ["--first-pixel", "1"])):
+        source = ["pts", faces] if out == "a" else ["coco", tmp_path / "a"]
+        assert convert(capsys, source[1], "--dataset", source[0], "--to", "coco", "--out", tmp_path / out, *more)[0] == 0
+    moved = load_dataset("coco", tmp_path / "b").train.landmarks - load_dataset("coco", tmp_path / "a").train.landmarks
+    np.testing.assert_allclose(moved, -1, atol=1e-4)
+    status, shown = convert(capsys, faces, "--dataset", "pts", "--to", "coco", "--out", tmp_path / "c", "--first-pixel", "1")
+    assert status != 0 and "--first-pixel is for --dataset coco" in shown
+
+
+def test_convert_leaves_out_what_cannot_be_read(faces, tmp_path, capsys):
+    copied(faces, tmp_path / "copy", {"train/a": 0, "train/words": None, "test/b": 1})
+    status, shown = convert(capsys, tmp_path / "copy", "--dataset", "pts", "--to", "coco", "--out", tmp_path / "out")
+    assert status == 1 and "1 photographs cannot be read, their faces are left out" in shown and "words.jpg" in shown
+    assert len(load_dataset("coco", tmp_path / "out").train) == 1
+    status, shown = convert(capsys, tmp_path, "--dataset", "celeba", "--to", "coco", "--out", tmp_path / "faces")
+    assert status != 0 and "celeba has no landmarks" in shown

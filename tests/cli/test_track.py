@@ -115,6 +115,19 @@ def test_everything_is_written(tmp_path, capsys, suffix):
     assert all(str(out.with_suffix(ending)) in shown for ending in (suffix, ".csv", ".npz", ".json"))
 
 
+def test_poses_are_the_last_columns(tmp_path):
+    out = tmp_path / "face.avi"
+    assert run(write_video(tmp_path / "a.avi", dark=(5, 6)), "--out", out, "--pose") == 0
+    _, table, rows, _ = read(out)
+    assert rows[0][-4:] == ["face", "yaw", "pitch", "roll"]
+    assert rows[5][-4:] == ["", "", "", ""] and np.isnan(table["yaw"][4])
+    # The face is the mean shape, from the front and upright.
+    np.testing.assert_allclose([float(row[-3]) for row in rows[7:]], 0, atol=3)
+    np.testing.assert_allclose([float(row[-1]) for row in rows[7:]], 0, atol=3)
+    np.testing.assert_allclose([float(row[-2]) for row in rows[7:]], table["pitch"][6:], atol=0.01)
+    assert table["roll"].shape == (12,)
+
+
 def test_smoothing_lowers_the_jitter(tmp_path, capsys):
     out = tmp_path / "o.mp4"
     assert run(write_video(tmp_path / "a.avi", count=20), "--out", out, "--smooth", "--min-cutoff", "0.5", "--beta", "0") == 0

@@ -115,11 +115,11 @@ def begin(command: list[str]) -> subprocess.Popen:
     )
 
 
-def finish(command: list[str]) -> float:
-    """Runs a command to its end and returns its seconds; raises RuntimeError where it fails."""
+def finish(command: list[str], statuses: tuple[int, ...] = (0,)) -> float:
+    """Runs a command to its end and returns its seconds; raises RuntimeError where it has another exit status."""
     start, process = time.monotonic(), begin(command)
     _, errors = process.communicate(timeout=LIMIT)
-    if process.returncode:
+    if process.returncode not in statuses:
         raise RuntimeError(f"{' '.join(command)}: status {process.returncode}: {errors[-2000:]}")
     return time.monotonic() - start
 

@@ -40,7 +40,7 @@ def test_one_box_for_each_face_where_its_landmarks_are(detector, faces):
 
 
 def test_a_small_face_is_found_in_a_tile_where_it_is(detector, faces):
-    image, truth = faces[0]
+    image, truth = faces[3]
     small, _ = geometry.crop(image, (0, 0, 256, 256), 128)
     large = np.full((1920, 2560, 3), 120, np.uint8)
     large[820:948, 70:198] = small  # its face is a fortieth of the picture's width
@@ -60,19 +60,48 @@ def test_a_wide_picture_keeps_its_proportions(detector, faces):
 
 
 def test_squares_by_hand():
-    only = blazeface.squares(256, 200, 1 / 10)
+    (only,) = blazeface.squares(256, 200, 1 / 13)
     np.testing.assert_array_equal(only, [[0, -28, 256, 228]])
-    both = blazeface.squares(1024, 512, 1 / 20)
-    # Tiles of 512 that overlap by half: three along the width, one along the height.
-    np.testing.assert_array_equal(both[1:], [[0, 0, 512, 512], [256, 0, 768, 512], [512, 0, 1024, 512]])
-    assert len(blazeface.squares(4000, 4000, 1 / 40)) == 1 + 9 + 49
+    _, tiles = blazeface.squares(1740, 870, 1 / 20)
+    # Two tiles of 1000 along the width share 260; one covers the height.
+    np.testing.assert_allclose(tiles, [[0, -65, 1000, 935], [740, -65, 1740, 935]])
+    assert [len(level) for level in blazeface.squares(4000, 4000, 1 / 40)] == [1, 4, 16]
+    assert [len(level) for level in blazeface.squares(250, 250, 1 / 40)] == [1]
 
 
-def test_tiles_cover_a_length_and_overlap_by_half():
+def test_tiles_cover_a_length_and_overlap():
     for length in (100, 101, 149, 151, 260, 777):
         centres = blazeface.places(length, 100)
         assert centres[0] == 50 and centres[-1] == length - 50
-        assert (np.diff(centres) <= 50 + 1e-9).all()
+        assert (np.diff(centres) <= 74 + 1e-9).all()
+
+
+def test_the_tile_of_a_hint_is_the_nearest_and_has_the_whole_of_it():
+    _, tiles = blazeface.squares(1740, 1740, 1 / 20)
+
+    def chosen(*hints):
+        return [tile.tolist() for tile in blazeface.hinted(tiles, np.reshape(hints, (-1, 4)))]
+
+    assert chosen() == []
+    assert chosen([100, 900, 200, 1000]) == [[0, 740, 1000, 1740]]
+    assert chosen([610, 600, 870, 860], [620, 610, 860, 850]) == [[0, 0, 1000, 1000]]  # at the seam, as large as may be
+    assert chosen([610, 600, 871, 860]) == []
+    assert chosen([1600, 0, 1700, 90], [10, 0, 90, 90]) == [[0, 0, 1000, 1000], [740, 0, 1740, 1000]]
+
+
+def test_only_tiles_with_a_hint_are_looked_at(detector, faces, monkeypatch):
+    looks = []
+    look = detector._look
+    monkeypatch.setattr(detector, "_look", lambda image, square: looks.append(square) or look(image, square))
+    assert len(detector.detect(np.full((1000, 1000, 3), 120, np.uint8))) == 0
+    assert len(looks) == 1
+    image, truth = faces[2]
+    picture = np.full((1740, 1740, 3), 120, np.uint8)
+    picture[1500:1628, 40:168], _ = geometry.crop(image, (0, 0, 256, 256), 128)
+    looks.clear()
+    found = detector.detect(picture)
+    assert len(found) == 1 and overlap(found.boxes[0], truth / 2 + np.tile([40, 1500], 2)) > 0.6
+    assert [square.tolist() for square in looks[1:]] == [[0, 740, 1000, 1740]]
 
 
 def test_min_score_leaves_faces_out(faces):

@@ -13,6 +13,7 @@ import pytest
 from javascript import WEB, node, prepare, rgba
 
 from kfacealign import deploy, geometry, models, schemes
+from kfacealign.codecs import Coordinates
 from kfacealign.codecs.codec import Codec
 from kfacealign.data import SyntheticFaces
 from kfacealign.detect import HaarDetector, blazeface
@@ -83,6 +84,18 @@ def test_crops_are_those_of_python(square):
 
 
 # === What is put beside the page ===
+
+
+def test_a_model_of_ones_own_points_brings_its_lines_along(tmp_path):
+    parts = {"regions": {"all": (0, 1, 2)}, "eye_corners": (0, 2), "pupils": None}
+    contours = (schemes.Contour("round", (0, 1, 2), closed=True), schemes.Contour("line", (1, 0)))
+    mine = schemes.Scheme("mine", point_names=("a", "b", "c"), mirror=(2, 1, 0), contours=contours, **parts)
+    image = keras.Input((8, 8, 3), name="image")
+    points = keras.layers.Reshape((3, 2))(keras.layers.Dense(6)(keras.layers.Flatten()(image)))
+    model = models.FaceAligner(keras.Model(image, {"landmarks": points}), Coordinates(), mine)
+    found = prepare().describe(deploy.export(model, tmp_path / "mine.tflite"))
+    assert found["segments"] == [[0, 1], [1, 2], [2, 0], [1, 0]]
+    assert (found["metadata"]["scheme"], found["metadata"]["point_names"]) == ("mine", ["a", "b", "c"])
 
 
 def test_the_models_folder(exported, tmp_path):

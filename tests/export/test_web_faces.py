@@ -87,7 +87,8 @@ def test_the_rule_of_boxes():
 def test_the_numbers_are_those_of_python(facts):
     detector = BlazeFaceDetector()
     assert facts["name"] == "blazeface" and facts["file"] == "face_detection_back.tflite"
-    assert (facts["side"], facts["overlap"], facts["reach"]) == (blazeface.SIDE, blazeface.OVERLAP, blazeface.REACH)
+    numbers = {"side": blazeface.SIDE, "hint": blazeface.HINT, "overlap": blazeface.OVERLAP, "reach": blazeface.REACH}
+    assert {name: facts[name] for name in numbers} == numbers
     assert (facts["smallest"], facts["min_score"], facts["twins"]) == (detector.smallest, detector.min_score, 0.4)
     assert BoxRule(**facts["rule"]) == blazeface.RULE
 
@@ -106,14 +107,27 @@ def test_squares_are_those_of_python(facts, smallest):
     console.log(JSON.stringify(data.sizes.map(([width, height]) => squares(width, height, data.facts))));"""
     found = node(script, {"sizes": SIZES, "facts": {**facts, "smallest": smallest}})
     for size, its in zip(SIZES, found, strict=True):
-        np.testing.assert_allclose(its, blazeface.squares(*size, smallest), atol=1e-9, err_msg=str(size))
+        for mine, python in zip(its, blazeface.squares(*size, smallest), strict=True):
+            np.testing.assert_allclose(mine, python, atol=1e-9, err_msg=str(size))
+
+
+def test_the_tiles_with_a_hint_are_those_of_python(facts):
+    (_, tiles), random = blazeface.squares(1200, 900, 1 / 20), np.random.default_rng(2)
+    corners, sides = random.uniform(-50, 1150, (40, 2)), random.uniform(5, 250, (40, 1))
+    hints = np.concatenate([corners, corners + sides], axis=1)
+    script = """import {hinted} from './src/blazeface.js';
+    console.log(JSON.stringify(data.hints.map((box) => hinted(data.tiles, [{box}], data.overlap))));"""
+    given = {"tiles": np.array(tiles).tolist(), "hints": hints.tolist(), "overlap": facts["overlap"]}
+    expected = [[tile.tolist() for tile in blazeface.hinted(tiles, hint[None])] for hint in hints]
+    assert {len(chosen) for chosen in expected} == {0, 1} and len({str(chosen) for chosen in expected}) == 5
+    assert node(script, given) == expected
 
 
 def test_an_answer_of_the_network_by_hand(facts):
     regressors, logits = np.zeros((896, 16)), np.full(896, -1000.0)
     # The first anchor of the coarse cells has its centre at (16, 16) of 256; its face is moved by (8, 16), 64 wide, 32 high.
     regressors[512, :4], logits[512] = (8, 16, 64, 32), np.log(4)
-    logits[0] = np.log(0.59 / 0.41)  # just too little
+    logits[0] = np.log(0.09 / 0.91)  # just too little for a hint
     regressors[895, 2:4], logits[895] = 32, 1000
     script = """import {anchorsOf, decode} from './src/blazeface.js';
     console.log(JSON.stringify(decode(data.outputs, data.square, anchorsOf(data.facts), data.facts)));"""
@@ -127,12 +141,15 @@ def test_an_answer_of_the_network_by_hand(facts):
 
 
 def networks_answers(picture):
-    """What the network says of each square of a picture, as flat lists."""
+    """What the network says of each square of a picture that is looked at, as flat lists."""
     interpreter = interpreter_class()(model_path=str(blazeface.model_file()))
     interpreter.allocate_tensors()
     places = {detail["name"]: detail["index"] for detail in interpreter.get_output_details()}
-    answers = []
-    for square in blazeface.squares(picture.shape[1], picture.shape[0], BlazeFaceDetector().smallest):
+    answers, looks, detector = [], [], BlazeFaceDetector()
+    look = detector._look
+    detector._look = lambda image, square: looks.append(square) or look(image, square)
+    detector.detect(picture)
+    for square in looks:
         pixels, _ = geometry.crop(picture, square, 256)
         interpreter.set_tensor(interpreter.get_input_details()[0]["index"], pixels[None].astype("float32") / 127.5 - 1)
         interpreter.invoke()
@@ -166,7 +183,7 @@ def test_the_network_reads_what_it_reads_in_python(facts, crowd):
     expected = geometry.crop(small, (0, -40, 320, 280), 256)[0].astype("float32") / 127.5 - 1
     apart = np.abs(np.reshape(answer["first"], (256, 256, 3)) - expected)
     assert apart.max() < 1.5 / 127.5 and apart.mean() < 0.05 / 127.5 and (expected[:30] == -1).all()
-    assert answer["count"] == len(blazeface.squares(320, 240, 1 / 20)) and answer["found"] == []
+    assert answer["count"] == 1 and answer["found"] == []  # without a hint no tile is looked at
 
 
 # === The cascade, where BlazeFace is not installed ===

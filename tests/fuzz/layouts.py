@@ -4,6 +4,7 @@ Only what makes them imports this module, since it imports the readers' tests an
 """
 
 import io
+import shutil
 import sys
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import PIL.Image
 import scipy.io
 from shapes import SHAPE, SHAPES, encoded, picture
 
-from kfacealign.data import packing
+from kfacealign.data import converting, packing
 from kfacealign.data.faces import Dataset, Faces
 from kfacealign.data.readers.pts import write_points
 
@@ -142,6 +143,25 @@ def csv_lists(root: Path) -> None:
 
 def pts(root: Path) -> None:
     pairs(root, "train/a", "test/b")
+
+
+def labels(root: Path, kind: str) -> None:
+    """A converted dataset with three faces in two photographs, a point that is hidden and one that is not annotated."""
+    names = ["source/train/a b.png", "source/train/a b.png", "source/test/c.png"]
+    for name in set(names):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(encoded(picture(150, 140), "PNG"))
+    shapes, weights = SHAPES["aflw19"] + np.arange(3)[:, None, None], np.ones((3, 19))
+    weights[1, 4] = 0
+    images = [root / name for name in names]
+    faces = Faces("aflw19", images, shapes, weights=weights, occluded=np.arange(19) == np.arange(3)[:, None])
+    options = {"subsets": {}, "enlarge": 1.25, "normalizer": "image"}
+    dataset = Dataset(name="small", scheme=faces.scheme, train=faces[:2], test=faces[2:], **options)
+    converting.convert(dataset, kind, root / "out", progress=False)
+    shutil.rmtree(root / "source")
+    for path in (root / "out").iterdir():
+        path.rename(root / path.name)
+    (root / "out").rmdir()
 
 
 def packed(root: Path) -> None:

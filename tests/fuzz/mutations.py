@@ -26,6 +26,9 @@ from plain_mutations import (
     text_insert,
     text_line,
     text_token,
+    xml_bomb,
+    xml_element,
+    yaml_harm,
 )
 
 
@@ -93,11 +96,14 @@ TEXT = (
     "flip",
 )
 TEXT += ("empty", "splice")
+YAML = (*TEXT, *["yaml_harm"] * 4)
 BINARY = ("flip", "flip", "run", "field", "field", "field", "cut", "splice", "empty", "text_insert")
 JSON = ("json_value", "json_value", "json_value", "json_drop", "json_deep", "json_key", "text_token", "cut", "flip", "empty")
 ZIP = ("zip_member",) * 8 + ("zip_list", "zip_list", "flip", "field", "cut", "run")
 SUITED = {
-    (".json",): JSON,
+    (".json", ".ljson"): JSON,
+    (".xml",): (*TEXT, "xml_bomb", "xml_element", "xml_element"),
+    (".yaml",): YAML,
     (".npz",): (*ZIP, "zip_bomb"),
     (".keras",): (*ZIP, *["keras_harm"] * 8),
     (".png",): (*BINARY, "png_size"),
@@ -110,8 +116,8 @@ SUITED = {
 MUTATORS: dict[str, Callable[[bytes, random.Random], bytes]] = {
     function.__name__: function
     for function in (
-        *(text_token, text_digit, text_line, text_insert, text_ends, cut, empty, flip, run, field, splice),
+        *(text_token, text_digit, text_line, text_insert, text_ends, cut, empty, flip, run, field, splice, yaml_harm),
         *(json_value, json_drop, json_deep, json_key, zip_member, zip_list, zip_bomb, npy_header, keras_harm, png_size),
-        *(name_fragment, scene),
+        *(name_fragment, scene, xml_bomb, xml_element),
     )
 }

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from faults import Found
@@ -95,7 +96,67 @@ def read_calibration(root: Path, _: Sequence[str]) -> None:
     calibration.read_array(root / "crops.npy", 8)
 
 
+OWN = """# points of a toy
+name: five
+names: [left_eye, right_eye, nose, left_mouth, right_mouth]
+mirror: [1, 0, 2, 4, 3]
+regions: {eyes: [0, 1], nose: [2]}
+contours:
+  mouth: [3, 4]
+  eyes: {points: [0, 1, 2], closed: true}
+eye_corners: [0, 1]
+pupils: [[0], [1]]
+mean_shape: [[0.3, 0.3], [0.7, 0.3], [0.5, 0.5], [0.35, 0.7], [0.65, 0.7]]
+"""
+
+
+def scheme(root: Path) -> None:
+    (root / "points.yaml").write_text(OWN)
+
+
+def read_scheme(root: Path, _: Sequence[str]) -> None:
+    """A scheme is read, and what was accepted can be mirrored, told and read again."""
+    from kfacealign import scheme_files
+
+    found = scheme_files.read(root / "points.yaml")
+    check_scheme(found)
+    (root / "again.yaml").write_text(scheme_files.text(found), encoding="utf-8")
+    if scheme_files.read(root / "again.yaml").get_config() != found.get_config():
+        raise Found("values", "a scheme that was written and read again is another")
+
+
+def check_scheme(found: Any) -> None:
+    points, mirror = found.num_points, found.mirror
+    if sorted(mirror) != list(range(points)) or any(mirror[mirror[point]] != point for point in range(points)):
+        raise Found("values", "a mirror that is not its own inverse")
+    used = [*(found.eye_corners or ()), *(point for line in found.contours for point in line.points)]
+    if not all(0 <= point < points for point in used) or len(set(found.point_names)) != points:
+        raise Found("values", "points that are not there, or have one name")
+    if found.mean_shape is not None and not (np.abs(found.mean_shape) <= 10).all():
+        raise Found("values", "a mean shape that is nowhere")
+
+
+def scheme_metadata(root: Path) -> None:
+    """What an exported model says of a scheme of its own."""
+    from kfacealign import scheme_files
+
+    scheme(root)
+    told = scheme_files.read(root / "points.yaml").get_config()
+    (root / "points.yaml").unlink()
+    told = {"scheme": told.pop("name"), "input_size": 8, "enlarge": 1.25, "num_points": 5, **told}
+    (root / "metadata.json").write_text(json.dumps(told))
+
+
+def read_scheme_metadata(root: Path, _: Sequence[str]) -> None:
+    from kfacealign.deploy import metadata
+
+    path = root / "metadata.json"
+    check_scheme(metadata.scheme_of(metadata.parse(path.read_bytes(), path), path))
+
+
 NOTES = {
+    "scheme": Target(make=scheme, call=read_scheme, writes=True),
+    "scheme-metadata": Target(make=scheme_metadata, call=read_scheme_metadata),
     "card": Target(make=card, call=read_card),
     "state": Target(make=state, call=read_state, needs=("keras",)),
     "report": Target(make=report, call=read_report, needs=("keras",)),

@@ -83,6 +83,35 @@ def text_ends(content: bytes, rng: random.Random) -> bytes:
     return rng.choice(ways)(content)
 
 
+# === XML ===
+
+
+def xml_bomb(content: bytes, rng: random.Random) -> bytes:
+    """A document type whose entities grow tenfold with each, name a file of the system, or are only declared."""
+    entities = ['<!ENTITY a0 "ha">', *(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))]
+    kinds = (
+        ("".join(entities), b"&a9;"),
+        ('<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;">', b"&b;"),
+        ('<!ENTITY f SYSTEM "file:///etc/passwd">', b"&f;"),
+        ('<!ENTITY % p SYSTEM "http://127.0.0.1:9/x"> %p;', b""),
+    )
+    declared, used = rng.choice(kinds)
+    start = content.find(b"?>") + 2 if content.startswith(b"<?xml") else 0
+    head, body = content[:start], content[start:]
+    place = body.find(b'"') + 1 if rng.random() < 0.5 else body.find(b">") + 1
+    return head + f"<!DOCTYPE x [{declared}]>".encode() + body[:place] + used + body[place:]
+
+
+def xml_element(content: bytes, rng: random.Random) -> bytes:
+    """An element is gone, there many times, inside of itself again and again, or called otherwise."""
+    found = list(re.finditer(rb"<(\w+)[^<>]*>", content))
+    if not found:
+        return content
+    tag = rng.choice(found)
+    ways = (b"", tag[0] * 2, tag[0] * 5_000, b"<image>", tag[0][:-1] + b' x="1" x="2">', b"<![CDATA[" + tag[0])
+    return content[: tag.start()] + rng.choice(ways) + content[tag.end() :]
+
+
 # === Bytes ===
 
 
@@ -131,6 +160,42 @@ def splice(content: bytes, rng: random.Random) -> bytes:
     start, length = rng.randint(0, len(content)), rng.choice((1, 4, 16, 100, 1000))
     place, piece = rng.randint(0, len(content)), content[start : start + length]
     return content[:place] + rng.choice((piece, piece * 20, b"")) + content[place + rng.choice((0, length)) :]
+
+
+# === YAML ===
+
+# What stands where a value should: tags that make objects, anchors, aliases, merge keys, lists in one another, numbers of other
+# readers, blocks, and keys that are no names.
+HARM = (
+    *("!!python/object/apply:os.system ['touch CANARY']", "!!python/name:os.system", "!!binary aGk=", "!!set {a}", "! x"),
+    *("&a [*a, *a]", "&a x", "*a", "{<<: *a}", "<<", "{? [1]: 2}", "[" * 300, "{a: " * 300, "[" * 300 + "]" * 300, "- " * 50),
+    *("010", "1_0", "1:30", "0x1", "0o1", "yes", "~", "", "2001-01-01", ".inf", "-.nan", "1e99", "1" * 5000, "\u0661", "-0"),
+    *("|\n  1", ">-\n  x", '"\\x00"', '"\\ud800"', "'", '"', "%", "@", "`", "#", ": ", "[,]", "[1,,2]", "{}", "[]", "---", "..."),
+    *(
+        "[0, 1, 0]",
+        "[-1]",
+        "[5]",
+        "[4096]",
+        "[true]",
+        "[0.0]",
+        "[[0], [1]]",
+        "{a: [0, 9]}",
+        "x" * 70_000,
+        "[" + "0," * 9000 + "]",
+    ),
+)
+
+
+def yaml_harm(content: bytes, rng: random.Random) -> bytes:
+    """A value after a colon or in a list becomes one of `HARM`, or a line like that of a bomb stands first."""
+    if rng.random() < 0.1:
+        lines = [f"x{place}: &x{place} [{', '.join([f'*x{place - 1}'] * 9 if place else ['x'] * 9)}]" for place in range(12)]
+        return "\n".join([*lines, ""]).encode() + content
+    found = list(re.finditer(rb"(?<=[:,\[] )[^,\n]+|(?<=\[)[^,\]\n]+", content))
+    if not found:
+        return rng.choice(HARM).encode() + content
+    value = rng.choice(found)
+    return content[: value.start()] + rng.choice(HARM).encode() + content[value.end() :]
 
 
 # === JSON ===

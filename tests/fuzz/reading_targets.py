@@ -1,6 +1,7 @@
 """Datasets, landmark files, images and videos."""
 
 import functools
+import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ LAYOUTS = {
     "pts": "pts",
     "packed": "packed",
 }
+LABELS = ("coco", "cvat", "labelstudio", "yolo", "ljson", "dlib")
 DEAR = 0.1
 # What is needed to read them. A file of HDF5 is read by a process of its own, which takes a second to start.
 LIBRARY = {"300w-lp": "scipy", "aflw": "scipy", "cofw": "h5py", "cofw-grey": "h5py", "cofw68": "h5py", "packed": "h5py"}
@@ -57,6 +59,13 @@ READERS = {
     )
     for name, make in LAYOUTS.items()
 }
+
+
+def labels(name: str) -> Callable[[Path], None]:
+    return lambda root: importlib.import_module("layouts").labels(root, name)
+
+
+READERS |= {name: Target(make=labels(name), call=dataset(name), mutators=filled) for name in LABELS}
 
 
 def landmark_file(name: str, scheme: str = "ibug68") -> Callable[[Path, Sequence[str]], Any]:

@@ -16,6 +16,11 @@ def normal(*shape, seed=0):
 TOKENS = (normal(3, 4, 16), normal(3, 4, 16, seed=1))
 # Name -> function that makes the layer, its inputs, and options of the check.
 CASES = {
+    "AttendedDecimalHead": (
+        lambda: layers.AttendedDecimalHead(3, size=4, filters=8, temperature=5.0),
+        [normal(2, 8, 8, 4), normal(2, 8, 8, 3, seed=1)],
+        {"half": "float32", "call": lambda layer, trunk, maps: layer([trunk, maps])},
+    ),
     "CoAttention": (
         lambda: layers.CoAttention(0.3),
         [normal(2, 6, 3, 4), normal(2, 6, 3, 4, seed=1)],

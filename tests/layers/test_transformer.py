@@ -150,7 +150,7 @@ def kept(gain):
 
 
 def test_a_gain_below_one_leaves_the_queries_recognisable():
-    """Sublayers that add nothing leave normalised queries. With the paper's values a query is a hundredth of what is handed on."""
+    """Sublayers that add nothing hand on normalised queries; with the paper's values a hundredth of the variance is theirs."""
     assert kept(1e-6) > 0.98
     assert kept(0.1) > 0.9
     assert kept(1.0) < 0.2

@@ -51,10 +51,11 @@ def test_input_size_must_suit_the_hourglass(size):
         HIH("ibug68", input_size=size)
 
 
-def test_every_weight_in_use_gets_a_gradient(batch):
+@pytest.mark.parametrize("head", hih.DECIMAL_HEADS)
+def test_every_weight_in_use_gets_a_gradient(batch, head):
     """All but the weights that the original builds and never runs."""
     images, labels = batch
-    model = small_model(stacks=2)
+    model = small_model(stacks=2, decimal_head=head)
     # At the small initial weights some gradients are 1e-11; the rate makes them show.
     model.compile(keras.optimizers.SGD(1e8), run_eagerly=True)
     before = [weight.numpy() for weight in model.trainable_weights]
@@ -63,6 +64,21 @@ def test_every_weight_in_use_gets_a_gradient(batch):
     still = [path for path, changed in moved.items() if not changed]
     unused = [w.path for layer in model.network.layers if type(layer).__name__ == "IdentitySkip" for w in layer.trainable_weights]
     assert set(still) == set(unused)
+
+
+def test_the_head_is_a_choice_and_the_papers_is_the_default():
+    model = small_model(decimal_head="attended")
+    assert type(model.network.get_layer("decimal")).__name__ == "AttendedDecimalHead"
+    assert {name: output.shape[1:] for name, output in model.network.output.items()} == {
+        "heatmap_1": (16, 16, 68),
+        "decimal": (4, 4, 68),
+    }
+    assert HIH.from_config(model.get_config()).decimal_head == "attended"
+    before = small_model().get_config()
+    del before["decimal_head"]  # what older files say
+    assert type(HIH.from_config(before).network.get_layer("decimal")).__name__ == "DecimalHeatmapHead"
+    with pytest.raises(ValueError, match="decimal_head is one of strided, attended, not 'pooled'"):
+        small_model(decimal_head="pooled")
 
 
 def test_loss_falls_and_is_reported_with_its_terms(shallow, batch):

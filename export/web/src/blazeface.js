@@ -1,5 +1,6 @@
 // BlazeFace, the "back" model, used as kfacealign/detect/blazeface.py uses it. The numbers come from there, too: prepare.py
-// writes them into models/index.json, where they are `detector` ({side, cells, smallest, min_score, overlap, reach, twins, rule}).
+// writes them into models/index.json, where they are `detector` ({side, cells, smallest, min_score, hint, overlap, reach,
+// twins, rule}).
 
 import {landmarksBox, withoutTwins} from './detections.js';
 import {crop} from './geometry.js';
@@ -22,17 +23,25 @@ export class BlazeFaceDetector {
   /** The faces in an image {width, height, data} RGBA: a list of {box, score}, the best first. */
   async detect(image) {
     const found = [];
-    for (const square of squares(image.width, image.height, this.facts)) {
-      found.push(...(await this.look(image, square)));
+    const levels = squares(image.width, image.height, this.facts);
+    let hints = [];
+    for (const [level, tiles] of levels.entries()) {
+      const finest = level > 0 && level === levels.length - 1;
+      const looks = [];
+      for (const tile of finest ? hinted(tiles, hints, this.facts.overlap) : tiles) looks.push(await this.look(image, tile));
+      found.push(...looks.flatMap((look) => look.faces));
+      hints = looks.flatMap((look) => look.hints);
     }
     return withoutTwins(found, this.facts.twins);
   }
 
-  /** The faces in a square of the image; what lies outside of the image is black. */
+  /** The faces in a square of the image, outside of which all is black, and what else may be a face. */
   async look(image, square) {
     const pixels = crop(image, square, this.facts.side);
     const outputs = await this.run(Float32Array.from(pixels, (value) => value / 127.5 - 1));
-    return withoutTwins(decode(outputs, square, this.anchors, this.facts), this.facts.twins);
+    const seen = withoutTwins(decode(outputs, square, this.anchors, this.facts), this.facts.twins);
+    const sure = ({score}) => score >= this.facts.min_score;
+    return {faces: seen.filter(sure), hints: seen.filter((face) => !sure(face))};
   }
 }
 
@@ -48,8 +57,8 @@ export function anchorsOf({cells}) {
   return Float64Array.from(centres);
 }
 
-/** What the network says of a square, as faces in image coordinates. */
-export function decode({regressors, classificators}, [x0, y0, x1, y1], anchors, {side, min_score: least, rule}) {
+/** What the network says of a square, as faces and hints of faces in image coordinates. */
+export function decode({regressors, classificators}, [x0, y0, x1, y1], anchors, {side, hint: least, rule}) {
   const faces = [];
   for (let i = 0; i < classificators.length; i++) {
     const logit = Math.min(LARGEST_LOGIT, Math.max(-LARGEST_LOGIT, classificators[i]));
@@ -64,17 +73,32 @@ export function decode({regressors, classificators}, [x0, y0, x1, y1], anchors, 
   return faces;
 }
 
-/** The squares that are looked at: one around the whole image, then tiles of half the side, of a quarter ... */
+/** The squares to look at, level by level: one around the whole image, then 2 tiles along the longer side, then 4 ... */
 export function squares(width, height, {side: pixels, smallest, overlap, reach}) {
   const longer = Math.max(width, height);
-  const found = [squareAt(width / 2, height / 2, longer)];
-  for (let side = longer / 2; (side * 2) / longer / reach > smallest && side >= pixels / 2; side /= 2) {
+  const levels = [[squareAt(width / 2, height / 2, longer)]];
+  let side = longer;
+  for (let count = 2; side / longer / reach > smallest && longer / count >= pixels / 2; count *= 2) {
+    side = longer / (count - (count - 1) * overlap);
     const across = places(width, side, overlap);
-    for (const y of places(height, side, overlap)) {
-      found.push(...across.map((x) => squareAt(x, y, side)));
-    }
+    levels.push(places(height, side, overlap).flatMap((y) => across.map((x) => squareAt(x, y, side))));
   }
-  return found;
+  return levels;
+}
+
+/** Those of the tiles whose centre is the nearest to that of a hint, unless it is larger than what two tiles share. */
+export function hinted(tiles, hints, overlap) {
+  const largest = (tiles[0][2] - tiles[0][0]) * overlap;
+  const centre = ([x0, y0, x1, y1]) => [(x0 + x1) / 2, (y0 + y1) / 2];
+  const nearest = hints
+    .map(({box}) => box)
+    .filter(([x0, y0, x1, y1]) => Math.max(x1 - x0, y1 - y0) <= largest)
+    .map((box) => {
+      const [x, y] = centre(box);
+      const apart = tiles.map(centre).map((its) => Math.max(Math.abs(its[0] - x), Math.abs(its[1] - y)));
+      return apart.indexOf(Math.min(...apart));
+    });
+  return tiles.filter((_, index) => nearest.includes(index));
 }
 
 /** The centres along one axis of tiles that cover a length and overlap by that share of a tile at least. */

@@ -83,12 +83,13 @@ def read_table(path: str | os.PathLike, columns: int) -> tuple[list[str], np.nda
         ValueError: a line is malformed; the message names it with its file.
     """
     lines = texts.read_lines(path)
-    first, count = lines[0] if lines else (1, "nothing")
-    if texts.whole(count) is None:
-        raise ValueError(f"{path}:{first}: expected the number of photographs, found {texts.shown(count)}")
+    first, said = lines[0] if lines else (1, "nothing")
+    count = texts.whole(said)
+    if count is None:
+        raise ValueError(f"{path}:{first}: expected the number of photographs, found {texts.shown(said)}")
     rows = [(number, line.split()) for number, line in lines[2:]]
-    if len(rows) != int(count):
-        raise ValueError(f"{path}:{lines[-1][0]}: {len(rows):,} lines of photographs, the first line says {int(count):,}")
+    if len(rows) != count:
+        raise ValueError(f"{path}:{lines[-1][0]}: {len(rows):,} lines of photographs, the first line says {count:,}")
     for number, row in rows:
         if len(row) != columns + 1:
             raise ValueError(f"{path}:{number}: expected a name and {columns} numbers, found {len(row)} fields")

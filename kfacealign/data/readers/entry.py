@@ -6,6 +6,7 @@ import os
 import struct
 import zlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from kfacealign import schemes
 from kfacealign.data.faces import Dataset, Faces
@@ -32,6 +33,7 @@ class Entry:
         source: where to get the dataset, in words.
         box: what crops are cut by in this package, see `Crops`.
         marks: whether the reader takes `missing`.
+        names_points: whether the files may name their points; the reader then gets the user's scheme, or None.
     """
 
     name: str
@@ -46,9 +48,10 @@ class Entry:
     source: str
     box: str = "landmarks"
     marks: bool = True
+    names_points: bool = False
 
     def read(
-        self, root: str | os.PathLike, *, scheme: str | schemes.Scheme | None = None, missing: Sequence = ()
+        self, root: str | os.PathLike, *, scheme: str | schemes.Scheme | None = None, missing: Sequence = (), **more: Any
     ) -> Dataset | Faces:
         """The `Dataset` (or `Faces`) below a folder.
 
@@ -56,12 +59,13 @@ class Entry:
             root: the folder.
             scheme: scheme of the landmarks; it counts only where the dataset has none of its own.
             missing: marks of points that are not annotated, in the coordinates of the files, such as `[(-1, -1)]`.
+            more: further arguments of the reader.
 
         Raises:
             OSError: a file is missing or cannot be read.
             ValueError: a file is malformed or damaged, or the dataset has no marks of missing points.
         """
-        options = {} if self.scheme else {"scheme": scheme or "ibug68"}
+        options = more if self.scheme else more | {"scheme": scheme if self.names_points else scheme or "ibug68"}
         if missing and not self.marks:
             raise ValueError(f"{self.name} has no points that a mark could stand for: leave out --missing")
         if self.marks:

@@ -9,6 +9,7 @@ it opens at once whatever its size, and any program can use it that reads HDF5 o
     matrices    (N, 2, 3) float64, the photograph's image coordinates -> pixels of the crop
     names, origins                                          text that can be printed: other bytes and signs as \\xe9, \\n
     attributes/NAME (N,) uint8                              subsets/NAME: positions among the test faces
+    scheme      a text, JSON, that describes a landmark scheme which is not one of this package
     attributes of the file: format, dataset, scheme, normalizer, train (number), size, enlarge, box
 
 Convention of the file: coordinates have their origin at the outer top-left corner of the crop, as everywhere in this package.
@@ -16,6 +17,7 @@ Convention of the file: coordinates have their origin at the outer top-left corn
 """
 
 import functools
+import json
 import os
 from typing import Any
 
@@ -28,7 +30,8 @@ from kfacealign.data.readers.entry import Entry
 
 FORMAT = "kfacealign packed faces 1"
 NEEDED = ("landmarks", "weights", "boxes", "matrices", "names", "origins")
-ARRAYS = (*NEEDED, "occluded", "attributes/*", "subsets/*")
+SCHEME = "scheme"
+ARRAYS = (*NEEDED, SCHEME, "occluded", "attributes/*", "subsets/*")
 
 
 class PackedFaces(Faces):
@@ -98,12 +101,11 @@ def _dataset(path, content, pixels):
     for name in ("dataset", "normalizer", "scheme"):
         if not isinstance(said[name], str):
             raise ValueError(f"{path}: it is damaged: its {name} is no text")
-    if said["scheme"] not in schemes.SCHEMES:
-        raise ValueError(f"{path}: it has the scheme {said['scheme']!r}, there are {', '.join(schemes.SCHEMES)}")
     if not isinstance(said["enlarge"], int | float) or not 0 < said["enlarge"] < 1e3:
         raise ValueError(f"{path}: it is damaged: its enlargement is {said['enlarge']}")
-    scheme = schemes.get(said["scheme"])
-    arrays = _checked(path, content.arrays, count, scheme.num_points)
+    scheme = _scheme(path, said["scheme"], content.arrays)
+    arrays = {name: values for name, values in content.arrays.items() if name != SCHEME}
+    arrays = _checked(path, arrays, count, scheme.num_points)
     tests = count - train
     subsets = {subset_name(name.partition("/")[2]): places for name, places in arrays.items() if name.startswith("subsets/")}
     for name, places in subsets.items():
@@ -121,6 +123,23 @@ def _dataset(path, content, pixels):
         enlarge=float(said["enlarge"]),
         normalizer=said["normalizer"],
     )
+
+
+def _scheme(path, name, arrays):
+    """The landmark scheme: the one of this package of that name, or the one that the file describes."""
+    described = arrays.get(SCHEME)
+    if described is None:
+        if name not in schemes.SCHEMES:
+            raise ValueError(f"{path}: it has the scheme {name!r}, there are {', '.join(schemes.SCHEMES)}")
+        return schemes.get(name)
+    try:
+        told = json.loads(described[0]) if isinstance(described, list) and len(described) == 1 else None
+        made = schemes.get(told) if isinstance(told, dict) else None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: it is damaged: its scheme is wrong: {error}") from None
+    if made is None or made.name != name or name in schemes.BUILT_IN:
+        raise ValueError(f"{path}: it is damaged: its scheme is not the description of {name!r}")
+    return made
 
 
 def _checked(path, arrays, count, points):

@@ -108,7 +108,8 @@ def plain(text: str) -> bool:
 
 def whole(word: str) -> int | None:
     """The whole number, 0 or more, that a word of ASCII digits is; None if it is none or has more than nine digits."""
-    return int(word) if re.fullmatch(r"[0-9]{1,9}", word.strip()) else None
+    word = word.strip()  # of separators such as \x1c, too, which int() refuses
+    return int(word) if re.fullmatch(r"[0-9]{1,9}", word) else None
 
 
 def numbers(where: str, words: Sequence[str], columns: Sequence[str], *, points: slice = slice(0), axes: int = 2) -> np.ndarray:

@@ -109,9 +109,9 @@ def write_pts(
         The root as a `Path`.
 
     Raises:
-        ValueError: the folder exists and holds something else, or there are no such ranges.
+        ValueError: the folder exists and holds something else, the scheme is not one of this package, or there are no such ranges.
     """
-    scheme = schemes.get(scheme).name
+    scheme = drawn(scheme)
     parameters = {"layout": "pts", "train": train, "test": test, "scheme": scheme, "seed": seed, "size": size, **drawn_as(ranges)}
 
     def write(folder):
@@ -152,9 +152,9 @@ def write_clips(
         The root as a `Path`.
 
     Raises:
-        ValueError: the folder exists and holds something else, or there are no such ranges.
+        ValueError: the folder exists and holds something else, the scheme is not one of this package, or there are no such ranges.
     """
-    scheme = schemes.get(scheme).name
+    scheme = drawn(scheme)
     parameters = {
         "layout": "clips",
         "clips": clips,
@@ -180,6 +180,18 @@ def drawn_as(ranges: str) -> dict:
     if ranges not in RANGES:
         raise ValueError(f"there are no ranges {ranges!r}; take one of {', '.join(RANGES)}")
     return {"ranges": ranges, "renderer": RENDERER}
+
+
+def drawn(scheme: str | schemes.Scheme) -> str:
+    """The name of a scheme whose points are drawn.
+
+    Raises:
+        ValueError: it is not one of this package.
+    """
+    name = schemes.get(scheme).name
+    if name not in schemes.BUILT_IN:
+        raise ValueError(f"faces are drawn with the points of {', '.join(schemes.BUILT_IN)}, not with those of {name!r}")
+    return name
 
 
 def render_all(part: str, count: int, *, seed: int, size: int, ranges: str, progress: bool) -> Iterator[SyntheticFace]:

@@ -101,8 +101,9 @@ def tune(
     """
     console = make_console()
     source = deploy.load(settings.model)
-    if source.scheme.name != faces.scheme.name:
-        raise ValueError(f"{settings.model} predicts {source.scheme.name}, the faces of {faces.name} have {faces.scheme.name}")
+    if not faces.scheme.matches(source.scheme):
+        other = faces.scheme.difference(source.scheme)
+        raise ValueError(f"{settings.model} predicts {source.scheme.name}, the faces of {faces.name} have {other}")
     settings = argparse.Namespace(**vars(settings))
     settings.variant = f"{settings.model}, {method(settings.sparsity)}"
     settings.input_size, settings.warmup_epochs, settings.mixed_precision = source.input_size, 0, False

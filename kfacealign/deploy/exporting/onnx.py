@@ -7,7 +7,7 @@ import numpy as np
 
 from kfacealign.deploy import metadata
 from kfacealign.deploy.exporting import graphs
-from kfacealign.quiet import quiet
+from kfacealign.quiet import import_onnxruntime, quiet
 
 if TYPE_CHECKING:
     import onnx
@@ -35,7 +35,7 @@ def to_onnx(model: keras.Model, text: str) -> bytes:
         import onnx
 
         # Required before the conversion: without it the result could not be checked.
-        import onnxruntime  # noqa: F401
+        import_onnxruntime()
         import tf2onnx
     except ImportError:
         raise ImportError(NEEDED) from None

@@ -105,10 +105,13 @@ def check(reference: Any, other: Any, name: str) -> None:
     Raises:
         ValueError: it has another scheme or another input size.
     """
-    for what in ("scheme", "input_size"):
-        expected, found = (getattr(getattr(model, what), "name", getattr(model, what)) for model in (reference, other))
-        if expected != found:
-            raise ValueError(f"{name} cannot be compared: its {what.replace('_', ' ')} is {found}, the reference's {expected}")
+    if not other.scheme.matches(reference.scheme):
+        found = other.scheme.difference(reference.scheme)
+        raise ValueError(f"{name} cannot be compared: its scheme is {found}, the reference's {reference.scheme.name}")
+    if other.input_size != reference.input_size:
+        raise ValueError(
+            f"{name} cannot be compared: its input size is {other.input_size}, the reference's {reference.input_size}"
+        )
 
 
 def answers(model: Any, name: str, crops: np.ndarray) -> np.ndarray:

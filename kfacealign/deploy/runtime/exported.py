@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from kfacealign import schemes
+from kfacealign.deploy import metadata
 from kfacealign.streaming import require_finite
 
 
@@ -29,7 +30,7 @@ class ExportedAligner:
         resizable: whether the graph takes any number of crops; otherwise it takes one.
 
     Raises:
-        ValueError: there is no such scheme, or the graph has other tensors than the metadata says.
+        ValueError: the metadata describes no scheme, or the graph has other tensors than the metadata says.
     """
 
     path: str
@@ -45,10 +46,7 @@ class ExportedAligner:
     def __init__(self, path: str | os.PathLike, described: dict, inputs: dict[str, Sequence], outputs: dict[str, Sequence]):
         self.path = str(path)
         self.metadata = described
-        try:
-            self.scheme = schemes.get(described["scheme"])
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
+        self.scheme = metadata.scheme_of(described, path)
         self.input_size = described["input_size"]
         self.enlarge = described["enlarge"]
         image = described.get("input", {})

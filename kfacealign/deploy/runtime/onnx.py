@@ -9,6 +9,7 @@ import numpy as np
 from kfacealign import files
 from kfacealign.deploy import metadata
 from kfacealign.deploy.runtime.exported import ExportedAligner, first_line
+from kfacealign.quiet import import_onnxruntime
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -67,7 +68,7 @@ def session_of(model: str | bytes, *, threads: int | None = None) -> "onnxruntim
         ImportError: onnxruntime is not installed.
     """
     try:
-        import onnxruntime
+        onnxruntime = import_onnxruntime()
     except ImportError:
         raise ImportError("running ONNX models needs onnxruntime: pip install 'kfacealign[export]'") from None
     options = onnxruntime.SessionOptions()

@@ -104,4 +104,5 @@ def test_tables(tmp_path):
 
 
 def test_whole_numbers():
-    assert [texts.whole(word) for word in ("0", " 12 ", "-1", "1.0", "٣", "1_0", "9" * 5000, "")] == [0, 12, *[None] * 6]
+    assert [texts.whole(word) for word in ("0", " 12 ", "\x1c 68")] == [0, 12, 68]  # int() refuses the last
+    assert [texts.whole(word) for word in ("-1", "1.0", "٣", "1_0", "9" * 5000, "")] == [None] * 6

@@ -189,6 +189,21 @@ def test_crops_show_the_frame_that_is_annotated(root):
     np.testing.assert_allclose(levels, grey(numbers), atol=3)
 
 
+def test_a_video_may_announce_any_number_of_frames(tmp_path, monkeypatch):
+    """So many that a list of them would fill the memory."""
+    write_video(tmp_path / "114" / "vid.avi", 3)
+    annotate(tmp_path / "114" / "annot", [1, 2, 3])
+
+    class Boasting(frames.VideoReader):
+        def __init__(self, path):
+            super().__init__(path)
+            self.count = 2**40
+
+    monkeypatch.setattr(frames, "VideoReader", Boasting)
+    with pytest.warns(UserWarning, match="has 1099511627776 frames, .* has 3 annotations"):
+        assert w300vw(tmp_path).test.numbers[0].tolist() == [1, 2, 3]
+
+
 def test_counts_that_disagree_are_told_and_the_rest_is_read(root, tmp_path):
     write_video(tmp_path / "114" / "vid.avi", 10)
     annotate(tmp_path / "114" / "annot", [1, 2, 3, 5, 9, 10, 11, 12])

@@ -148,10 +148,11 @@ def test_metadata_that_is_none(text):
 def test_metadata_of_another_graph(content, tmp_path):
     path = tmp_path / "m.tflite"
     for changes, message in (
-        ({"scheme": "ibug68"}, r"its output landmarks is \[1, 19, 2\], its metadata says \[None, 68, 2\] \(ibug68\)"),
+        ({"scheme": "ibug68"}, "its metadata names the scheme ibug68 and has another point_names"),
         ({"input_size": 16}, r"its input image is \[1, 8, 8, 3\], its metadata says \[None, 16, 16, 3\]"),
         ({"states": {"state_x": [1, 4]}}, "its input state_x is missing"),
-        ({"scheme": "nobody"}, "nobody"),
+        ({"scheme": "mine", "mirror": [1, 2, 0, *range(3, 19)]}, "scheme 'mine': mirror is not its own inverse, point 0"),
+        ({"scheme": "mine", "num_points": 20}, "says num_points = 20, and describes 19"),
     ):
         path.write_bytes(restated(content, **changes))
         with pytest.raises(ValueError, match=rf"m.tflite: .*{message}"):

@@ -1,0 +1,175 @@
+"""What the decimal heatmaps of HIH learn, by head, label and loss (HIH, Tables VII and VIII).
+
+    python benchmarks/hih_decimals.py --data-dir YTF68 --every 3 --seeds 0 1 2       # 15 trainings
+    python benchmarks/hih_decimals.py --dataset synthetic --only "attended, soft, csc"
+    python benchmarks/hih_decimals.py --dataset synthetic --overfit 32 --epochs 100 --warmup-epochs 0 --drops
+    python benchmarks/hih_decimals.py --dataset synthetic --model runs/quick/model.keras
+
+All models are trained alike: the same crops, views, epochs, optimiser and warm-up. `strided` is the paper's head, of width
+1.5 times the trunk's as in the paper; `attended` reads each landmark's own place. With --overfit N the first N training faces
+are trained on without views, and measured on. With --model nothing is trained.
+
+Columns: `right` is the share of decimal cells that are the target's, `frequent` the share that naming the most frequent cell
+would have; `loss` is the decimal loss over that of a flat map; `cell` is the share of integer cells that are right. The NME is
+given with the middle of the integer cell in place of the decimal map, and with the decimal map. Both are in the crop's own
+frame. Runs are kept in runs/decimals and go on where they were stopped.
+"""
+
+import argparse
+import dataclasses
+import functools
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import kfacealign as kfa
+from kfacealign.backend import keras
+from kfacealign.codecs.decoders import argmax_cells
+from kfacealign.metrics.errors import NME
+
+ENLARGE = 1.08
+# Few epochs cannot overfit: gentler views let short runs get further.
+VIEWS = {"translation": 8 / 256, "rotation": 10.0, "occlusion_probability": 0.1, "blur_probability": 0.0}
+# Head, label and loss of each row.
+ROWS = {
+    "attended, soft, csc": ("attended", "soft", "csc"),
+    "attended, soft, mse": ("attended", "soft", "mse"),
+    "attended, hard, csc": ("attended", "hard", "csc"),
+    "attended, hard, mse": ("attended", "hard", "mse"),
+    "strided, soft, csc": ("strided", "soft", "csc"),
+}
+COLUMNS = ("cell %", "right %", "frequent %", "loss", "NME, middle", "NME")
+
+
+def build(scheme, arguments, name):
+    """The model of a row."""
+    head, label, loss = ROWS[name]
+    # On small maps CSC is half of the variance over the cells, divided by their number; so both losses weigh alike.
+    factor = 1.0 if loss == "csc" else 0.5 / arguments.decimal_size**2
+    return kfa.models.HIH(
+        scheme,
+        input_size=arguments.input_size,
+        width=arguments.width,
+        decimal_size=arguments.decimal_size,
+        decimal_width=int(1.5 * arguments.width),
+        decimal_head=head,
+        decimal_label=label,
+        decimal_loss=loss,
+        alpha=arguments.alpha * factor,
+        enlarge=ENLARGE,
+    )
+
+
+def settings_of(arguments, name, seed):
+    """What a recipe's command line would have given."""
+    return argparse.Namespace(
+        variant=name,
+        input_size=arguments.input_size,
+        epochs=arguments.epochs,
+        warmup_epochs=arguments.warmup_epochs,
+        batch_size=arguments.batch_size,
+        learning_rate=arguments.learning_rate,
+        drops=arguments.drops,
+        seed=seed,
+        out=str(Path(arguments.out) / f"{name.replace(', ', '_')}_{seed}"),
+        resume=True,
+        mixed_precision=False,
+        strict=False,
+        cache="memory",
+    )
+
+
+def figures(model, faces):
+    """The columns of a model on faces, as strings."""
+    codec = model.codec
+    crops = kfa.data.Crops(faces, model.input_size, enlarge=model.enlarge)
+    batches = [read(model, *batch) for batch in kfa.data.pipeline(crops, size=model.input_size, batch_size=32)]
+    found = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+    known = found["weights"] > 0
+    decimal, target = (found[name][known] @ [1, codec.decimal_size] for name in ("decimal", "target decimal"))
+    middle = (found["integer"] + 0.5) / codec.size
+    whole = (found["integer"] + found["decimal"] / codec.decimal_size) / codec.size
+    return (
+        f"{100 * (found['integer'] == found['target integer']).all(axis=-1)[known].mean():.1f}",
+        f"{100 * (decimal == target).mean():.1f}",
+        f"{100 * np.bincount(target.astype(int)).max() / target.size:.1f}",
+        f"{found['loss'].mean() / found['flat'].mean():.3f}",
+        *(f"{nme(model.scheme, found['landmarks'], points, found['weights']):.2f}" for points in (middle, whole)),
+    )
+
+
+def read(model, images, labels):
+    """A batch's cells, their targets, and the decimal loss beside that of flat maps of the targets' mean."""
+    codec, landmarks, weights = model.codec, labels["landmarks"], labels["weights"]
+    outputs = model.network(keras.ops.cast(images, "float32"), training=False)
+    target = codec.encode(landmarks)["decimal"]
+    flat = keras.ops.zeros_like(target) + keras.ops.mean(target)
+    integer, decimal = codec.cells(landmarks)
+    values = {
+        "integer": argmax_cells(codec.stack_maps(outputs)[-1])[0],
+        "decimal": argmax_cells(outputs["decimal"])[0],
+        "target integer": integer,
+        "target decimal": decimal,
+        "landmarks": landmarks,
+        "weights": weights,
+        "loss": keras.ops.reshape(codec.decimal_term(target, outputs["decimal"], weights), (1,)),
+        "flat": keras.ops.reshape(codec.decimal_term(target, flat, weights), (1,)),
+    }
+    return {name: keras.ops.convert_to_numpy(value) for name, value in values.items()}
+
+
+def nme(scheme, landmarks, points, weights):
+    """The inter-ocular error in percent, or that of the scheme's own normaliser."""
+    metric = NME(scheme=scheme.name)
+    metric.update_state(landmarks, points, sample_weight=weights)
+    return float(metric.result())
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", default="pts", choices=kfa.data.catalogue.DATASETS)
+    parser.add_argument("--data-dir", help="the dataset's directory")
+    parser.add_argument("--scheme", default="ibug68")
+    parser.add_argument("--model", help="a trained HIH to measure, a .keras file")
+    parser.add_argument("--only", nargs="+", choices=ROWS, help="some of the rows")
+    parser.add_argument("--every", type=int, default=1, help="take every Nth training face; YTF68 holds clips of three frames")
+    parser.add_argument("--overfit", type=int, help="train on this many faces without views, and measure on them")
+    parser.add_argument("--alpha", type=float, default=5.0, help="weight of the decimal loss")
+    parser.add_argument("--width", type=int, default=64, help="channels of the trunk; the paper's are 256")
+    parser.add_argument("--decimal-size", type=int, default=4, help="side of the decimal maps; the paper's are 8")
+    parser.add_argument("--input-size", type=int, default=128)
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--warmup-epochs", type=int, default=4)
+    parser.add_argument("--drops", type=int, nargs="*", default=[9, 11])
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--out", default="runs/decimals")
+    return parser.parse_args()
+
+
+def main():
+    arguments = parse()
+    faces = kfa.data.load_dataset(arguments.dataset, arguments.data_dir, scheme=arguments.scheme)
+    table = Table("head, label, loss", "seed", *COLUMNS, title=f"{faces.name}, errors in percent")
+    if arguments.model:
+        table.add_row(arguments.model, "", *figures(kfa.load(arguments.model), faces.test))
+        Console().print(table)
+        return
+    faces = dataclasses.replace(faces, train=faces.train[:: arguments.every])
+    views = kfa.data.RandomView(scheme=faces.scheme.name, **VIEWS)
+    if arguments.overfit:
+        few, views = faces.train[: arguments.overfit], None
+        faces = dataclasses.replace(faces, train=few, test=few, subsets={})
+    for name in arguments.only or ROWS:
+        for seed in arguments.seeds:
+            make = functools.partial(build, faces.scheme, arguments, name)
+            model, _ = kfa.training.run(make, faces, views, settings_of(arguments, name, seed))
+            table.add_row(name, str(seed), *figures(model, faces.test))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
