@@ -5,7 +5,15 @@ import numpy as np
 
 from kfacealign.data.rendered import face3d
 from kfacealign.data.rendered.look import Color, Look, mixed
-from kfacealign.data.rendered.raster import SHIFT, fixed
+from kfacealign.data.rendered.raster import SHIFT
+
+SEVEN, NINE, THIRTEEN = (np.linspace(0, 1, count) for count in (7, 9, 13))
+ACROSS = np.linspace(-1, 1, 15)
+ROOTS = np.linspace(0.03, 0.97, 16)  # of the hairs of a brow
+FOREHEAD = np.linspace(-0.55, 0.55, 9)
+BASE = np.linspace(-0.9, 0.9, 9)
+ROUND = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+WING = face3d.pairs(0.2 + 0.075 * np.cos(np.linspace(-1.2, 1.3, 7)), 0.03 + 0.11 * np.sin(np.linspace(-1.2, 1.3, 7)))
 
 
 class Features:
@@ -28,61 +36,54 @@ class Features:
 
     def fill(self, points: np.ndarray, color: Color) -> None:
         """Fills a polygon in face coordinates."""
-        cv2.fillPoly(self.image, [fixed(self.at(points))], color, cv2.LINE_AA, SHIFT)
+        cv2.fillPoly(self.image, [self.fixed(points)], color, cv2.LINE_AA, SHIFT)
 
     def stroke(self, points: np.ndarray, color: Color, width: float) -> None:
         """Draws a line in face coordinates, `width` in the same unit."""
-        cv2.polylines(self.image, [fixed(self.at(points))], False, color, max(1, round(width * self.scale)), cv2.LINE_AA, SHIFT)
+        cv2.polylines(self.image, [self.fixed(points)], False, color, max(1, round(width * self.scale)), cv2.LINE_AA, SHIFT)
 
     def wrinkles(self) -> None:
         """Lines of the forehead, beside the eyes and from the nose to the mouth; a smile deepens the last."""
         face, look = self.face, self.look
-        x = np.linspace(-0.55, 0.55, 9)
         faint = mixed(look.skin, (70, 30, 20), 0.12 + 0.35 * look.age)
         if look.age > 0.25:
             for y in (-0.6, -0.72, -0.82):
-                self.stroke(np.stack([x, y + 0.05 * x**2 + self.rng.normal(0, 0.008, 9)], -1), faint, 0.008)
+                self.stroke(face3d.pairs(FOREHEAD, y + 0.05 * FOREHEAD**2 + self.rng.normal(0, 0.008, 9)), faint, 0.008)
             for side in (-1, 1):
                 for turn in (-0.3, 0.0, 0.3):
                     start = np.array((face.eye_x + 0.24, 0.03 + 0.1 * turn))
                     self.stroke(np.stack([start, start + (0.13, 0.13 * turn)]) * (side, 1), faint, 0.008)
         depth = max(look.age, 0.8 * face.expression.smile, 0.15)
         fold = mixed(look.skin, (70, 30, 20), 0.35 * depth)
-        t = np.linspace(0, 1, 7)
         wing, corner = 0.26 * face.identity.nose_width, face.mouth_half_width + 0.1
         for side in (-1, 1):
-            line = np.stack(
-                [side * (wing + (corner - wing) * t**0.8), face.nose_tip_y + 0.02 + (face.mouth_y - face.nose_tip_y) * t], -1
-            )
-            self.stroke(line, fold, 0.018)
+            x = side * (wing + (corner - wing) * SEVEN**0.8)
+            self.stroke(face3d.pairs(x, face.nose_tip_y + 0.02 + (face.mouth_y - face.nose_tip_y) * SEVEN), fold, 0.018)
 
     def brow(self, side: int) -> None:
         """A brow of many hairs."""
         face, look = self.face, self.look
-        t = np.linspace(0, 1, 9)
-        outline = face3d.both(lambda u, edge: face.brow(side, u, edge), t, t[::-1])
+        outline = face3d.both(lambda t, edge: face.brow(side, t, edge), NINE, NINE[::-1])
         self.fill(outline, mixed(look.skin, look.hair, 0.75 * look.brow_strength))
-        root = np.linspace(0.03, 0.97, 16)
-        below = face.brow(side, root, 0.85)
-        above = face.brow(side, np.clip(root - 0.09, 0, 1), -0.85)
+        below, above = face.brow(side, ROOTS, 0.85), face.brow(side, np.maximum(ROOTS - 0.09, 0), -0.85)
         dark = mixed(look.skin, mixed(look.hair, (0, 0, 0), 0.3), look.brow_strength)
-        lines = fixed(self.at(np.stack([below, above], 1)))
+        lines = self.fixed(np.stack([below, above], 1))
         cv2.polylines(self.image, list(lines), False, dark, 1, cv2.LINE_AA, SHIFT)
 
     def eye(self, side: int) -> None:
         """An eye with its lids, lashes and crease."""
         face, look = self.face, self.look
-        t = np.linspace(0, 1, 13)
+        t = THIRTEEN
         upper, lower = face.lid(side, t, -1), face.lid(side, t[::-1], 1)
         if look.make_up > 0.5:
             self.fill(np.concatenate([upper, (upper - (0, 0.09))[::-1]]), mixed(look.skin, look.shadow, 0.6 * look.make_up))
         self.stroke(upper[1:-1] - (0, 0.045), mixed(look.skin, (45, 15, 12), 0.4), 0.014)
         self.stroke(lower + (0, 0.05), mixed(look.skin, (60, 25, 20), 0.12 + 0.25 * look.age), 0.014)
-        outline = self.at(np.concatenate([upper, lower]))
-        low, high = np.floor(outline.min(0)).astype(int) - 2, np.ceil(outline.max(0)).astype(int) + 3
+        outline = self.fixed(np.concatenate([upper, lower]))
+        low, high = outline.min(0) // 2**SHIFT - 2, outline.max(0) // 2**SHIFT + 4
         part = self.image[low[1] : high[1], low[0] : high[0]]
         eye, mask = part.copy(), np.zeros(part.shape[:2], np.uint8)
-        cv2.fillPoly(mask, [fixed(outline - low)], 255, cv2.LINE_AA, SHIFT)
+        cv2.fillPoly(mask, [outline - low * 2**SHIFT], 255, cv2.LINE_AA, SHIFT)
         self.eyeball(eye, side, low)
         weight = mask / np.float32(255)
         part[:] = cv2.blendLinear(eye, part, weight, 1 - weight)
@@ -90,12 +91,12 @@ class Features:
         self.stroke(upper, dark, 0.018 * (1 + look.make_up))
         self.stroke(lower, mixed(look.skin, (60, 20, 20), 0.45), 0.01)
         if look.make_up > 0.3:
-            lashes = np.stack([upper, upper + np.stack([side * 0.05 * (1 - 1.6 * t), -0.045 + 0 * t], -1)], 1)[1:-1]
-            cv2.polylines(self.image, list(fixed(self.at(lashes))), False, dark, 1, cv2.LINE_AA, SHIFT)
+            lashes = np.stack([upper, upper + face3d.pairs(side * 0.05 * (1 - 1.6 * t), -0.045 + 0 * t)], 1)[1:-1]
+            cv2.polylines(self.image, list(self.fixed(lashes)), False, dark, 1, cv2.LINE_AA, SHIFT)
 
     def eyeball(self, eye: np.ndarray, side: int, low: np.ndarray) -> None:
         """Paints an eyeball on a part of the texture that begins at the pixel `low`."""
-        face, look = self.face, self.look
+        face, look, low = self.face, self.look, low * 2**SHIFT
         height, width = eye.shape[:2]
         white = np.array(mixed((226, 222, 218), look.skin, 0.1))
         rows = np.linspace(0.62, 1.0, height)[:, None] * (1 - 0.25 * np.linspace(-1, 1, width)[None] ** 2)
@@ -103,7 +104,7 @@ class Features:
         inner = face.lid(side, [1.0], 1)[0]
         cv2.circle(
             eye,
-            fixed(self.at(inner) - low).tolist(),
+            (self.fixed(inner) - low).tolist(),
             round(0.03 * self.scale * 2**SHIFT),
             mixed(look.skin, (190, 70, 75), 0.6),
             -1,
@@ -111,13 +112,13 @@ class Features:
             SHIFT,
         )
         size = 0.085 * face.identity.eye_size
-        centre = fixed(self.at(face.pupil(side))[0] - low).tolist()
+        centre = (self.fixed(face.pupil(side))[0] - low).tolist()
         edge = mixed(look.iris, (0, 0, 0), 0.6)
         for radius, color in ((size, edge), (0.86 * size, look.iris), (0.4 * size, (10, 8, 8))):
             cv2.circle(eye, centre, round(radius * self.scale * 2**SHIFT), color, -1, cv2.LINE_AA, SHIFT)
-        upper = fixed(self.at(face.lid(side, np.linspace(0, 1, 9), -1) + (0, 0.012)) - low)
+        upper = self.fixed(face.lid(side, NINE, -1) + (0, 0.012)) - low
         cv2.polylines(eye, [upper], False, mixed(white, (0, 0, 0), 0.6), max(1, round(0.025 * self.scale)), cv2.LINE_AA, SHIFT)
-        spot = fixed(self.at(face.pupil(side))[0] - low + np.array(look.light[:2]) * 0.35 * size * self.scale).tolist()
+        spot = (self.fixed(face.pupil(side)[0] + np.array(look.light[:2]) * 0.35 * size) - low).tolist()
         cv2.circle(eye, spot, round(0.018 * self.scale * 2**SHIFT), (245, 245, 245), -1, cv2.LINE_AA, SHIFT)
 
     def nose(self) -> None:
@@ -126,37 +127,31 @@ class Features:
         dark = mixed(look.skin, (50, 18, 12), 0.38)
         wing = face.identity.nose_width
         for side in (-1, 1):
-            bow = np.stack([0.2 + 0.075 * np.cos(np.linspace(-1.2, 1.3, 7)), 0.03 + 0.11 * np.sin(np.linspace(-1.2, 1.3, 7))], -1)
-            self.stroke(bow * (side * wing, 1) + (0, face.nose_tip_y), dark, 0.016)
-        angle = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+            self.stroke(WING * (side * wing, 1) + (0, face.nose_tip_y), dark, 0.016)
         for side in (-1, 1):
-            ring = np.stack(
-                [
-                    0.112 * side * wing + 0.05 * wing * np.cos(angle),
-                    0.115 + 0.027 * np.sin(angle) + 0.014 * np.abs(np.cos(angle)),
-                ],
-                -1,
-            )
+            x = 0.112 * side * wing + 0.05 * wing * np.cos(ROUND)
+            ring = face3d.pairs(x, 0.115 + 0.027 * np.sin(ROUND) + 0.014 * np.abs(np.cos(ROUND)))
             self.fill(ring + (0, face.nose_tip_y), mixed(look.skin, (20, 5, 5), 0.75))
-        self.stroke(face.nose_base(np.linspace(-0.9, 0.9, 9)), mixed(look.skin, (50, 18, 12), 0.25), 0.012)
+        self.stroke(face.nose_base(BASE), mixed(look.skin, (50, 18, 12), 0.25), 0.012)
 
     def mouth(self) -> None:
         """Lips, and teeth and tongue in an open mouth."""
         face, look = self.face, self.look
-        t = np.linspace(-1, 1, 15)
+        t = ACROSS
         upper, lower = face.inner_lip(t, -1), face.inner_lip(t[::-1], 1)
         self.fill(np.concatenate([face.outer_lip(t, -1), upper[::-1]]), mixed(look.lips, (20, 0, 0), 0.16))
-        self.fill(np.concatenate([face.outer_lip(t, 1), lower]), look.lips)
-        middle = (face.outer_lip(t[4:-4], 1) + face.inner_lip(t[4:-4], 1)) / 2
+        below = face.outer_lip(t, 1)
+        self.fill(np.concatenate([below, lower]), look.lips)
+        middle = (below[4:-4] + lower[::-1][4:-4]) / 2
         self.stroke(middle, mixed(look.lips, (255, 235, 230), 0.22), 0.02)
         opening = face.expression.mouth
         self.fill(np.concatenate([upper, lower]), (45, 15, 18) if opening > 0.12 else mixed(look.lips, (30, 0, 0), 0.5))
         if opening > 0.12:
             short = t[3:-3]
-            row, floor = face.inner_lip(short, -1), face.inner_lip(short, 1)
+            row, floor = upper[3:-3], lower[::-1][3:-3]
             if opening > 0.35:
-                tongue = np.concatenate([floor - (0, 0.01), (floor - np.stack([0 * short, 0.4 * (floor - row)[:, 1]], -1))[::-1]])
+                tongue = np.concatenate([floor - (0, 0.01), (floor - face3d.pairs(0 * short, 0.4 * (floor - row)[:, 1]))[::-1]])
                 self.fill(tongue, (150, 70, 70))
             depth = np.minimum(0.085, 0.75 * (floor - row)[:, 1])
-            self.fill(np.concatenate([row, (row + np.stack([0 * depth, depth], -1))[::-1]]), (222, 216, 204))
+            self.fill(np.concatenate([row, (row + face3d.pairs(0 * depth, depth))[::-1]]), (222, 216, 204))
         self.stroke(upper, mixed(look.lips, (30, 0, 0), 0.6), 0.012)

@@ -18,7 +18,39 @@ NECK = 25.0  # degrees by which a head rolls on its neck; beyond that the whole 
 STEPS = 0.03 + 2.2 * np.linspace(0, 1, 21) ** 1.5  # where rays from points to the camera are looked at
 # How far a ray may run below the skin: the rim is steep, so more where it begins.
 GRAZING = np.maximum(0.012, 0.05 - 0.25 * STEPS)
+TEMPLE = np.linspace(0, 1, 12)[:, None]  # where points of the sides of glasses lie, from the hinge to the ear
+CROSSED = np.ones((3, 3), np.uint8)
 NEAR_EAR = 0.2  # radians of yaw from which the near ear lies before the face
+
+
+def _lens():
+    """The outline of a lens, `(25, 2)` in units of face coordinates; the last point is the first."""
+    angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    ring = np.stack(
+        [reach * np.sign(wave) * np.abs(wave) ** 0.7 for reach, wave in ((0.28, np.cos(angle)), (0.2, np.sin(angle)))], -1
+    )
+    return np.concatenate([ring, ring[:1]])
+
+
+def _ear_rings():
+    """Five rings of an ear on the right of the image, `(80, 3)` face coordinates, in its own plane, which turns outwards.
+
+    They go ahead and down, narrower at the lobe; x counts from the side of the head.
+    """
+    size, shift = np.array([(1.0, 0), (0.97, 0), (0.72, 0.015), (0.5, 0), (0.3, 0.06)]).T[..., None]
+    angle = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+    down = size * 0.34 * np.sin(angle)
+    ahead = size * 0.21 * np.cos(angle) * (1 - 0.3 * np.sin(angle)) + 0.25 * down + shift
+    return np.stack([0.03 + 0.42 * (0.21 - ahead), 0.1 + down, ahead - 0.3], -1).reshape(-1, 3)
+
+
+def _sphere():
+    """Points of a sphere of radius 1, `(112, 3)`."""
+    turn, rise = np.meshgrid(np.linspace(0, 2 * np.pi, 16), np.linspace(-1.2, 1.45, 7))
+    return np.stack([np.cos(turn) * np.cos(rise), -np.sin(rise), np.sin(turn) * np.cos(rise)], -1).reshape(-1, 3)
+
+
+LENS, EAR_RINGS, SPHERE = _lens(), _ear_rings(), _sphere()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,44 +152,48 @@ class Drawing:
         vertices = vertices + out.reshape(*shape, 1) * head.normals(vertices)
         light = self.lit(vertices, flat)
         points, depth = self.view.project(vertices.reshape(-1, 3))
-        grid = np.stack(np.meshgrid(np.arange(shape[1]), np.arange(shape[0])), -1).reshape(-1, 2) + 0.5
-        values = np.concatenate([places, grid], 1).reshape(*shape, 4)
-        pixels, found = raster.seen(points.reshape(*shape, 2), depth.reshape(shape), values, self.image.shape[:2])
-        color, hidden = raster.looked_up(found[:, 0], found[:, 1], texture.image, texture.hides)
-        (level,) = raster.looked_up(found[:, 2], found[:, 3], light)
-        lit = color * level[:, :3]
-        lit += level[:, 3:]
-        lit = cv2.convertScaleAbs(lit)
-        self.image.reshape(-1, 3).view("V3")[pixels] = lit.view("V3")  # a pixel at a time
-        self.cover.ravel()[pixels[hidden > 127]] = 255
-        self.smooth_edge(pixels)
+        shown = raster.Shown(points.reshape(*shape, 2), depth.reshape(shape), self.image.shape[:2])
+        color, hidden = raster.looked_up(*shown.values(places.reshape(*shape, 2)), texture.image, texture.hides)
+        level, mirrored = raster.looked_up(*shown.grid, *light)
+        mirrored = cv2.cvtColor(cv2.convertScaleAbs(mirrored[None]), cv2.COLOR_GRAY2RGB)
+        self.put(shown.pixels, cv2.add(cv2.multiply(color, level, dtype=cv2.CV_8U)[None], mirrored))
+        self.cover.ravel()[shown.pixels[hidden > 127]] = 255
+        self.smooth_edge(shown.pixels)
+
+    def put(self, pixels: np.ndarray, colors: np.ndarray) -> None:
+        """Paints pixels of these numbers, `(P,)`, with colours `(1, P, 3)`."""
+        whole = cv2.cvtColor(self.image, cv2.COLOR_RGB2RGBA)  # a pixel is one number there
+        whole.view(np.uint32).ravel()[pixels] = cv2.cvtColor(colors, cv2.COLOR_RGB2RGBA).view(np.uint32).ravel()
+        cv2.cvtColor(whole, cv2.COLOR_RGBA2RGB, dst=self.image)
 
     def smooth_edge(self, pixels: np.ndarray) -> None:
         """Blurs the line between head and background, which has steps of whole pixels."""
         inside = np.zeros(self.image.shape[:2], np.uint8)
         inside.ravel()[pixels] = 255
-        edge = cv2.morphologyEx(inside, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+        edge = cv2.morphologyEx(inside, cv2.MORPH_GRADIENT, CROSSED)
         cv2.copyTo(cv2.GaussianBlur(self.image, (3, 3), 0.8), edge, self.image)
 
-    def lit(self, vertices: np.ndarray, flat: np.ndarray) -> np.ndarray:
-        """Light on the vertices of the head `(R, C, 4)` float32: factors of red, green and blue, and what the skin mirrors."""
+    def lit(self, vertices: np.ndarray, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Light on the head's vertices, float32: factors of red, green and blue `(R, C, 3)`, and what is mirrored `(R, C)`."""
         look, face = self.look, self.face
-        normal = head.normals(vertices) @ self.view.rotation.T
-        first, second = np.array(look.light), np.array(look.fill)
-        level = (look.ambient * (0.8 + 0.2 * normal[..., 2]))[..., None] * np.ones(3)
-        level += look.diffuse * np.clip(normal @ first, 0, 1)[..., None] * np.array(look.tint)
-        level += np.clip(normal @ second, 0, 1)[..., None] * np.array(look.fill_color)
+        first = np.array(look.light)
+        half = first + (0, 0, 1)
+        directions = np.array([(0, 0, 1), first, look.fill, half / np.sqrt(half @ half)])
+        facing, one, two, mirrored = np.moveaxis(head.normals(vertices) @ (directions @ self.view.rotation).T, -1, 0)
+        one, two = np.maximum(one, 0), np.maximum(two, 0)
         x, y = np.abs(flat[..., 0]), flat[..., 1]
         corners = 0.35 * face3d.bump(x - face.eye_x + 0.16, y - 0.02, 0.1, 0.1)  # little light reaches these places
-        corners += 0.25 * face3d.bump(x, y - face.nose_tip_y - 0.2, 0.2, 0.06) + 0.15 * face3d.bump(
-            x, y - face.mouth_y - 0.24, 0.2, 0.07
-        )
-        corners += 0.35 * np.clip((x - face.half_width(y)) * 6, 0, 1) * np.clip((y - 0.4) * 2, 0, 1)
-        level *= (1 - corners)[..., None]
-        half = first + (0, 0, 1)
-        mirrored = np.clip(normal @ (half / np.linalg.norm(half)), 0, 1) ** 22
+        corners += 0.25 * face3d.bump(x, y - face.nose_tip_y - 0.2, 0.2, 0.06)
+        corners += 0.15 * face3d.bump(x, y - face.mouth_y - 0.24, 0.2, 0.07)
+        beside = face3d.within((x - face.half_width(y[:, :1])) * 6, 0, 1)
+        corners += 0.35 * beside * face3d.within((y - 0.4) * 2, 0, 1)
+        reached, all_round = 1 - corners, look.ambient * (0.8 + 0.2 * facing)
+        level = np.empty((*x.shape, 3), np.float32)
+        for channel, (tint, fill) in enumerate(zip(look.tint, look.fill_color, strict=True)):
+            level[..., channel] = (all_round + (look.diffuse * tint) * one + fill * two) * reached
         oily = 0.4 + face3d.bump(x, y - face.nose_tip_y, 0.15, 0.15) + 0.6 * face3d.bump(x, y + 0.5, 0.5, 0.2)
-        return np.concatenate([level, (120 * look.shine * look.diffuse * mirrored * oily)[..., None]], -1).astype(np.float32)
+        mirrored = (120 * look.shine * look.diffuse) * np.maximum(mirrored, 0) ** 22 * oily
+        return level, mirrored.astype(np.float32)
 
     def shade(self, color: Color, amount: float) -> Color:
         """A colour under so much of the light, 0 to 1."""
@@ -197,13 +233,11 @@ class Drawing:
         dip = points[[9, 2]].mean(0) + 0.5 * (points[[8, 3]].mean(0) - points[[9, 2]].mean(0))
         fill(self.image, np.concatenate([collar, [dip]]), cloth)
         if look.hair_style == SCARF:
-            fill(self.image, points[[0, 1, 2, 3, 4, 7, 8, 9]] * 1.0, cloth)
+            fill(self.image, points[[0, 1, 2, 3, 4, 7, 8, 9]], cloth)
 
     def skull(self, radii: tuple[float, float, float], centre: tuple[float, float, float]) -> np.ndarray:
         """Convex outline of an ellipsoid around the head, `(n, 2)` image coordinates."""
-        turn, rise = np.meshgrid(np.linspace(0, 2 * np.pi, 16), np.linspace(-1.2, 1.45, 7))
-        sphere = np.stack([np.cos(turn) * np.cos(rise), -np.sin(rise), np.sin(turn) * np.cos(rise)], -1).reshape(-1, 3)
-        points, _ = self.view.project(sphere * radii + centre)
+        points, _ = self.view.project(SPHERE * radii + centre)
         return cv2.convexHull(points.astype(np.float32))[:, 0]
 
     def long_hair(self) -> None:
@@ -218,14 +252,8 @@ class Drawing:
         look = self.look
         if look.hair_style in (LONG, SCARF):
             return
-        # Rings in the ear's own plane, which turns outwards: ahead and down, narrower at the lobe. Columns are size and shift.
-        size, shift = np.array([(1.0, 0), (0.97, 0), (0.72, 0.015), (0.5, 0), (0.3, 0.06)]).T[..., None]
-        angle = np.linspace(0, 2 * np.pi, 16, endpoint=False)
-        down = size * 0.34 * np.sin(angle)
-        ahead = size * 0.21 * np.cos(angle) * (1 - 0.3 * np.sin(angle)) + 0.25 * down + shift
-        out = 0.985 * float(self.face.half_width(0.0)) + 0.03 + 0.42 * (0.21 - ahead)
-        points = np.stack([side * out, 0.1 + down, ahead - 0.3], -1)
-        whole, edge, hollow, fold, hole = self.view.project(points.reshape(-1, 3))[0].reshape(5, 16, 2)
+        out = 0.985 * float(self.face.half_width(0.0))
+        whole, edge, hollow, fold, hole = self.view.project((EAR_RINGS + (out, 0, 0)) * (side, 1, 1))[0].reshape(5, 16, 2)
 
         facing = self.view.rotation[:, 0] * side
         light = float(np.clip(facing @ np.array(look.light), 0, 1)) * 0.7 + 0.25
@@ -254,31 +282,30 @@ class Drawing:
         if not kind:
             return
         face, look = self.face, self.look
-        angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-        shape = [np.sign(wave) * np.abs(wave) ** 0.7 for wave in (np.cos(angle), np.sin(angle))]
-        ring = np.stack([0.28 * shape[0], 0.2 * shape[1]], -1)
         depth = float(face.surface(face.eye_x, 0.0)) + 0.14
-        width = 0.03 * self.unit
+        lines, lenses = [], []
         for side in (-1, 1) if self.view.yaw < 0 else (1, -1):
-            flat = ring + np.array((side * face.eye_x, 0.04))
-            lens = np.column_stack([flat, depth - 0.25 * np.clip(np.abs(flat[:, 0]) - 0.3, 0, 1)])
-            rest = visible(face, self.view, lens)
-            if kind == 2 and rest.mean() > 0.5:
-                points = self.view.project(lens)[0]
-                fill(self.image, points, mixed(look.glasses_color, (0, 0, 0), 0.7))
-                cv2.fillPoly(self.cover, [fixed(points)], 255, cv2.LINE_8, SHIFT)
-            self.line(np.concatenate([lens, lens[:1]]), look.glasses_color, width)
+            flat = LENS + np.array((side * face.eye_x, 0.04))
+            lens = np.column_stack([flat, depth - 0.25 * face3d.within(np.abs(flat[:, 0]) - 0.3, 0, 1)])
+            lenses.append(len(lines))
+            lines.append(lens)
             hinge, ear = lens[0] if side > 0 else lens[12], np.array((side * face.half_width(0.0) * 1.03, -0.08, -0.25))
             if side * self.view.yaw < 0.3:
-                self.line(hinge + np.linspace(0, 1, 12)[:, None] * (ear - hinge), look.glasses_color, width)
+                lines.append(hinge + TEMPLE * (ear - hinge))
         bridge = np.array([(-face.eye_x + 0.28, 0.0, depth), (0, -0.03, depth + 0.1), (face.eye_x - 0.28, 0.0, depth)])
-        self.line(np.concatenate([bridge[:1], bridge[:2].mean(0, keepdims=True), bridge[1:]]), look.glasses_color, width)
+        lines.append(np.array([bridge[0], bridge[:2].mean(0), bridge[1], bridge[2]]))
+        ends, points = np.cumsum([len(line) for line in lines])[:-1], np.concatenate(lines)
+        seen, places = visible(face, self.view, points), self.view.project(points)[0]
+        for number, (rest, line) in enumerate(zip(np.split(seen, ends), np.split(places, ends), strict=True)):
+            if kind == 2 and number in lenses and rest.mean() > 0.5:
+                fill(self.image, line, mixed(look.glasses_color, (0, 0, 0), 0.7))
+                cv2.fillPoly(self.cover, [fixed(line)], 255, cv2.LINE_8, SHIFT)
+            self.line(line, rest, look.glasses_color, 0.03 * self.unit)
 
-    def line(self, points: np.ndarray, color: Color, width: float) -> None:
-        """Draws what can be seen of a line in face coordinates."""
-        seen = visible(self.face, self.view, points)
-        places = fixed(self.view.project(points)[0])
-        pairs = [np.stack([places[i], places[i + 1]]) for i in np.flatnonzero(seen[:-1] & seen[1:])]
+    def line(self, points: np.ndarray, seen: np.ndarray, color: Color, width: float) -> None:
+        """Draws those parts of a line in the image whose ends are seen."""
+        places = fixed(points)
+        pairs = [places[i : i + 2] for i in np.flatnonzero(seen[:-1] & seen[1:])]
         cv2.polylines(self.image, pairs, False, color, max(1, round(width)), cv2.LINE_AA, SHIFT)
 
 
@@ -289,9 +316,12 @@ def visible(face: face3d.Face, view: View, points: np.ndarray) -> np.ndarray:
     """
     points = np.asarray(points)
     towards = view.camera - points
-    towards /= np.linalg.norm(towards, axis=1, keepdims=True)
-    ray = points[:, None] + STEPS[None, :, None] * towards[:, None]
-    inside = np.abs(ray[..., 0]) < face.half_width(ray[..., 1]) * 0.98
-    inside &= ray[..., 1] < face.chin
-    below = ray[..., 2] < face.surface(ray[..., 0], ray[..., 1]) - GRAZING
-    return ~(inside & below).any(1)
+    towards /= np.sqrt((towards**2).sum(1, keepdims=True))
+    x, y, z = (points[:, i, None] + STEPS * towards[:, i, None] for i in range(3))
+    place, step = np.nonzero((z < face.highest) & (y < face.chin) & (y > face.crown_y))
+    x, y, z = x[place, step], y[place, step], z[place, step]
+    inside = np.abs(x) < face.half_width(y) * 0.98
+    place, step, x, y, z = place[inside], step[inside], x[inside], y[inside], z[inside]
+    seen = np.ones(len(points), bool)
+    seen[place[z < face.surface(x, y) - GRAZING[step]]] = False
+    return seen

@@ -47,9 +47,14 @@ def sample(rng: np.random.Generator, ranges: str = "usual") -> Sample:
     return Sample(identity, expression, pose, look, sample_place(rng, ranges))
 
 
+def within(value: float, low: float, high: float) -> float:
+    """A number no lower than `low` and no higher than `high`."""
+    return min(max(float(value), low), high)
+
+
 def around(rng: np.random.Generator, mean: float, spread: float) -> float:
     """A normal number, not far off."""
-    return mean + spread * float(np.clip(rng.normal(), -2.2, 2.2))
+    return mean + spread * within(rng.normal(), -2.2, 2.2)
 
 
 def sample_identity(rng: np.random.Generator) -> face3d.Identity:
@@ -101,13 +106,13 @@ def sample_infant(rng: np.random.Generator) -> face3d.Identity:
 def sample_expression(rng: np.random.Generator) -> face3d.Expression:
     """A random expression."""
     mouth = rng.uniform(0.2, 1.0) if rng.random() < 0.25 else rng.uniform(0, 0.12)
-    eyes = np.clip(rng.normal(0.95, 0.2), 0.25, 1.35)
+    eyes = within(rng.normal(0.95, 0.2), 0.25, 1.35)
     blink = rng.random() < 0.06
     left, right = (0.02 if blink or rng.random() < 0.02 else eyes * rng.uniform(0.93, 1.07) for _ in range(2))
     return face3d.Expression(
         mouth=mouth,
-        smile=np.clip(rng.normal(0.2, 0.45), -0.8, 1),
-        brows=np.clip(rng.normal(0, 0.4), -1, 1),
+        smile=within(rng.normal(0.2, 0.45), -0.8, 1),
+        brows=within(rng.normal(0, 0.4), -1, 1),
         left_eye=left,
         right_eye=right,
         gaze_x=rng.uniform(-1, 1) * rng.random(),
@@ -118,10 +123,10 @@ def sample_expression(rng: np.random.Generator) -> face3d.Expression:
 def sample_pose(rng: np.random.Generator, ranges: str = "usual") -> tuple[float, float, float]:
     """Random yaw, pitch and roll in degrees."""
     if ranges == "usual":
-        yaw = rng.uniform(-60, 60) if rng.random() < 0.1 else np.clip(rng.normal(0, 12), -60, 60)
-        return yaw, np.clip(rng.normal(0, 7), -25, 28), np.clip(rng.normal(0, 9), -45, 45)
-    yaw = rng.uniform(-90, 90) if rng.random() < 0.25 else np.clip(rng.normal(0, 20), -90, 90)
-    pitch = rng.uniform(-40, 40) if rng.random() < 0.1 else np.clip(rng.normal(0, 10), -40, 40)
+        yaw = rng.uniform(-60, 60) if rng.random() < 0.1 else within(rng.normal(0, 12), -60, 60)
+        return yaw, within(rng.normal(0, 7), -25, 28), within(rng.normal(0, 9), -45, 45)
+    yaw = rng.uniform(-90, 90) if rng.random() < 0.25 else within(rng.normal(0, 20), -90, 90)
+    pitch = rng.uniform(-40, 40) if rng.random() < 0.1 else within(rng.normal(0, 10), -40, 40)
     roll = rng.uniform(-180, 180) if rng.random() < 1 / 7 else rng.normal(0, 13)
     return float(yaw), float(pitch), float(roll)
 

@@ -31,7 +31,7 @@ def background(rng: np.random.Generator, size: int) -> np.ndarray:
             low = np.maximum(points[:2].min(0), 0).astype(int)
             cv2.rectangle(image, tuple(int(v) for v in low), tuple(int(v) for v in points[:2].max(0)), color, -1)
     if rng.random() < 0.5:
-        image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.005, 0.03) * size))
+        image = blurred(image, float(rng.uniform(0.005, 0.03) * size))
     if rng.random() < 0.5:
         grain = cv2.cvtColor(noise.patch(rng, "clouds", size, size), cv2.COLOR_GRAY2RGB)
         image = cv2.addWeighted(image, 1.0, grain, share := float(rng.uniform(0.1, 0.6)), -128 * share)
@@ -39,6 +39,15 @@ def background(rng: np.random.Generator, size: int) -> np.ndarray:
         gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
         image = cv2.addWeighted(image, 1 - (share := float(rng.uniform(0.4, 1.0))), gray, share, 0)
     return image
+
+
+def blurred(image: np.ndarray, sigma: float) -> np.ndarray:
+    """A Gaussian blur for where nothing has to lie exactly: a strong one is made on fewer pixels."""
+    size, shrink = image.shape[:2], min(4, int(sigma))
+    if shrink < 2:
+        return cv2.GaussianBlur(image, (0, 0), sigma)
+    small = cv2.resize(image, (size[1] // shrink, size[0] // shrink), interpolation=cv2.INTER_AREA)
+    return cv2.resize(cv2.GaussianBlur(small, (0, 0), sigma / shrink), size[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def occlude(rng: np.random.Generator, drawing: Drawing, kind: int) -> None:

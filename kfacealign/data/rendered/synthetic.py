@@ -149,20 +149,18 @@ def project_landmarks(
     face: face3d.Face, view: View, cover: np.ndarray, *, half: int
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Scheme -> image coordinates, and scheme -> visibility, of all schemes in one go."""
-    positions = [face_points.landmarks2d(face, scheme, half=half) for scheme in face_points.SCHEMES]
-    flat = np.ascontiguousarray(np.concatenate(positions)).view(np.complex128)[:, 0]
-    flat, back = np.unique(flat, return_inverse=True)  # schemes share points
-    points = np.concatenate([face.lift(np.stack([flat.real, flat.imag], -1)), outline.contour(face, view)])
+    skin = face_points.on_skin(face)
+    points = np.concatenate([skin, outline.contour(face, view)])
     projected = view.project(points)[0].astype(np.float32)
     seen = visible(face, view, points) & ~covered(cover, projected)
-    (projected, jaw), (seen, jaw_seen) = ((values[: len(flat)][back], values[len(flat) :]) for values in (projected, seen))
-    ends = np.cumsum([len(part) for part in positions])[:-1]
-    landmarks, visibility = np.split(projected, ends), np.split(seen, ends)
-    for i, count in ((face_points.SCHEMES.index(scheme), count) for scheme, count in outline.CONTOURS.items()):
-        every = slice(None, None, 32 // (count - 1))
-        landmarks[i][:count], visibility[i][:count] = jaw[every], jaw_seen[every]
-    names = face_points.SCHEMES
-    return dict(zip(names, landmarks, strict=True)), dict(zip(names, visibility, strict=True))
+    landmarks, visibility = {}, {}
+    for scheme in face_points.SCHEMES:
+        numbers = face_points.numbers(scheme, half=half)
+        if scheme in outline.CONTOURS:
+            count = outline.CONTOURS[scheme]
+            numbers = np.concatenate([np.arange(len(skin), len(points), 32 // (count - 1)), numbers[count:]])
+        landmarks[scheme], visibility[scheme] = projected[numbers], seen[numbers]
+    return landmarks, visibility
 
 
 def placed(face: face3d.Face, view: View, place: dict[str, Any], size: int) -> View:

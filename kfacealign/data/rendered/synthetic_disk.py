@@ -109,7 +109,8 @@ def write_pts(
         The root as a `Path`.
 
     Raises:
-        ValueError: the folder exists and holds something else, the scheme is not one of this package, or there are no such ranges.
+        ValueError: the folder exists and holds something else, the scheme is not one of this package, or there are no such
+            ranges.
     """
     scheme = drawn(scheme)
     parameters = {"layout": "pts", "train": train, "test": test, "scheme": scheme, "seed": seed, "size": size, **drawn_as(ranges)}
@@ -152,7 +153,8 @@ def write_clips(
         The root as a `Path`.
 
     Raises:
-        ValueError: the folder exists and holds something else, the scheme is not one of this package, or there are no such ranges.
+        ValueError: the folder exists and holds something else, the scheme is not one of this package, or there are no such
+            ranges.
     """
     scheme = drawn(scheme)
     parameters = {

@@ -10,7 +10,7 @@ from kfacealign.data.rendered import face3d, noise
 from kfacealign.data.rendered.features import Features
 from kfacealign.data.rendered.head import REACH
 from kfacealign.data.rendered.look import BALD, CAP, CURLY, LONG, RECEDING, SCARF, SHORT, TIED, Color, Look, mixed
-from kfacealign.data.rendered.raster import fixed
+from kfacealign.data.rendered.raster import SHIFT
 
 COARSE = 6  # colours that change slowly are painted so much smaller
 THICKNESS = {BALD: 0.015, SHORT: 0.07, LONG: 0.11, RECEDING: 0.05, CURLY: 0.17, TIED: 0.05, CAP: 0.1, SCARF: 0.09}
@@ -35,6 +35,8 @@ class Texture(Features):
         self.rng = np.random.default_rng(look.seed)
         self.top = face.crown_y - 0.03
         self.shape = int((face.chin + 0.05 - self.top) * scale) + 1, int(2 * REACH * scale) + 1
+        self._times = scale * 2**SHIFT
+        self._plus = np.array((REACH, -self.top)) * self._times - 2 ** (SHIFT - 1)
         self.image = self.skin()
         self.features()
         self.hides = np.zeros(self.shape, np.uint8)
@@ -46,6 +48,10 @@ class Texture(Features):
     def at(self, points: ArrayLike) -> np.ndarray:
         """Positions (x, y) -> coordinates on the texture, in which the first pixel's centre is at (0.5, 0.5)."""
         return (np.asarray(points, float) + (REACH, -self.top)) * self.scale
+
+    def fixed(self, points: ArrayLike) -> np.ndarray:
+        """Positions (x, y) -> OpenCV's fixed-point coordinates on the texture."""
+        return np.rint(np.asarray(points, float) * self._times + self._plus).astype(np.int32)
 
     @functools.cached_property
     def coarse(self) -> tuple[np.ndarray, np.ndarray]:
@@ -69,20 +75,22 @@ class Texture(Features):
         red = bump(away - 0.55, y - 0.55, 0.2, 0.18) + 0.7 * bump(x, y - face.nose_tip_y, 0.15, 0.12)
         _towards(base, red * (0.08 + 0.5 * look.blush + 0.2 * look.make_up), np.array((205.0, 95, 85)) * mean)
         _towards(base, bump(away - face.eye_x, y - 0.06, 0.2, 0.09) * 0.35, np.array(look.skin) * (0.66, 0.58, 0.62))
-        under = np.clip((away - face.half_width(face.chin * 0.6)) * 2, 0, 1) * np.clip((y - 0.3) * 2, 0, 1)
+        under = face3d.within((away - face.half_width(face.chin * 0.6)) * 2, 0, 1) * face3d.within((y - 0.3) * 2, 0, 1)
         _towards(base, under * 0.45, np.array(look.skin) * 0.45)
         if look.beard:
-            jaw = np.clip((y - face.mouth_y + 0.12 + 0.25 * away**2) * 5, 0, 1) * np.clip(
+            jaw = face3d.within((y - face.mouth_y + 0.12 + 0.25 * away**2) * 5, 0, 1) * face3d.within(
                 (away - 0.3 + y - face.mouth_y) * 6, 0, 1
             )
             jaw = np.maximum(
-                jaw, np.clip((away - 0.88) * 7, 0, 1) * np.clip((y - 0.1) * 4, 0, 1) * np.clip((1.3 - away) * 8, 0, 1)
+                jaw,
+                face3d.within((away - 0.88) * 7, 0, 1)
+                * face3d.within((y - 0.1) * 4, 0, 1)
+                * face3d.within((1.3 - away) * 8, 0, 1),
             )
             lip = bump(x, y - face.mouth_y + 0.2, 0.26, 0.06)
-            hairy = np.clip(jaw + lip, 0, 1) * look.beard * np.clip((1.6 - away) * 5, 0, 1)
+            hairy = face3d.within(jaw + lip, 0, 1) * look.beard * face3d.within((1.6 - away) * 5, 0, 1)
             _towards(base, hairy * (0.45 if look.stubble else 1.0), np.array(mixed(look.hair, look.skin, 0.1)))
-        large = cv2.resize(base, self.shape[::-1]).clip(0, 255).astype(np.uint8)
-        large = self.textured(large, 0.25 * look.texture)
+        large = self.textured(cv2.resize(cv2.convertScaleAbs(base), self.shape[::-1]), 0.25 * look.texture)
         self.spots(large)
         return large
 
@@ -100,7 +108,7 @@ class Texture(Features):
         )
         sizes = np.concatenate([rng.uniform(0.006, 0.016, look.freckles), rng.uniform(0.008, 0.025, 2)])
         color = mixed(look.skin, (90, 45, 25), 0.4)
-        for centre, size in zip(fixed(self.at(spots)).tolist(), sizes, strict=True):
+        for centre, size in zip(self.fixed(spots).tolist(), sizes, strict=True):
             cv2.circle(image, centre, round(size * self.scale * 16), color, -1, cv2.LINE_AA, 4)
 
     # === Cloth and hair ===
@@ -108,9 +116,9 @@ class Texture(Features):
     def polygon(self, points: np.ndarray, *, mirrored: bool) -> np.ndarray:
         """A mask `(H, W)` uint8 of a polygon in face coordinates, with its mirror image if asked."""
         mask = np.zeros(self.shape, np.uint8)
-        cv2.fillPoly(mask, [fixed(self.at(points))], 255, cv2.LINE_AA, 4)
+        cv2.fillPoly(mask, [self.fixed(points)], 255, cv2.LINE_AA, 4)
         if mirrored:
-            cv2.fillPoly(mask, [fixed(self.at(np.asarray(points) * (-1, 1)))], 255, cv2.LINE_AA, 4)
+            cv2.fillPoly(mask, [self.fixed(np.asarray(points) * (-1, 1))], 255, cv2.LINE_AA, 4)
         return mask
 
     def lay(self, mask: np.ndarray, over: np.ndarray, thickness: float, *, ragged: float) -> None:
@@ -145,12 +153,12 @@ class Texture(Features):
         )
         over = self.plain(self.look.cloth, "clouds", 0.12)
         for fold in (tip + 0.15, tip + 0.4, tip + 0.65):
-            line = fixed(self.at([(-0.8, fold), (0, fold + 0.06), (0.8, fold)]))
+            line = self.fixed([(-0.8, fold), (0, fold + 0.06), (0.8, fold)])
             cv2.polylines(over, [line], False, mixed(self.look.cloth, (0, 0, 0), 0.25), 1, cv2.LINE_AA, 4)
         mask = self.polygon(np.concatenate([jaw, top]), mirrored=False)
         for side in (-1, 1):
             for y in ((0.45, 0.1), (1.25, 0.3)):
-                strap = fixed(self.at([(side * 0.8, y[0]), (side * 1.3, y[1])]))
+                strap = self.fixed([(side * 0.8, y[0]), (side * 1.3, y[1])])
                 cv2.polylines(self.image, [strap], False, mixed(self.look.cloth, (255, 255, 255), 0.5), 2, cv2.LINE_AA, 4)
         self.lay(mask, over, 0.07, ragged=0.0)
 
@@ -201,4 +209,4 @@ class Texture(Features):
 
 def _towards(image, share, color):
     """Mixes a colour into an image in place."""
-    image += (np.asarray(color, np.float32) - image) * np.clip(share, 0, 1)[..., None].astype(np.float32)
+    image += (np.asarray(color, np.float32) - image) * face3d.within(share, 0, 1)[..., None].astype(np.float32)
