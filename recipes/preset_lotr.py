@@ -4,6 +4,7 @@ r"""The preset lotr_m_ibug68: LOTR-M on rendered and real faces, its backbone be
         --out runs/pipnet_mobilenet_v2
     python recipes/preset_lotr.py --data-dir YTF68 --out runs/preset_lotr   # 128 px, on a CPU
     python recipes/preset_lotr.py --data-dir YTF68 --input-size 256 --epochs 60 --drops 40 54 --out runs/gpu
+    python recipes/preset_lotr.py --dataset synthetic68 --out runs/clean_lotr          # rendered faces alone, of the full ranges
     python recipes/preset_lotr.py --scale quick --out runs/preset_lotr_quick                    # rendered faces only, to try it
 
     python benchmarks/weak_spots.py runs/preset_lotr/model.keras
@@ -21,6 +22,7 @@ import kfacealign as kfa
 # (docs/results.md).
 PAPER = {
     "dataset": "pts",
+    "ranges": "usual",
     "backbone_weights": "runs/pipnet_mobilenet_v2/model.keras",
     "begin_with": None,
     "loss": "smooth_wing",
@@ -33,12 +35,12 @@ PAPER = {
     "learning_rate": 1e-3,
     "drops": (28, 36),
 }
-QUICK = {"dataset": "synthetic68", "epochs": 6, "drops": (4,)}
+QUICK = {"dataset": "synthetic68", "ranges": "usual", "epochs": 6, "drops": (4,)}
 VIEWS = {"translation": 16 / 256, "rotation": 18.0, "scale": (0.88, 1.14), "color": (0.7, 1.3), "brightness": 0.1, "gray": 0.05}
 
 
 def recipe():
-    settings = kfa.training.parse_settings(__doc__, PAPER, QUICK)
+    settings = kfa.training.parse_settings(__doc__, PAPER, QUICK, datasets=kfa.training.rendered_and_real.ALONE)
     weights = settings.backbone_weights
     if weights not in (None, "imagenet") and not Path(weights).is_file():
         raise ValueError(
