@@ -37,8 +37,8 @@ SPLITS = (
 )
 # What the drawings of each range leave out.
 UNSEEN = {
-    "usual": "The drawings turn aside by 60 degrees at most and roll by 45: expect it to fail on full profiles and on faces lying "
-    "on their side or upside down. Points behind hands, masks, hair and dark glasses are guesses.",
+    "usual": "The drawings turn aside by 60 degrees at most and roll by 45: expect it to fail on full profiles and on faces "
+    "lying on their side or upside down. Points behind hands, masks, hair and dark glasses are guesses.",
     "full": "The drawings hold profiles and faces at any roll, fewer of them than upright ones: expect larger errors there. "
     "Points behind the head, hands, masks, hair and dark glasses are guesses.",
 }
