@@ -10,8 +10,8 @@ OpenCV's `solvePnP` (ITERATIVE) with all points of the same neutral head. Each i
 and the camera that is taken where none is known, whose focal length is the longer side. The pictures are cut closely around
 faces that are 11 half widths of the head away, 80 cm, so that the second is about a third as long as the true one.
 
-The rendered contours are points of the head, which do not slide along the cheek as those of annotators do: with them all points
-look better than they are on photographs. Portraits have no known pose; where people look straight into the camera, the mean of
+The rendered contours slide along the far cheek as those of annotators do, which `solvePnP` with all points does not know.
+Portraits have no known pose; where people look straight into the camera, the mean of
 yaw and roll should be 0, and the mean of the pitch says how the neutral head differs from people's.
 """
 
@@ -29,7 +29,8 @@ import kfacealign as kfa
 from kfacealign import geometry, photo, pose
 from kfacealign.data.rendered import face3d
 from kfacealign.data.rendered.render import PERSPECTIVE, View
-from kfacealign.data.rendered.synthetic import draw_face, placed, sample
+from kfacealign.data.rendered.sampling import sample
+from kfacealign.data.rendered.synthetic import draw_face, placed
 from kfacealign.files import IMAGE_SUFFIXES, replacing
 
 SEED = 3_000_000  # far from the seeds that anything is trained or tested on

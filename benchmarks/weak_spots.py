@@ -23,7 +23,8 @@ from rich.table import Table
 
 import kfacealign as kfa
 from kfacealign import geometry, photo
-from kfacealign.data.rendered.synthetic import SKIN, SyntheticFaces, sample
+from kfacealign.data.rendered.sampling import SKIN, sample
+from kfacealign.data.rendered.synthetic import SyntheticFaces
 from kfacealign.evaluation.comparison import bootstrap_interval
 from kfacealign.files import replacing
 

@@ -19,7 +19,7 @@ plt.rcParams.update({"svg.hashsalt": "kfacealign", "svg.fonttype": "none", "font
 
 def crop_of(scheme="wflw98", size=SIZE):
     """A rendered face as models see it: crop `(size, size, 3)` and landmarks `(K, 2)` in crop coordinates."""
-    face = kfa.data.SyntheticFaces(seed=3, size=320).render(17)
+    face = kfa.data.SyntheticFaces(seed=3, size=320).render(574)
     box = geometry.square_box(geometry.landmark_box(face.landmarks["wflw98"]), 1.25)
     crop, matrix = geometry.crop(face.image, box, size)
     return crop, geometry.apply_affine(matrix, face.landmarks[scheme]) / size

@@ -132,8 +132,9 @@ class Scheme:
     def mean_shape(self) -> np.ndarray | None:
         """(K, 2) float32, crop coordinates: the landmarks' box is centred in the crop and fills 80 % of it.
 
-        Those of this package's schemes are stored in `mean_shapes.json`; they are the rendered face at rest
-        (`kfacealign.data.rendered.face_points`). Another scheme has its `shape`, or None.
+        Those of this package's schemes are stored in `mean_shapes.json`; they are the first rendered face at rest. They never
+        change, because trained models depend on them; the rendered faces (`kfacealign.data.rendered.face_points`) have come
+        nearer to photographs since. Another scheme has its `shape`, or None.
         """
         shape = mean_shapes().get(self.name) if self.shape is None else self.shape
         return None if shape is None or len(shape) != self.num_points else np.array(shape, np.float32)

@@ -1,6 +1,7 @@
 """The preset lotr_lite0_ibug68: LOTR on the backbone of the default preset, rendered and real faces.
 
     python recipes/preset_lotr.py --data-dir YTF68 --also INFANFACE LFPW --out runs/preset_lotr       # half an hour on a CPU
+    python recipes/preset_lotr.py --dataset synthetic68 --out runs/clean_lotr                  # rendered faces alone, full ranges
     python recipes/preset_lotr.py --scale quick --out runs/preset_lotr_quick                    # rendered faces only, to try it
     python recipes/preset_lotr.py --data-dir YTF68 --also INFANFACE LFPW --input-size 256 --no-frozen-backbone \\
         --backbone-weights imagenet --epochs 80 --out runs/gpu                                  # all of it, on a GPU
@@ -20,6 +21,7 @@ import kfacealign as kfa
 # (docs/methods/lotr.md).
 PAPER = {
     "dataset": "pts",
+    "ranges": "usual",
     "also": (),
     "also_times": 2,
     "backbone": "efficientnet_lite0",
@@ -38,7 +40,7 @@ PAPER = {
     "learning_rate": 2e-3,
     "decay": "cosine",
 }
-QUICK = {"dataset": "synthetic68", "epochs": 6}
+QUICK = {"dataset": "synthetic68", "ranges": "usual", "epochs": 6}
 # As in recipes/preset_pipnet.py: crops of a detector's box are never exact.
 VIEWS = {
     "translation": 0.07,
@@ -56,7 +58,7 @@ VIEWS = {
 
 
 def recipe():
-    settings = kfa.training.parse_settings(__doc__, PAPER, QUICK)
+    settings = kfa.training.parse_settings(__doc__, PAPER, QUICK, datasets=kfa.training.rendered_and_real.ALONE)
     weights = settings.backbone_weights
     if weights in kfa.presets.names():
         weights = kfa.presets.path(weights)

@@ -2,6 +2,7 @@
 
     python recipes/preset_pipnet.py --data-dir YTF68 --also INFANFACE LFPW --out runs/preset_pipnet       # 128 px, on a CPU
     python recipes/preset_pipnet.py --data-dir YTF68 --also INFANFACE LFPW --input-size 256 --out runs/accurate
+    python recipes/preset_pipnet.py --dataset synthetic68 --out runs/clean_pipnet     # rendered faces alone, of the full ranges
     python recipes/preset_pipnet.py --scale quick --out runs/preset_pipnet_quick               # rendered faces only, to try it
     python recipes/preset_pipnet.py ... --begin-with MODEL.keras --learning-rate 5e-4           # go on from a trained model
 
@@ -17,6 +18,7 @@ import kfacealign as kfa
 
 PAPER = {
     "dataset": "pts",
+    "ranges": "usual",
     "also": (),
     "also_times": 2,
     "backbone": "efficientnet_lite0",
@@ -32,7 +34,7 @@ PAPER = {
     "learning_rate": 1e-3,
     "decay": "cosine",
 }
-QUICK = {"dataset": "synthetic68", "epochs": 6, "backbone_weights": "none"}
+QUICK = {"dataset": "synthetic68", "ranges": "usual", "epochs": 6, "backbone_weights": "none"}
 # Crops of a detector's box are never exact. Place and size vary in every view: were half of the crops exact, the network would
 # take the edges of all of them for those of the face (docs/results.md, "Face detectors").
 VIEWS = {
@@ -51,7 +53,7 @@ VIEWS = {
 
 
 def recipe():
-    settings = kfa.training.parse_settings(__doc__, PAPER, QUICK)
+    settings = kfa.training.parse_settings(__doc__, PAPER, QUICK, datasets=kfa.training.rendered_and_real.ALONE)
     faces, sources = kfa.training.rendered_and_real.rendered_and_real(settings)
 
     def build():

@@ -19,6 +19,7 @@ import kfacealign as kfa
 
 PAPER = {
     "dataset": "pts",
+    "ranges": "usual",
     "detector": None,
     "gamma": 0.4,
     "stacks": 1,
@@ -72,7 +73,8 @@ def recipe():
     else:
         second = parsed(*SECOND)
         detector, sources, before = settings.detector, [], f"a detector that was trained before ({settings.detector})"
-    videos, more = kfa.training.rendered_and_real.rendered_and_real_clips(videos, "data/synthetic_clips68", **CLIPS)
+    root = kfa.data.catalogue.rendered_root("synthetic_clips68", settings.ranges)
+    videos, more = kfa.training.rendered_and_real.rendered_and_real_clips(videos, root, **CLIPS, ranges=settings.ranges)
 
     def build():
         trained = kfa.load(detector)

@@ -1,5 +1,7 @@
 import dataclasses
+import hashlib
 import itertools
+import json
 import os
 import re
 from pathlib import Path
@@ -267,11 +269,17 @@ def test_mean_shape_fills_four_fifths_of_the_crop(scheme):
 
 
 @everywhere
-def test_the_stored_mean_shape_is_the_renderers(scheme):
-    """Bit for bit: PIPNet's neighbours are computed from it, and trained models depend on them."""
+def test_the_stored_mean_shape_is_near_the_renderers(scheme):
     rendered = face_points.mean_shape(scheme.name)
     assert (scheme.mean_shape.dtype, scheme.mean_shape.shape) == (rendered.dtype, rendered.shape)
-    assert scheme.mean_shape.tobytes() == rendered.tobytes()
+    distances = np.linalg.norm(scheme.mean_shape - rendered, axis=1)
+    assert distances.mean() < 0.04 and distances.max() < 0.12
+
+
+def test_the_stored_mean_shapes_do_not_change():
+    """PIPNet's neighbours are computed from them, and trained models depend on them."""
+    numbers = json.dumps(landmark_scheme.mean_shapes(), sort_keys=True)
+    assert hashlib.sha256(numbers.encode()).hexdigest() == "a70e53014973cdafd2fd1e83051d96250ff96aa6864db0d6577aee6817829bfc"
 
 
 def test_every_scheme_has_a_stored_mean_shape_and_no_other_has():

@@ -5,6 +5,7 @@ import argparse
 from kfacealign import data, schemes
 from kfacealign.cli.arguments import add_part, count
 from kfacealign.console import make_console, shown
+from kfacealign.data.rendered.sampling import RANGES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,11 +29,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                 "--scheme", choices=schemes.BUILT_IN, default="ibug68", help="landmarks written (default %(default)s)"
             )
         part.add_argument("--size", type=count, default=256, help="side of the images in pixels (default %(default)s)")
+        part.add_argument(
+            "--ranges",
+            choices=RANGES,
+            default="usual",
+            help="usual (default): adults turned by 60 degrees at most; full: also profiles, any roll, infants, bad pictures",
+        )
         part.add_argument("--seed", type=int, default=0, help="default %(default)s")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    shared = {"seed": arguments.seed, "size": arguments.size}
+    shared = {"seed": arguments.seed, "size": arguments.size, "ranges": arguments.ranges}
     if arguments.layout == "wflw":
         data.write_wflw(arguments.out, train=arguments.train, test=arguments.test, **shared)
     elif arguments.layout == "pts":

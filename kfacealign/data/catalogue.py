@@ -95,16 +95,18 @@ def load_dataset(
     scheme: str | schemes.Scheme | None = None,
     needed: Sequence[str] = ("train", "test"),
     missing: Sequence = (),
+    ranges: str = "usual",
 ) -> Dataset:
     """The dataset that `--dataset` and `--data-dir` name.
 
     Args:
         name: one of `DATASETS`.
         root: the dataset's directory. Rendered faces are written to it unless they are there already; for these the default
-            is data/NAME.
+            is data/NAME, or data/NAME_full with the full ranges.
         scheme: landmark scheme of the datasets that have none of their own, `pts` and `csv`.
         needed: the parts that must have faces, "train" or "test" or both.
         missing: marks of points that are not annotated, in the coordinates of the files, such as `[(-1, -1)]`.
+        ranges: what rendered faces are drawn from, "usual" or "full"; other datasets have none.
 
     Returns:
         A `Dataset`. A scheme of one's own that has no mean shape gets that of the training faces, in which PIPNet finds its
@@ -115,10 +117,10 @@ def load_dataset(
         ValueError: there is no such dataset, or a part that is needed has no faces.
     """
     if name in RENDERED:
-        root = Path(root or Path("data") / name)
+        root = Path(root or rendered_root(name, ranges))
         if name == "synthetic":
-            return wflw.wflw(write_wflw(root, **SYNTHETIC))
-        return pts.pts(write_pts(root, scheme=RENDERED[name], **SYNTHETIC), scheme=RENDERED[name])
+            return wflw.wflw(write_wflw(root, ranges=ranges, **SYNTHETIC))
+        return pts.pts(write_pts(root, scheme=RENDERED[name], ranges=ranges, **SYNTHETIC), scheme=RENDERED[name])
     if root is None:
         raise FileNotFoundError(
             f"--dataset {name} needs --data-dir, the directory that holds it; --dataset synthetic --scale quick trains on faces "
@@ -130,6 +132,11 @@ def load_dataset(
             words = {"train": "training", "test": "test"}[part]
             raise ValueError(f"--dataset {name}: {root} has no {words} faces ({dataset.summary()})")
     return with_mean_shape(dataset)
+
+
+def rendered_root(name: str, ranges: str) -> Path:
+    """Where rendered faces are written unless a directory is named: data/NAME, or data/NAME_full."""
+    return Path("data") / (name if ranges == "usual" else f"{name}_{ranges}")
 
 
 def load_unlabelled(

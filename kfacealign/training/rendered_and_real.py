@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from kfacealign import data, schemes
-from kfacealign.data.catalogue import RENDERED, SYNTHETIC, load_dataset
+from kfacealign.data.catalogue import RENDERED, SYNTHETIC, load_dataset, rendered_root
 from kfacealign.data.clips import Clips
 from kfacealign.data.faces import joined
 from kfacealign.files import replacing
@@ -35,21 +35,30 @@ SPLITS = (
     "the train part of the data directory and rendered faces for training, the test part, of other people where the dataset "
     "keeps people apart, for the figures only; the model is that of the last epoch, not the best on the test part"
 )
-LIMITS = (
+# What the drawings of each range leave out.
+UNSEEN = {
+    "usual": "The drawings turn aside by 60 degrees at most and roll by 45: expect it to fail on full profiles and on faces "
+    "lying on their side or upside down. Points behind hands, masks, hair and dark glasses are guesses.",
+    "full": "The drawings hold profiles and faces at any roll, fewer of them than upright ones: expect larger errors there. "
+    "Points behind the head, hands, masks, hair and dark glasses are guesses.",
+}
+DRAWN = "Trained on drawings alone: no photograph was seen."
+REAL = (
     "Trained on a small set of frames of public videos, labelled by a detector, and on drawings. People, ages, light and cameras "
     "unlike those were not seen.",
-    "The drawings turn aside by 60 degrees at most and roll by 45: expect it to fail on full profiles and on faces lying on "
-    "their side or upside down. Points behind hands, masks, hair and dark glasses are guesses.",
     "The training data is for research: check whether your use is covered, or train on data of your own with the same recipe.",
-    "Not for identification, nor for conclusions about emotion, health or character.",
 )
+PURPOSE = "Not for identification, nor for conclusions about emotion, health or character."
+# Where a preset is trained on rendered faces alone, these have to hold whatever it shall meet.
+ALONE = {name: {"ranges": "full"} for name in RENDERED}
 
 
 def rendered_and_real(settings: argparse.Namespace) -> tuple[data.Dataset, list[dict]]:
     """One dataset of rendered faces and of faces from disk for training; the test faces are from disk alone.
 
     Args:
-        settings: what `kfacealign.training.parse_settings` returned. A `--dataset` that is itself rendered stays alone.
+        settings: what `kfacealign.training.parse_settings` returned. A `--dataset` that is itself rendered stays alone. Faces
+            are drawn from the ranges that `settings.ranges` names.
 
     Returns:
         A `kfacealign.data.Dataset`, and the list of sources for the card: dicts of name, faces, licence.
@@ -57,7 +66,8 @@ def rendered_and_real(settings: argparse.Namespace) -> tuple[data.Dataset, list[
     Raises:
         FileNotFoundError, ValueError: the dataset cannot be loaded, see `kfacealign.data.load_dataset`.
     """
-    faces = load_dataset(settings.dataset, settings.data_dir, scheme=settings.scheme, missing=getattr(settings, "missing", ()))
+    ranges, missing = getattr(settings, "ranges", "usual"), getattr(settings, "missing", ())
+    faces = load_dataset(settings.dataset, settings.data_dir, scheme=settings.scheme, missing=missing, ranges=ranges)
     if settings.dataset in RENDERED:
         return faces, [source(RENDERING, len(faces.train))]
     scheme = faces.scheme.name
@@ -66,8 +76,8 @@ def rendered_and_real(settings: argparse.Namespace) -> tuple[data.Dataset, list[
             f"{scheme}: this recipe trains on drawn faces as well, which have the points of the built-in schemes alone; train "
             "points of your own with recipes/pipnet.py or another method's recipe"
         )
-    root = Path("data") / ("synthetic68" if scheme == "ibug68" else f"synthetic_{scheme}")  # the former may be there already
-    drawn = data.pts(data.write_pts(root, scheme=scheme, **SYNTHETIC), scheme=scheme)
+    root = rendered_root("synthetic68" if scheme == "ibug68" else f"synthetic_{scheme}", ranges)  # the first may be there already
+    drawn = data.pts(data.write_pts(root, scheme=scheme, ranges=ranges, **SYNTHETIC), scheme=scheme)
     further = {folder: data.pts(folder, scheme=scheme, test_fraction=0).train for folder in getattr(settings, "also", ())}
     sources = [source(known(faces.name), len(faces.train)), source(RENDERING, len(drawn.train))]
     sources += [source(known(Path(folder).name), len(its)) for folder, its in further.items()]
@@ -76,7 +86,7 @@ def rendered_and_real(settings: argparse.Namespace) -> tuple[data.Dataset, list[
 
 
 def rendered_and_real_clips(
-    real: data.ClipsDataset, root: str | Path, *, clips: int, frames: int
+    real: data.ClipsDataset, root: str | Path, *, clips: int, frames: int, ranges: str = "usual"
 ) -> tuple[data.ClipsDataset, list[dict]]:
     """A `ClipsDataset` with rendered clips added to its training part, and the sources of both.
 
@@ -85,11 +95,12 @@ def rendered_and_real_clips(
         root: folder that the rendered clips are written to.
         clips: how many clips are rendered.
         frames: how long each is.
+        ranges: what they are drawn from, "usual" or "full".
 
     Returns:
         The dataset, and the list of sources for the card.
     """
-    root = data.write_clips(root, clips=clips, frames=frames, scheme=real.scheme.name)
+    root = data.write_clips(root, clips=clips, frames=frames, scheme=real.scheme.name, ranges=ranges)
     drawn = data.frame_folders(root, scheme=real.scheme)
     sources = [source(known(real.name), len(real.train.frames)), source(RENDERING, len(drawn.frames))]
     return dataclasses.replace(real, train=joined_clips([drawn, real.train])), sources
@@ -149,13 +160,19 @@ def write_facts(
         "epochs": settings.epochs,
         "hardware": hardware(),
         "begun_with": begun_with(settings),
-        "limits": list(LIMITS),
+        "limits": limits(settings),
         **further,
     }
     path = Path(settings.out) / FACTS
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(facts, indent=1), encoding="utf-8")
     return path
+
+
+def limits(settings: argparse.Namespace) -> list[str]:
+    """What a model that is trained so does not know, and is not for."""
+    before, after = ((DRAWN,), ()) if settings.dataset in RENDERED else (REAL[:1], REAL[1:])
+    return [*before, UNSEEN[getattr(settings, "ranges", "usual")], *after, PURPOSE]
 
 
 def begun_with(settings: argparse.Namespace) -> str | None:

@@ -9,6 +9,7 @@ from kfacealign import losses, scheme_files
 from kfacealign.data import catalogue
 from kfacealign.data.batches import PLACES
 from kfacealign.data.readers import missing
+from kfacealign.data.rendered.sampling import RANGES
 from kfacealign.models.backbones import BACKBONES
 from kfacealign.training.devices import count_or_all
 from kfacealign.training.loop import OPTIMIZERS, PRECISIONS
@@ -36,6 +37,10 @@ FLAGS = {
         "type": scheme_files.argument,
         "metavar": "NAME|FILE",
         "help": f"landmark scheme of --dataset pts and csv: {scheme_files.HELP}",
+    },
+    "ranges": {
+        "choices": RANGES,
+        "help": "what rendered faces are drawn from; full adds profiles, any roll, infants, bad pictures",
     },
     "align": {"choices": ALIGN, "help": "crop by the landmarks' box, or turned upright by eyes, nose and mouth"},
     "input_size": {"type": int, "help": "side of the crops in pixels"},

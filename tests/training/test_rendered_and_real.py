@@ -1,6 +1,8 @@
 """What the recipes of presets train on, and what they leave for the card."""
 
 import argparse
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,6 +42,28 @@ def test_the_training_faces_of_further_folders_come_as_often_as_asked(faces, tmp
     assert len(found.train) == 5 + 3 * len(further)
     np.testing.assert_array_equal(found.train.landmarks[5:], np.tile(further.landmarks, (3, 1, 1)))
     assert sources[2] == {"name": "test", "faces": len(further), "licence": "that of the dataset"}
+
+
+def test_rendered_faces_alone_are_of_the_full_ranges_and_others_usual(faces, tmp_path, monkeypatch):
+    """A preset that sees no photograph has to know profiles and tilted heads from drawings; the card says which were drawn."""
+    monkeypatch.chdir(tmp_path)
+    for module in (rendered_and_real, kfa.data.catalogue):
+        monkeypatch.setattr(module, "SYNTHETIC", {"train": 2, "test": 1, "seed": 0, "size": 64})
+    paper, quick = {"dataset": "pts", "ranges": "usual"}, {"dataset": "synthetic68", "ranges": "usual"}
+    cases = (
+        (["--dataset", "synthetic68"], "synthetic68_full", "full", "Trained on drawings alone"),
+        (["--scale", "quick"], "synthetic68", "usual", "Trained on drawings alone"),
+        (["--data-dir", str(faces)], "synthetic68", "usual", "Trained on a small set of frames"),
+        (["--data-dir", str(faces), "--ranges", "full"], "synthetic68_full", "full", "Trained on a small set of frames"),
+    )
+    for argv, folder, ranges, sentence in cases:
+        settings = kfa.training.parse_settings("", paper, quick, datasets=rendered_and_real.ALONE, argv=argv)
+        found, _ = rendered_and_real.rendered_and_real(settings)
+        drawn = [str(path) for path in found.train.images if "synthetic68" in str(path)]
+        assert drawn == [str(Path("data") / folder / "train" / f"train_{number:05d}.jpg") for number in range(2)]
+        assert json.loads((tmp_path / "data" / folder / "synthetic.json").read_text())["ranges"] == ranges
+        limits = rendered_and_real.limits(settings)
+        assert limits[0].startswith(sentence) and limits[1] == rendered_and_real.UNSEEN[ranges]
 
 
 def test_joined_faces_keep_the_attributes_that_all_have():

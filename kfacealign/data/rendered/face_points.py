@@ -9,32 +9,26 @@ from kfacealign.data.rendered import face3d
 
 def _eyes(face, upper, lower):
     """Both eyes, each clockwise from its left corner; `upper` and `lower` are parameters between the corners."""
-    upper, lower = np.asarray(upper), np.asarray(lower)
-    left = [face.lid(-1, [0], 1), face.lid(-1, upper, -1), face.lid(-1, [1], 1), face.lid(-1, lower[::-1], 1)]
-    right = [face.lid(1, [1], 1), face.lid(1, upper[::-1], -1), face.lid(1, [0], 1), face.lid(1, lower, 1)]
+    left, right = ((face.lid(side, upper, -1), face.lid(side, (0, 1, *lower), 1)) for side in (-1, 1))
+    left = [left[1][:1], left[0], left[1][1:2], left[1][:1:-1]]
+    right = [right[1][1:2], right[0][::-1], right[1][:1], right[1][2:]]
     return np.concatenate(left), np.concatenate(right)
+
+
+def _between(first, second):
+    """The middles between places, each of which was given as one place."""
+    return np.stack([first[:, 0], second[:, 0]], -1)
 
 
 _QUARTERS = (0.25, 0.5, 0.75)
 _THIRDS = (0.33, 0.67)
-_JAW33, _OUTER7, _FIVE, _FOUR = np.linspace(-1, 1, 33), np.linspace(-1, 1, 7), np.linspace(0, 1, 5), np.linspace(0, 1, 4)
+_JAW33, _FIVE, _FOUR = np.linspace(-1, 1, 33), np.linspace(0, 1, 5), np.linspace(0, 1, 4)
+# People put the upper lip's points 2 and 4 on the peaks of the bow, and the inner ones nearer to the middle than evenly.
+_UPPER7, _LOWER5, _INNER5 = (-1, -0.66, -0.23, 0, 0.23, 0.66, 1), (0.65, 0.33, 0, -0.33, -0.65), (-1, -0.33, 0, 0.33, 1)
 _BROW_BACK = np.linspace(1, 0.25, 4)
 _BASE5 = np.linspace(-1, 1, 5)
 
 
-def _shared(function):
-    """Keeps a function's result with the face, because several schemes read the same points."""
-
-    @functools.wraps(function)
-    def once(face):
-        if function not in face.points:
-            face.points[function] = function(face)
-        return face.points[function]
-
-    return once
-
-
-@_shared
 def _brows9(face):
     """Nine points for each brow: the upper line from the left end to the right, then the lower line back."""
     left = face3d.both(lambda t, edge: face.brow(-1, t, edge), _FIVE, _BROW_BACK)
@@ -42,22 +36,18 @@ def _brows9(face):
     return [left, right]
 
 
-@_shared
 def _mouth(face):
-    return [face3d.both(face.outer_lip, _OUTER7, _OUTER7[5:0:-1]), face3d.both(face.inner_lip, _BASE5, _BASE5[3:0:-1])]
+    return [face3d.both(face.outer_lip, _UPPER7, _LOWER5), face3d.both(face.inner_lip, _INNER5, _INNER5[3:0:-1])]
 
 
-@_shared
 def _eyes8(face):
     return _eyes(face, _QUARTERS, _QUARTERS)
 
 
-@_shared
 def _jaw33(face):
     return face.jaw_line(_JAW33)
 
 
-@_shared
 def _nose9(face):
     return [face.bridge(_FOUR), face.nose_base(_BASE5)]
 
@@ -76,7 +66,7 @@ def _ibug68(face):
 def _jd106(face):
     left_eye, right_eye = _eyes8(face)
     side = [0.0, 0.78, 1.0]
-    nose = [face.nose_side(-1, side), face.nose_base(np.linspace(-0.66, 0.66, 5)), face.nose_side(1, side[::-1])]
+    nose = [face.nose_side(-1, side), face.nose_base(_BASE5), face.nose_side(1, side[::-1])]
     return np.concatenate(
         [
             _jaw33(face),
@@ -84,9 +74,9 @@ def _jd106(face):
             face.bridge(_FOUR),
             *nose,
             left_eye,
-            face.eye_centre(-1),
+            _between(left_eye[2:3], left_eye[6:7]),
             right_eye,
-            face.eye_centre(1),
+            _between(right_eye[2:3], right_eye[6:7]),
             *_mouth(face),
             face.pupil(-1),
             face.pupil(1),
@@ -95,60 +85,27 @@ def _jd106(face):
 
 
 def _cofw29(face):
-    brow, lid = face.brow, face.lid
+    points = _wflw98(face)
+    left, right = (face.brow(side, [0, 1], 0) for side in (-1, 1))
+    corners = [left[:1], right[:1], left[1:], right[1:]]
     return np.concatenate(
-        [
-            brow(-1, [0], 0),
-            brow(1, [0], 0),
-            brow(-1, [1], 0),
-            brow(1, [1], 0),
-            brow(-1, [0.5], -1),
-            brow(-1, [0.5], 1),
-            brow(1, [0.5], -1),
-            brow(1, [0.5], 1),
-            lid(-1, [0], 1),
-            lid(1, [0], 1),
-            lid(-1, [1], 1),
-            lid(1, [1], 1),
-            lid(-1, [0.5], -1),
-            lid(-1, [0.5], 1),
-            lid(1, [0.5], -1),
-            lid(1, [0.5], 1),
-            face.pupil(-1),
-            face.pupil(1),
-            face.nose_base([-1]),
-            face.nose_base([1]),
-            face.bridge([1]),
-            face.nose_base([0]),
-            face.outer_lip([-1, 1], -1),
-            face.outer_lip([0], -1),
-            face.inner_lip([0], -1),
-            face.inner_lip([0], 1),
-            face.outer_lip([0], 1),
-            face.jaw_line([0]),
-        ]
+        [*corners, points[[35, 40, 44, 48, 60, 72, 64, 68, 62, 66, 70, 74, 96, 97, 55, 59, 54, 57, 76, 82, 79, 90, 94, 85, 16]]]
     )
 
 
 def _aflw19(face):
-    t = np.array([0, 0.5, 1])
+    t, points = np.array([0, 0.5, 1]), _wflw98(face)
     return np.concatenate(
         [
             face.brow(-1, t, 0),
             face.brow(1, t[::-1], 0),
-            face.lid(-1, [0], 1),
-            face.eye_centre(-1),
-            face.lid(-1, [1], 1),
-            face.lid(1, [1], 1),
-            face.eye_centre(1),
-            face.lid(1, [0], 1),
-            face.nose_base([-1]),
-            face.bridge([1]),
-            face.nose_base([1]),
-            face.outer_lip([-1], 1),
-            (face.inner_lip([0], -1) + face.inner_lip([0], 1)) / 2,
-            face.outer_lip([1], 1),
-            face.jaw_line([0]),
+            points[60:61],
+            _between(points[62:63], points[66:67]),
+            points[[64, 68]],
+            _between(points[70:71], points[74:75]),
+            points[[72, 55, 54, 59, 76]],
+            _between(points[90:91], points[94:95]),
+            points[[82, 16]],
         ]
     )
 
@@ -163,7 +120,7 @@ def _menpo39(face, half):
             face.jaw_line(half * np.linspace(1, 0, 10)),
             face.brow(half, _FOUR, -0.6),
             face.bridge(_FOUR),
-            (tip + under) / 2,
+            _between(tip, under),
             under,
             base([half * 0.5]),
             base([half * 1.0]),
@@ -182,9 +139,91 @@ LANDMARKS = {"wflw98": _wflw98, "ibug68": _ibug68, "cofw29": _cofw29, "aflw19": 
 SCHEMES = (*LANDMARKS, "menpo39")
 
 
+# === All of them at once ===
+
+
+class _Places:
+    """Takes a face's place while the schemes list their points: its curves return numbers of places, `(n, 2)` each.
+
+    A landmark is the middle between two places, which are one and the same for all but a few.
+    """
+
+    def __init__(self):
+        self.curves = {}  # name, and what is the same along it -> (curve of a face, parameters -> number)
+        self.count = 0
+
+    def _asked(self, name, curve, *parameters):
+        numbers = self.curves.setdefault(name, (curve, {}))[1]
+        rows = list(zip(*np.broadcast_arrays(*np.atleast_1d(*parameters, ())[:-1]), strict=True))
+        for row in rows:
+            if row not in numbers:
+                numbers[row], self.count = self.count, self.count + 1
+        return np.array([(numbers[row], numbers[row]) for row in rows])
+
+    def jaw_line(self, t):
+        return self._asked("jaw_line", lambda face, t: face.jaw_line(t), t)
+
+    def brow(self, side, t, edge):
+        return self._asked(("brow", side), lambda face, t, edge: face.brow(side, t, edge), t, edge)
+
+    def lid(self, side, t, edge):
+        return self._asked(("lid", side, edge), lambda face, t: face.lid(side, t, edge), t)
+
+    def pupil(self, side):
+        return self._asked(("pupil", side), lambda face, _: face.pupil(side), 0)
+
+    def bridge(self, t):
+        return self._asked("bridge", lambda face, t: face.bridge(t), t)
+
+    def nose_base(self, t):
+        return self._asked("nose_base", lambda face, t: face.nose_base(t), t)
+
+    def nose_side(self, side, t):
+        return self._asked(("nose_side", side), lambda face, t: face.nose_side(side, t), t)
+
+    def outer_lip(self, t, edge):
+        return self._asked(("outer_lip", edge), lambda face, t: face.outer_lip(t, edge), t)
+
+    def inner_lip(self, t, edge):
+        return self._asked(("inner_lip", edge), lambda face, t: face.inner_lip(t, edge), t)
+
+
+@functools.cache
+def _tables():
+    """What is worked out once for all faces.
+
+    Returns:
+        Curves and their parameters, whose points one after the other are the places; the two places of each point of a scheme,
+        `(2, P)`; and (scheme, half) -> the numbers `(K,)` of its points among these.
+    """
+    places = _Places()
+    listed = {(scheme, half): points(places) for scheme, points in LANDMARKS.items() for half in (-1, 1)}
+    listed |= {("menpo39", half): _menpo39(places, half) for half in (-1, 1)}
+    curves = [(curve, [np.array(column) for column in zip(*numbers, strict=True)]) for curve, numbers in places.curves.values()]
+    order = np.concatenate([list(numbers.values()) for _, numbers in places.curves.values()])
+    pairs = np.sort(np.argsort(order)[np.concatenate(list(listed.values()))], 1)
+    pairs, numbers = np.unique(pairs, axis=0, return_inverse=True)
+    ends = np.cumsum([len(points) for points in listed.values()])[:-1]
+    return curves, pairs.T.copy(), dict(zip(listed, np.split(numbers, ends), strict=True))
+
+
+def on_skin(face: face3d.Face) -> np.ndarray:
+    """The points of all schemes on a face, each of them once, `(P, 3)` face coordinates; `numbers` tells whose they are."""
+    if face.points is None:
+        curves, (first, second), _ = _tables()
+        places = np.concatenate([curve(face, *parameters) for curve, parameters in curves])
+        face.points = face.lift((places[first] + places[second]) / 2)
+    return face.points
+
+
+def numbers(scheme: str, *, half: int = -1) -> np.ndarray:
+    """Where a scheme's landmarks stand in what `on_skin` returns, `(K,)`; `half` is that of `landmarks3d`."""
+    return _tables()[2][scheme, half]
+
+
 def landmarks2d(face: face3d.Face, scheme: str, *, half: int = -1) -> np.ndarray:
     """The landmarks of a scheme as positions (x, y) on a face, `(K, 2)`; see `landmarks3d`."""
-    return _menpo39(face, half) if scheme == "menpo39" else LANDMARKS[scheme](face)
+    return landmarks3d(face, scheme, half=half)[:, :2]
 
 
 def landmarks3d(face: face3d.Face, scheme: str, *, half: int = -1) -> np.ndarray:
@@ -199,7 +238,7 @@ def landmarks3d(face: face3d.Face, scheme: str, *, half: int = -1) -> np.ndarray
     Returns:
         `(K, 3)` face coordinates.
     """
-    return face.lift(landmarks2d(face, scheme, half=half))
+    return on_skin(face)[numbers(scheme, half=half)]
 
 
 @functools.cache

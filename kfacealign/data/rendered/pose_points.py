@@ -13,7 +13,7 @@ import numpy as np
 
 from kfacealign import schemes
 from kfacealign.data.rendered import face3d, face_points
-from kfacealign.data.rendered.synthetic import sample_expression, sample_identity
+from kfacealign.data.rendered.sampling import sample_expression, sample_identity
 from kfacealign.files import replacing
 
 BETWEEN_CORNERS = 90.0  # millimetres between the outer corners of the eyes

@@ -6,7 +6,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from kfacealign.data.rendered.render import Color, Drawing, fixed, mixed
+from kfacealign.data.rendered import noise
+from kfacealign.data.rendered.look import Color, mixed
+from kfacealign.data.rendered.raster import fixed
+from kfacealign.data.rendered.render import Drawing
+
+HAND, MASK = 1, 2  # of the kinds of objects
 
 
 def background(rng: np.random.Generator, size: int) -> np.ndarray:
@@ -26,26 +31,38 @@ def background(rng: np.random.Generator, size: int) -> np.ndarray:
             low = np.maximum(points[:2].min(0), 0).astype(int)
             cv2.rectangle(image, tuple(int(v) for v in low), tuple(int(v) for v in points[:2].max(0)), color, -1)
     if rng.random() < 0.5:
-        image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.005, 0.03) * size))
+        image = blurred(image, float(rng.uniform(0.005, 0.03) * size))
+    if rng.random() < 0.5:
+        grain = cv2.cvtColor(noise.patch(rng, "clouds", size, size), cv2.COLOR_GRAY2RGB)
+        image = cv2.addWeighted(image, 1.0, grain, share := float(rng.uniform(0.1, 0.6)), -128 * share)
+    if rng.random() < 0.4:  # few backgrounds are as colourful as the random shapes
+        gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        image = cv2.addWeighted(image, 1 - (share := float(rng.uniform(0.4, 1.0))), gray, share, 0)
     return image
 
 
+def blurred(image: np.ndarray, sigma: float) -> np.ndarray:
+    """A Gaussian blur for where nothing has to lie exactly: a strong one is made on fewer pixels."""
+    size, shrink = image.shape[:2], min(4, int(sigma))
+    if shrink < 2:
+        return cv2.GaussianBlur(image, (0, 0), sigma)
+    small = cv2.resize(image, (size[1] // shrink, size[0] // shrink), interpolation=cv2.INTER_AREA)
+    return cv2.resize(cv2.GaussianBlur(small, (0, 0), sigma / shrink), size[::-1], interpolation=cv2.INTER_LINEAR)
+
+
 def occlude(rng: np.random.Generator, drawing: Drawing, kind: int) -> None:
-    """Draws an object before the face: 1 a hand, 2 a mask, 3 a card, 4 a ball or microphone; 0 draws none."""
-    if kind == 0:
+    """Draws an object before the face: 1 a hand, 3 a card, 4 a ball or microphone; 0 and 2, a mask (`Look.mask`), draw none."""
+    if kind in (0, MASK):
         return
-    image, face, unit = drawing.image, drawing.face, drawing.unit
+    image, unit = drawing.image, drawing.unit
     color = tuple(float(v) for v in rng.integers(0, 256, 3))
-    if kind == 2:
-        t = np.linspace(-0.72, 0.72, 13)
-        top = np.array([(0.8, 0.42), (0.3, 0.36), (0.0, 0.28), (-0.3, 0.36), (-0.8, 0.42)])
-        parts = [(drawing.at(np.concatenate([face.jaw_line(t), top]), out=0.1), color)]
+    anchor = drawing.at(np.array([[rng.uniform(-0.9, 0.9), rng.uniform(-0.4, 1.5)]]))[0]
+    turn = rng.uniform(0, 2 * np.pi)
+    if kind == HAND:
+        skin = drawing.shade(drawing.look.skin, rng.uniform(0.3, 0.9))
+        parts = list(hand(rng, anchor, turn, unit, skin))
     else:
-        anchor = drawing.at(np.array([[rng.uniform(-0.9, 0.9), rng.uniform(-0.4, 1.5)]]))[0]
-        turn = rng.uniform(0, 2 * np.pi)
-        parts = list(
-            hand(rng, anchor, turn, unit, drawing.look.skin) if kind == 1 else thing(rng, anchor, turn, unit, color, kind=kind)
-        )
+        parts = list(thing(rng, anchor, turn, unit, color, kind=kind))
     for points, paint in parts:
         cv2.fillPoly(image, [fixed(points)], paint, cv2.LINE_AA, 4)
         cv2.fillPoly(drawing.cover, [fixed(points)], 255, cv2.LINE_8, 4)
@@ -60,18 +77,42 @@ def turned(points: np.ndarray, angle: float) -> np.ndarray:
 def hand(
     rng: np.random.Generator, anchor: np.ndarray, turn: float, unit: float, skin: Color
 ) -> Iterator[tuple[np.ndarray, Color]]:
-    """Four fingers and a palm as rounded shapes, each shaded a little differently."""
-    arc = np.linspace(-np.pi / 2, np.pi / 2, 6)
-    tip = np.stack([np.cos(arc), np.sin(arc)], -1)
-    palm = np.array([(-1.5, -0.45), (-0.1, -0.42), (-0.1, 0.42), (-1.5, 0.45)]) * unit
-    yield turned(palm, turn) + anchor, mixed(skin, (0, 0, 0), 0.2)
-    for finger in range(4):
-        length = rng.uniform(0.5, 0.75) * unit
-        y = (finger - 1.5) * 0.2 * unit
-        shape = np.concatenate(
-            [[(-0.15 * unit, y - 0.1 * unit)], tip * 0.1 * unit + (length, y), [(-0.15 * unit, y + 0.1 * unit)]]
-        )
-        yield turned(shape, turn) + anchor, mixed(skin, (0, 0, 0), 0.1 + 0.05 * finger)
+    """A forearm, a palm, four fingers and a thumb: each part is a dark shape with lighter ones on it."""
+    size = unit * rng.uniform(0.85, 1.15)
+    mirror = np.array((1.0, rng.choice((-1.0, 1.0))))
+    palm = np.array(
+        [
+            (-2.6, -0.3),
+            (-1.1, -0.34),
+            (-0.55, -0.44),
+            (-0.1, -0.42),
+            (0.02, 0),
+            (-0.1, 0.42),
+            (-0.6, 0.42),
+            (-1.1, 0.32),
+            (-2.6, 0.3),
+        ]
+    )
+    for shrink, dark in ((1.0, 0.45), (0.95, 0.12), (0.7, 0.0)):
+        yield turned(palm * (1, shrink) * mirror * size, turn) + anchor, mixed(skin, (40, 10, 5), dark)
+    spread = rng.uniform(0.0, 0.12)
+    parts = [
+        ((-0.15, (f - 1.5) * 0.21), (f - 1.5) * spread, rng.uniform(0.85, 1.05) * (1 - 0.08 * (f - 1.6) ** 2)) for f in range(4)
+    ]
+    parts.append(((-0.75, -0.35), -rng.uniform(0.4, 0.9), 0.75))
+    for root, angle, length in parts:
+        for width, dark in ((0.115, 0.5), (0.1, 0.14), (0.055, 0.0)):
+            shape = turned(finger(length, width), angle) + root
+            yield turned(shape * mirror * size, turn) + anchor, mixed(skin, (40, 10, 5), dark)
+        nail = turned(finger(0.1, 0.045) + (length - 0.1, 0), angle) + root
+        yield turned(nail * mirror * size, turn) + anchor, mixed(skin, (250, 215, 210), 0.35)
+
+
+def finger(length: float, width: float) -> np.ndarray:
+    """The outline of a finger along x, round at its tip, `(n, 2)`."""
+    arc = np.linspace(-np.pi / 2, np.pi / 2, 7)
+    tip = np.stack([np.cos(arc), np.sin(arc)], -1) * width + (length, 0)
+    return np.concatenate([[(0, -width)], tip, [(0, width)]])
 
 
 def thing(
@@ -92,7 +133,7 @@ def thing(
 
 
 def photographed(rng: np.random.Generator, image: np.ndarray, place: dict[str, Any], size: int) -> np.ndarray:
-    """The image with exposure, colour cast, blur and grain."""
+    """The image with exposure, colour cast, blur, grain, and the losses of few pixels and of JPEG."""
     ramp = np.arange(256)
     table = np.stack([np.clip(ramp * place["exposure"] * cast, 0, 255) for cast in place["cast"]], -1).astype(np.uint8)
     image = cv2.LUT(image, table[:, None])
@@ -104,6 +145,13 @@ def photographed(rng: np.random.Generator, image: np.ndarray, place: dict[str, A
         grain = rng.integers(0, 256, (size, size), np.uint8)
         share = place["noise"] / 74.0  # uniform bytes have a standard deviation of 74
         image = cv2.addWeighted(image, 1.0, cv2.cvtColor(grain, cv2.COLOR_GRAY2RGB), share, -127.5 * share)
+    if place.get("coarse", 1.0) > 1:
+        small = cv2.resize(image, (round(size / place["coarse"]),) * 2, interpolation=cv2.INTER_AREA)
+        image = cv2.resize(small, (size, size), interpolation=cv2.INTER_CUBIC)
+    if place.get("jpeg") is not None:
+        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        encoded = cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, place["jpeg"]))[1]
+        image = cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
     return image
 
 

@@ -1,18 +1,20 @@
 """The embedded data: faces rendered from one parametric geometry, with exact landmarks of every scheme.
 
-`SyntheticFaces(seed).render(index)` depends on its two numbers alone. What a face is and does and how it is lit, hidden and
-blurred is drawn at random. The flags of WFLW follow from what was drawn, by the thresholds below.
+`SyntheticFaces(seed).render(index)` depends on its two numbers and the ranges alone. What a face is and does and how it is lit,
+hidden and blurred is drawn at random (`kfacealign.data.rendered.sampling`). The flags of WFLW follow from what was drawn, by the
+thresholds below.
 """
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from kfacealign import geometry
-from kfacealign.data.rendered import face3d, face_points
-from kfacealign.data.rendered.render import Drawing, Look, View, mixed, visible
-from kfacealign.data.rendered.scene import background, occlude, photographed
+from kfacealign.data.rendered import face3d, face_points, outline
+from kfacealign.data.rendered.render import Drawing, View, visible
+from kfacealign.data.rendered.sampling import RANGES, SKIN, Sample, sample
+from kfacealign.data.rendered.scene import MASK, background, occlude, photographed
 
 # An attribute holds where a rendered face passes its thresholds.
 POSE_YAW = 35.0  # degrees, either way
@@ -25,10 +27,6 @@ OCCLUSION_SHARE = 0.12  # share of the 98 points that objects hide
 BLUR_SIGMA = 0.0085  # as a fraction of the image's side
 DARK, BRIGHT, CONTRAST = 0.62, 1.5, 1.15  # two of the exposure; the last of the light from one side over the ambient light
 
-SKIN = ((255, 224, 200), (241, 194, 160), (224, 172, 130), (198, 134, 92), (141, 85, 54), (92, 58, 40), (60, 38, 28))
-HAIR = ((25, 20, 18), (55, 35, 22), (95, 60, 32), (150, 105, 55), (205, 170, 105), (120, 50, 25), (150, 148, 145))
-IRIS = ((60, 35, 20), (95, 60, 30), (90, 110, 60), (80, 120, 160), (110, 125, 130))
-
 
 @dataclasses.dataclass(kw_only=True)
 class SyntheticFace:
@@ -36,13 +34,14 @@ class SyntheticFace:
 
     Attributes:
         image: `(S, S, 3)` uint8, RGB.
-        landmarks: scheme -> `(K, 2)` float32 in image coordinates.
+        landmarks: scheme -> `(K, 2)` float32 in image coordinates. Hidden points are where they are, behind what hides them;
+            those of the jaw lie on the outline of the cheek where people mark it (`kfacealign.data.rendered.outline`).
         visible: scheme -> `(K,)` bool, False where the head or an object hides the point.
         attributes: WFLW's six flags by name.
         box: `(4,)` float32, the box of the 98 landmarks.
         parameters: what was drawn, by name: "yaw", "pitch" and "roll" (degrees), "mouth", "smile", "make_up", "blur",
-            "skin_tone" (0 light, 6 dark), "occluded" (the share of hidden points), "glasses" (0 none, 1 frames, 2 dark) and
-            "occluder" (0 none, or what `occlude` draws).
+            "skin_tone" (0 light, 6 dark), "occluded" (the share of hidden points), "glasses" (0 none, 1 frames, 2 dark),
+            "occluder" (0 none, 1 a hand, 2 a mask, 3 a card, 4 a ball or microphone).
     """
 
     image: np.ndarray
@@ -59,6 +58,11 @@ class SyntheticFaces:
     Args:
         seed: the seed of all that is drawn.
         size: side S of the images in pixels.
+        ranges: "usual" or "full", which adds profiles, rolls up to 180 degrees, infants and bad pictures; see
+            `kfacealign.data.rendered.sampling`.
+
+    Raises:
+        ValueError: there are no such ranges.
 
     Example:
         >>> face = SyntheticFaces(seed=0, size=256).render(7)
@@ -66,14 +70,17 @@ class SyntheticFaces:
         ((256, 256, 3), (98, 2))
     """
 
-    def __init__(self, seed: int = 0, *, size: int = 256):
+    def __init__(self, seed: int = 0, *, size: int = 256, ranges: str = "usual"):
+        if ranges not in RANGES:
+            raise ValueError(f"there are no ranges {ranges!r}; take one of {', '.join(RANGES)}")
         self.seed = seed
         self.size = size
+        self.ranges = ranges
 
     def render(self, index: int) -> SyntheticFace:
         """The face of this number."""
         rng = np.random.default_rng([self.seed, index])
-        return draw_face(rng, self.size, sample(rng))
+        return draw_face(rng, self.size, sample(rng, self.ranges))
 
     def clip(self, index: int, frames: int) -> list[SyntheticFace]:
         """The clip of this number: one person who moves smoothly through so many frames.
@@ -81,7 +88,7 @@ class SyntheticFaces:
         Pose, expression and place move along smooth random paths; person, light and background stay.
         """
         rng = np.random.default_rng([self.seed, index, 1])
-        start, end = sample(rng), sample(rng)
+        start, end = sample(rng, self.ranges), sample(rng, self.ranges)
         scene = int(rng.integers(2**31))
         phases = rng.uniform(0, 2 * np.pi, 3)
         speed = rng.uniform(0.6, 1.4, 3) * 2 * np.pi
@@ -106,117 +113,6 @@ def blend(first: face3d.Expression, second: face3d.Expression, share: float) -> 
     return face3d.Expression(**{name: (1 - share) * getattr(first, name) + share * getattr(second, name) for name in names})
 
 
-# === What is drawn ===
-
-
-class Sample(NamedTuple):
-    """What is drawn of one face; the pose is yaw, pitch and roll in degrees."""
-
-    identity: face3d.Identity
-    expression: face3d.Expression
-    pose: tuple[float, float, float]
-    look: Look
-    place: dict[str, Any]
-
-
-def sample(rng: np.random.Generator) -> Sample:
-    """A random person, expression, pose, look and place in the image."""
-    return Sample(sample_identity(rng), sample_expression(rng), sample_pose(rng), sample_look(rng), sample_place(rng))
-
-
-def sample_identity(rng: np.random.Generator) -> face3d.Identity:
-    """A random person."""
-
-    def around(mean, spread):
-        return mean + spread * np.clip(rng.normal(), -2.2, 2.2)
-
-    return face3d.Identity(
-        width=around(1.0, 0.05),
-        length=around(1.0, 0.06),
-        jaw=around(0.0, 0.45),
-        eye_spacing=around(1.0, 0.035),
-        eye_size=around(1.0, 0.08),
-        eye_tilt=around(0.0, 0.02),
-        brow_height=around(0.0, 0.025),
-        brow_thickness=around(1.0, 0.2),
-        brow_arch=around(1.0, 0.25),
-        nose_length=around(1.0, 0.06),
-        nose_width=around(1.0, 0.1),
-        nose_depth=around(1.0, 0.15),
-        mouth_width=around(1.0, 0.08),
-        mouth_height=around(0.0, 0.03),
-        lip_thickness=around(1.0, 0.2),
-    )
-
-
-def sample_expression(rng: np.random.Generator) -> face3d.Expression:
-    """A random expression."""
-    mouth = rng.uniform(0.2, 1.0) if rng.random() < 0.25 else rng.uniform(0, 0.12)
-    eyes = np.clip(rng.normal(0.95, 0.2), 0.25, 1.35)
-    blink = rng.random() < 0.06
-    left, right = (0.02 if blink or rng.random() < 0.02 else eyes * rng.uniform(0.93, 1.07) for _ in range(2))
-    return face3d.Expression(
-        mouth=mouth,
-        smile=np.clip(rng.normal(0.2, 0.45), -0.8, 1),
-        brows=np.clip(rng.normal(0, 0.4), -1, 1),
-        left_eye=left,
-        right_eye=right,
-        gaze_x=rng.uniform(-1, 1) * rng.random(),
-        gaze_y=rng.uniform(-1, 1) * rng.random(),
-    )
-
-
-def sample_pose(rng: np.random.Generator) -> tuple[float, float, float]:
-    """Random yaw, pitch and roll in degrees."""
-    yaw = rng.uniform(-60, 60) if rng.random() < 0.1 else np.clip(rng.normal(0, 12), -60, 60)
-    return yaw, np.clip(rng.normal(0, 7), -25, 28), np.clip(rng.normal(0, 9), -45, 45)
-
-
-def sample_look(rng: np.random.Generator) -> Look:
-    """Random colours, light and extras."""
-    tone = rng.uniform(0, len(SKIN) - 1.001)
-    skin = mixed(SKIN[int(tone)], SKIN[int(tone) + 1], tone % 1)
-    hair = np.clip(np.array(HAIR[rng.integers(len(HAIR))]) * rng.uniform(0.7, 1.2), 0, 255)
-    make_up = rng.uniform(0.55, 1.0) if rng.random() < 0.25 else rng.uniform(0, 0.3)
-    natural = mixed(skin, (150, 50, 55), rng.uniform(0.3, 0.6))
-    lips = mixed(natural, (rng.uniform(120, 220), rng.uniform(10, 60), rng.uniform(30, 110)), make_up)
-    side = rng.uniform(-1, 1)
-    light = np.array([side, rng.uniform(-0.9, 0.2), rng.uniform(0.35, 1.0)])
-    diffuse = rng.uniform(0.25, 1.0)
-    return Look(
-        skin=skin,
-        hair=tuple(hair),
-        iris=IRIS[rng.integers(len(IRIS))],
-        lips=lips,
-        hair_style=int(rng.choice(3, p=(0.12, 0.5, 0.38))),
-        fringe=rng.uniform(-0.75, -0.3) if rng.random() < 0.3 else face3d.FOREHEAD,
-        brow_strength=rng.uniform(0.5, 0.95),
-        beard=rng.uniform(0.25, 0.85) if make_up < 0.3 and rng.random() < 0.3 else 0.0,
-        make_up=make_up,
-        shadow=tuple(rng.uniform(20, 160, 3)),
-        light=tuple(light / np.linalg.norm(light)),
-        ambient=1.0 - 0.62 * diffuse,
-        diffuse=diffuse * 0.75,
-        glasses=int(rng.choice(3, p=(0.8, 0.14, 0.06))),
-        glasses_color=tuple(rng.uniform(0, 90, 3)),
-    )
-
-
-def sample_place(rng: np.random.Generator) -> dict[str, Any]:
-    """A random place and size of the face in the image, with random exposure, blur, noise and occluder."""
-    return {
-        "x": rng.uniform(-0.06, 0.06),
-        "y": rng.uniform(-0.04, 0.06),
-        "share": rng.uniform(0.5, 0.72),
-        "exposure": float(np.exp(rng.normal(-0.08, 0.28))),
-        "cast": tuple(np.exp(rng.normal(0, 0.07, 3))),
-        "blur": rng.uniform(0.009, 0.02) if rng.random() < 0.13 else rng.uniform(0, 0.004),
-        "motion": rng.uniform(0, np.pi) if rng.random() < 0.3 else None,
-        "noise": rng.uniform(0, 14),
-        "occluder": int(rng.choice(5, p=(0.85, 0.05, 0.04, 0.03, 0.03))),
-    }
-
-
 # === Drawing ===
 
 
@@ -226,7 +122,7 @@ def draw_face(rng: np.random.Generator, size: int, drawn: Sample) -> SyntheticFa
     face = face3d.Face(identity, expression)
     view = placed(face, View(*np.radians(pose)), place, size)
     image = background(rng, size)
-    drawing = Drawing(image, face, view, look)
+    drawing = Drawing(image, face, view, dataclasses.replace(look, mask=place["occluder"] == MASK))
     drawing.draw()
     cover = drawing.cover
     occlude(rng, drawing, place["occluder"])
@@ -253,14 +149,18 @@ def project_landmarks(
     face: face3d.Face, view: View, cover: np.ndarray, *, half: int
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Scheme -> image coordinates, and scheme -> visibility, of all schemes in one go."""
-    positions = [face_points.landmarks2d(face, scheme, half=half) for scheme in face_points.SCHEMES]
-    points = face.lift(np.concatenate(positions))
+    skin = face_points.on_skin(face)
+    points = np.concatenate([skin, outline.contour(face, view)])
     projected = view.project(points)[0].astype(np.float32)
     seen = visible(face, view, points) & ~covered(cover, projected)
-    ends = np.cumsum([len(part) for part in positions])[:-1]
-    landmarks, visibility = np.split(projected, ends), np.split(seen, ends)
-    names = face_points.SCHEMES
-    return dict(zip(names, landmarks, strict=True)), dict(zip(names, visibility, strict=True))
+    landmarks, visibility = {}, {}
+    for scheme in face_points.SCHEMES:
+        numbers = face_points.numbers(scheme, half=half)
+        if scheme in outline.CONTOURS:
+            count = outline.CONTOURS[scheme]
+            numbers = np.concatenate([np.arange(len(skin), len(points), 32 // (count - 1)), numbers[count:]])
+        landmarks[scheme], visibility[scheme] = projected[numbers], seen[numbers]
+    return landmarks, visibility
 
 
 def placed(face: face3d.Face, view: View, place: dict[str, Any], size: int) -> View:

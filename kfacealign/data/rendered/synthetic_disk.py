@@ -16,12 +16,14 @@ from rich.progress import track
 from kfacealign import schemes
 from kfacealign.data.readers import wflw as wflw_reader
 from kfacealign.data.readers.pts import write_points
+from kfacealign.data.rendered.sampling import RANGES
 from kfacealign.data.rendered.synthetic import SyntheticFace, SyntheticFaces
 from kfacealign.files import replacing
 
 FOLDER = "0--Synthetic"  # WFLW keeps the photographs of each event in a folder
 PARAMETERS = "synthetic.json"
 JPEG_QUALITY = 92
+RENDERER = 2  # raised whenever the same seed gives other faces, so that old folders are not taken for new ones
 TEST_SEED = 1_000_003  # added to the seed, so that no test face is a training face
 
 
@@ -32,6 +34,7 @@ def write_wflw(
     test: int = 400,
     seed: int = 0,
     size: int = 256,
+    ranges: str = "usual",
     progress: bool = True,
 ) -> Path:
     """Writes rendered faces in the layout of WFLW, for `kfacealign.data.wflw(root)`.
@@ -42,21 +45,22 @@ def write_wflw(
         test: number of test faces.
         seed: seed of the faces.
         size: side of the images in pixels.
+        ranges: "usual" or "full", as `SyntheticFaces` takes them.
         progress: whether a progress bar is shown.
 
     Returns:
         The root as a `Path`.
 
     Raises:
-        ValueError: the folder exists and holds something else.
+        ValueError: the folder exists and holds something else, or there are no such ranges.
     """
-    parameters = {"layout": "wflw", "train": train, "test": test, "seed": seed, "size": size}
+    parameters = {"layout": "wflw", "train": train, "test": test, "seed": seed, "size": size, **drawn_as(ranges)}
 
     def write(folder):
         images = folder / wflw_reader.IMAGES / FOLDER
         images.mkdir(parents=True)
         for part, count in (("train", train), ("test", test)):
-            lines, faces = [], render_all(part, count, seed=seed, size=size, progress=progress)
+            lines, faces = [], render_all(part, count, seed=seed, size=size, ranges=ranges, progress=progress)
             subsets = {name: [] for name in wflw_reader.SUBSETS}
             for index, face in enumerate(faces):
                 name = f"{FOLDER}/{part}_{index:05d}.jpg"
@@ -86,6 +90,7 @@ def write_pts(
     scheme: str | schemes.Scheme = "ibug68",
     seed: int = 0,
     size: int = 256,
+    ranges: str = "usual",
     progress: bool = True,
 ) -> Path:
     """Writes rendered faces as `train` and `test` folders of images with `.pts` files, for `kfacealign.data.pts(root)`.
@@ -97,21 +102,23 @@ def write_pts(
         scheme: scheme of the landmarks, a name or a `Scheme`.
         seed: seed of the faces.
         size: side of the images in pixels.
+        ranges: "usual" or "full", as `SyntheticFaces` takes them.
         progress: whether a progress bar is shown.
 
     Returns:
         The root as a `Path`.
 
     Raises:
-        ValueError: the folder exists and holds something else, or the scheme is not one of this package.
+        ValueError: the folder exists and holds something else, the scheme is not one of this package, or there are no such
+            ranges.
     """
     scheme = drawn(scheme)
-    parameters = {"layout": "pts", "train": train, "test": test, "scheme": scheme, "seed": seed, "size": size}
+    parameters = {"layout": "pts", "train": train, "test": test, "scheme": scheme, "seed": seed, "size": size, **drawn_as(ranges)}
 
     def write(folder):
         for part, count in (("train", train), ("test", test)):
             (folder / part).mkdir()
-            for index, face in enumerate(render_all(part, count, seed=seed, size=size, progress=progress)):
+            for index, face in enumerate(render_all(part, count, seed=seed, size=size, ranges=ranges, progress=progress)):
                 write_pair(folder / part / f"{part}_{index:05d}", face, scheme)
 
     return write_once(Path(root), parameters, write)
@@ -125,6 +132,7 @@ def write_clips(
     scheme: str | schemes.Scheme = "ibug68",
     seed: int = 0,
     size: int = 256,
+    ranges: str = "usual",
     progress: bool = True,
 ) -> Path:
     """Writes clips of one smoothly moving face each, for `kfacealign.data.frame_folders(root)`.
@@ -138,25 +146,42 @@ def write_clips(
         scheme: scheme of the landmarks, a name or a `Scheme`.
         seed: seed of the faces.
         size: side of the frames in pixels.
+        ranges: "usual" or "full", as `SyntheticFaces` takes them.
         progress: whether a progress bar is shown.
 
     Returns:
         The root as a `Path`.
 
     Raises:
-        ValueError: the folder exists and holds something else, or the scheme is not one of this package.
+        ValueError: the folder exists and holds something else, the scheme is not one of this package, or there are no such
+            ranges.
     """
     scheme = drawn(scheme)
-    parameters = {"layout": "clips", "clips": clips, "frames": frames, "scheme": scheme, "seed": seed, "size": size}
+    parameters = {
+        "layout": "clips",
+        "clips": clips,
+        "frames": frames,
+        "scheme": scheme,
+        "seed": seed,
+        "size": size,
+        **drawn_as(ranges),
+    }
 
     def write(folder):
-        source = SyntheticFaces(seed, size=size)
+        source = SyntheticFaces(seed, size=size, ranges=ranges)
         for clip in track(range(clips), "rendering clips", disable=not progress):
             (folder / f"clip_{clip:04d}").mkdir()
             for frame, face in enumerate(source.clip(clip, frames), start=1):
                 write_pair(folder / f"clip_{clip:04d}" / f"{frame:06d}", face, scheme)
 
     return write_once(Path(root), parameters, write)
+
+
+def drawn_as(ranges: str) -> dict:
+    """The parameters that say how faces are drawn."""
+    if ranges not in RANGES:
+        raise ValueError(f"there are no ranges {ranges!r}; take one of {', '.join(RANGES)}")
+    return {"ranges": ranges, "renderer": RENDERER}
 
 
 def drawn(scheme: str | schemes.Scheme) -> str:
@@ -171,9 +196,9 @@ def drawn(scheme: str | schemes.Scheme) -> str:
     return name
 
 
-def render_all(part: str, count: int, *, seed: int, size: int, progress: bool) -> Iterator[SyntheticFace]:
+def render_all(part: str, count: int, *, seed: int, size: int, ranges: str, progress: bool) -> Iterator[SyntheticFace]:
     """The faces of a part, one after the other."""
-    source = SyntheticFaces(seed + (TEST_SEED if part == "test" else 0), size=size)
+    source = SyntheticFaces(seed + (TEST_SEED if part == "test" else 0), size=size, ranges=ranges)
     for index in track(range(count), f"rendering {part} faces", disable=not progress):
         yield source.render(index)
 
@@ -186,7 +211,7 @@ def write_once(root: Path, parameters: dict, write: Callable[[Path], None]) -> P
         except (OSError, ValueError):
             found = None
         if found != parameters:
-            what = f"synthetic faces of other parameters ({found})" if found else "something else"
+            what = f"synthetic faces of other parameters or of another version ({found})" if found else "something else"
             raise ValueError(f"{root} holds {what}; name another directory or remove it")
         return root
     with replacing(root) as folder:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kfacealign import data, schemes
-from kfacealign.data.rendered import face3d, face_points, synthetic
+from kfacealign.data.rendered import face3d, face_points, sampling, synthetic
 from kfacealign.data.rendered.render import Drawing, View
 
 
@@ -61,10 +61,26 @@ def test_blur_is_as_wide_as_it_says(motion):
 def plain_face(yaw=0.0, size=256):
     """A face at rest, evenly lit, without hair over it: image and the view."""
     rng = np.random.default_rng(0)
-    look = synthetic.sample_look(rng)
-    kept = {"skin": (224, 172, 130), "iris": (80, 120, 160), "lips": (200, 30, 40), "make_up": 0.0, "glasses": 0, "beard": 0.0}
+    look = sampling.sample_look(rng)
+    kept = {
+        "skin": (224, 172, 130),
+        "iris": (80, 120, 160),
+        "lips": (200, 30, 40),
+        "make_up": 0.0,
+        "glasses": 0,
+        "beard": 0.0,
+        "texture": 0.0,
+    }
     look = type(look)(
-        **{**look.__dict__, **kept, "light": (0.0, 0.0, 1.0), "ambient": 0.8, "diffuse": 0.2, "fringe": face3d.FOREHEAD}
+        **{
+            **look.__dict__,
+            **kept,
+            "light": (0.0, 0.0, 1.0),
+            "ambient": 0.8,
+            "diffuse": 0.2,
+            "fringe": face3d.FOREHEAD,
+            "hair_style": 1,
+        }
     )
     face = face3d.Face()
     place = {"x": 0.0, "y": 0.0, "share": 0.7}
