@@ -10,11 +10,14 @@
     kfacealign presets make lotr_lite0_ibug68 --only-keras --people --model runs/preset_lotr/model.keras --data-dir YTF68
 
 YTF68 is a folder with train and test, images with .pts files; so are those of --also, of which the training part is taken.
+A twentieth of YTF68's training faces validates the epochs; with --person '(.*)_' they are those of whole people, as the names of
+its frames say before the last underscore who is seen.
 The backbone, EfficientNet-Lite0, is that of a PIPNet of the same landmarks and stays as it is: what is trained is the
 transformer and the prediction head.
 """
 
 import kfacealign as kfa
+from kfacealign.training import rendered_and_real as shared
 
 # Backbone weights are a preset's or those of another trained model, or ImageNet's. The queries are told apart from the start and
 # reach the prediction head, there is no dropout, and the optimiser is AdamW, not LAMB: the training is short
@@ -24,6 +27,8 @@ PAPER = {
     "ranges": "usual",
     "also": (),
     "also_times": 2,
+    "person": None,
+    "validation": 0.05,
     "backbone": "efficientnet_lite0",
     "backbone_weights": "pipnet_lite0_ibug68",
     "frozen_backbone": True,
@@ -58,11 +63,11 @@ VIEWS = {
 
 
 def recipe():
-    settings = kfa.training.parse_settings(__doc__, PAPER, QUICK, datasets=kfa.training.rendered_and_real.ALONE)
+    settings = kfa.training.parse_settings(__doc__, PAPER, QUICK, datasets=shared.ALONE, flags=shared.FLAGS)
     weights = settings.backbone_weights
     if weights in kfa.presets.names():
         weights = kfa.presets.path(weights)
-    faces, sources = kfa.training.rendered_and_real.rendered_and_real(settings)
+    faces, validation, sources = shared.rendered_and_real(settings)
 
     def build():
         return kfa.models.LOTR(
@@ -80,8 +85,10 @@ def recipe():
 
     views = kfa.data.RandomView.paper(faces.scheme, **VIEWS)
     optimizer = kfa.training.OPTIMIZERS[settings.optimizer]
-    kfa.training.run(build, faces, views, settings, optimizer=optimizer, load=kfa.load, export=kfa.deploy.export)
-    kfa.training.rendered_and_real.write_facts(settings, sources, views)
+    kfa.training.run(
+        build, faces, views, settings, optimizer=optimizer, load=kfa.load, export=kfa.deploy.export, validation=validation
+    )
+    shared.write_facts(settings, sources, views, validation=validation)
 
 
 if __name__ == "__main__":

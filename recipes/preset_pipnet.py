@@ -10,17 +10,22 @@
     kfacealign presets make pipnet_lite0_ibug68 --model runs/preset_pipnet/model.keras --data-dir YTF68
 
 YTF68 is a folder with train and test, images with .pts files; so are those of --also, of which the training part is taken.
+A twentieth of YTF68's training faces validates the epochs; with --person '(.*)_' they are those of whole people, as the names of
+its frames say before the last underscore who is seen.
 The backbone is EfficientNet-Lite0 with ImageNet's weights, made for phones. Cells of 32 px keep the file small: with cells of
 16 px the layer that makes them has more weights than all others together.
 """
 
 import kfacealign as kfa
+from kfacealign.training import rendered_and_real as shared
 
 PAPER = {
     "dataset": "pts",
     "ranges": "usual",
     "also": (),
     "also_times": 2,
+    "person": None,
+    "validation": 0.05,
     "backbone": "efficientnet_lite0",
     "backbone_weights": "imagenet",
     "begin_with": None,
@@ -53,8 +58,8 @@ VIEWS = {
 
 
 def recipe():
-    settings = kfa.training.parse_settings(__doc__, PAPER, QUICK, datasets=kfa.training.rendered_and_real.ALONE)
-    faces, sources = kfa.training.rendered_and_real.rendered_and_real(settings)
+    settings = kfa.training.parse_settings(__doc__, PAPER, QUICK, datasets=shared.ALONE, flags=shared.FLAGS)
+    faces, validation, sources = shared.rendered_and_real(settings)
 
     def build():
         return kfa.models.PIPNet(
@@ -69,8 +74,10 @@ def recipe():
 
     views = kfa.data.RandomView.paper(faces.scheme, **VIEWS)
     optimizer = kfa.training.OPTIMIZERS[settings.optimizer]
-    kfa.training.run(build, faces, views, settings, optimizer=optimizer, load=kfa.load, export=kfa.deploy.export)
-    kfa.training.rendered_and_real.write_facts(settings, sources, views)
+    kfa.training.run(
+        build, faces, views, settings, optimizer=optimizer, load=kfa.load, export=kfa.deploy.export, validation=validation
+    )
+    shared.write_facts(settings, sources, views, validation=validation)
 
 
 if __name__ == "__main__":

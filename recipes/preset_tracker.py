@@ -47,7 +47,7 @@ VIEWS = {"translation": 16 / 256, "rotation": 18.0, "scale": (0.88, 1.14), "colo
 
 def train_detector(settings, views):
     """The path of the trained detector, and the sources it was trained on."""
-    faces, sources = kfa.training.rendered_and_real.rendered_and_real(settings)
+    faces, _, sources = kfa.training.rendered_and_real.rendered_and_real(settings)
     out = Path(settings.out) / "detector"
     finished = out / "model.keras"
     if not (settings.resume and finished.exists()):

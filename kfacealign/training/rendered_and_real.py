@@ -16,6 +16,7 @@ from kfacealign import data, schemes
 from kfacealign.data.catalogue import RENDERED, SYNTHETIC, load_dataset, rendered_root
 from kfacealign.data.clips import Clips
 from kfacealign.data.faces import joined
+from kfacealign.data.people import held_out, who
 from kfacealign.files import replacing
 from kfacealign.machine import processor
 
@@ -35,6 +36,16 @@ SPLITS = (
     "the train part of the data directory and rendered faces for training, the test part, of other people where the dataset "
     "keeps people apart, for the figures only; the model is that of the last epoch, not the best on the test part"
 )
+VALIDATED = "{faces} faces of {people} people of the train part are not trained on: what was tried was compared on them"
+# Of the recipes of the presets, beside what all recipes have.
+FLAGS = {
+    "person": {
+        "metavar": "PATTERN",
+        "help": "regular expression on a face's name: what its first group matches says who it is (default: every photograph "
+        "shows somebody else)",
+    },
+    "validation": {"type": float, "help": "share of the faces on disk that validate each epoch, whole people; 0 for none"},
+}
 # What the drawings of each range leave out.
 UNSEEN = {
     "usual": "The drawings turn aside by 60 degrees at most and roll by 45: expect it to fail on full profiles and on faces "
@@ -53,15 +64,17 @@ PURPOSE = "Not for identification, nor for conclusions about emotion, health or 
 ALONE = {name: {"ranges": "full"} for name in RENDERED}
 
 
-def rendered_and_real(settings: argparse.Namespace) -> tuple[data.Dataset, list[dict]]:
+def rendered_and_real(settings: argparse.Namespace) -> tuple[data.Dataset, data.Faces | None, list[dict]]:
     """One dataset of rendered faces and of faces from disk for training; the test faces are from disk alone.
 
     Args:
         settings: what `kfacealign.training.parse_settings` returned. A `--dataset` that is itself rendered stays alone. Faces
-            are drawn from the ranges that `settings.ranges` names.
+            are drawn from the ranges that `settings.ranges` names. `settings.validation` is the share of the dataset's
+            training faces that are kept for validation, and `settings.person` says who is who, see `FLAGS`.
 
     Returns:
-        A `kfacealign.data.Dataset`, and the list of sources for the card: dicts of name, faces, licence.
+        A `kfacealign.data.Dataset`; the faces for validation, or None; and the list of sources for the card: dicts of name,
+        faces, licence.
 
     Raises:
         FileNotFoundError, ValueError: the dataset cannot be loaded, see `kfacealign.data.load_dataset`.
@@ -69,20 +82,29 @@ def rendered_and_real(settings: argparse.Namespace) -> tuple[data.Dataset, list[
     ranges, missing = getattr(settings, "ranges", "usual"), getattr(settings, "missing", ())
     faces = load_dataset(settings.dataset, settings.data_dir, scheme=settings.scheme, missing=missing, ranges=ranges)
     if settings.dataset in RENDERED:
-        return faces, [source(RENDERING, len(faces.train))]
+        return faces, None, [source(RENDERING, len(faces.train))]
     scheme = faces.scheme.name
     if scheme not in schemes.BUILT_IN:
         raise ValueError(
             f"{scheme}: this recipe trains on drawn faces as well, which have the points of the built-in schemes alone; train "
             "points of your own with recipes/pipnet.py or another method's recipe"
         )
+    trained, validation = kept_back(faces.train, settings)
     root = rendered_root("synthetic68" if scheme == "ibug68" else f"synthetic_{scheme}", ranges)  # the first may be there already
     drawn = data.pts(data.write_pts(root, scheme=scheme, ranges=ranges, **SYNTHETIC), scheme=scheme)
     further = {folder: data.pts(folder, scheme=scheme, test_fraction=0).train for folder in getattr(settings, "also", ())}
-    sources = [source(known(faces.name), len(faces.train)), source(RENDERING, len(drawn.train))]
+    sources = [source(known(faces.name), len(trained)), source(RENDERING, len(drawn.train))]
     sources += [source(known(Path(folder).name), len(its)) for folder, its in further.items()]
     repeated = [its for its in further.values() for _ in range(settings.also_times)]
-    return dataclasses.replace(faces, train=joined([drawn.train, faces.train, *repeated])), sources
+    return dataclasses.replace(faces, train=joined([drawn.train, trained, *repeated])), validation, sources
+
+
+def kept_back(faces: data.Faces, settings: argparse.Namespace) -> tuple[data.Faces, data.Faces | None]:
+    """Training faces without those of the people that validate the epochs, and these; None where nobody does."""
+    if not getattr(settings, "validation", 0):
+        return faces, None
+    held = held_out(who(faces, settings.person), settings.validation, seed=settings.seed)
+    return faces[np.flatnonzero(~held)], faces[np.flatnonzero(held)]
 
 
 def rendered_and_real_clips(
@@ -138,6 +160,7 @@ def write_facts(
     sources: list[dict],
     views: data.RandomView,
     argv: Sequence[str] | None = None,
+    validation: data.Faces | None = None,
     **further: Any,
 ) -> Path:
     """Writes beside the model what only the training knows, for `kfacealign presets make`; returns the path.
@@ -146,6 +169,7 @@ def write_facts(
         settings: of the run, whose folder is `settings.out`.
         sources: as `rendered_and_real` returns them.
         views: the `RandomView` of training.
+        validation: the faces that `rendered_and_real` kept back, or None.
         argv: the command, script first; by default the command of this process. An absolute path is cut to its last part.
         further: changes, such as `epochs`, to what the settings say.
     """
@@ -153,7 +177,7 @@ def write_facts(
     chosen = {name: value for name, value in config.items() if name not in ("name", "trainable", "dtype", "scheme", "seed")}
     facts = {
         "data": sources,
-        "splits": SPLITS,
+        "splits": splits(settings, validation),
         "augmentation": json.loads(json.dumps(chosen)),
         "command": command(sys.argv if argv is None else argv),
         "seed": settings.seed,
@@ -167,6 +191,13 @@ def write_facts(
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(facts, indent=1), encoding="utf-8")
     return path
+
+
+def splits(settings: argparse.Namespace, validation: data.Faces | None) -> str:
+    """Which faces were for training, which for validation, and which for the figures."""
+    if validation is None:
+        return SPLITS
+    return f"{SPLITS}; {VALIDATED.format(faces=len(validation), people=len(set(who(validation, settings.person))))}"
 
 
 def limits(settings: argparse.Namespace) -> list[str]:

@@ -21,8 +21,9 @@ def test_rendered_and_real_faces_train_together(faces, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(rendered_and_real, "SYNTHETIC", {"train": 3, "test": 1, "seed": 0, "size": 64})
     settings = kfa.training.parse_settings("", {"dataset": "pts"}, {}, argv=["--data-dir", str(faces)])
-    found, sources = rendered_and_real.rendered_and_real(settings)
+    found, validation, sources = rendered_and_real.rendered_and_real(settings)
     real = kfa.data.pts(faces)
+    assert validation is None
     assert len(found.train) == 5 and found.name == "drawn" and found.normalizer == "inter_ocular"
     np.testing.assert_array_equal(found.train.landmarks[3:], real.train.landmarks)
     np.testing.assert_array_equal(found.test.landmarks, real.test.landmarks)
@@ -37,11 +38,31 @@ def test_the_training_faces_of_further_folders_come_as_often_as_asked(faces, tmp
     monkeypatch.setattr(rendered_and_real, "SYNTHETIC", {"train": 3, "test": 1, "seed": 0, "size": 64})
     argv = ["--data-dir", str(faces), "--also", str(faces / "test"), "--also-times", "3"]
     settings = kfa.training.parse_settings("", {"dataset": "pts", "also": (), "also_times": 2}, {}, argv=argv)
-    found, sources = rendered_and_real.rendered_and_real(settings)
+    found, _, sources = rendered_and_real.rendered_and_real(settings)
     further = kfa.data.pts(faces).test
     assert len(found.train) == 5 + 3 * len(further)
     np.testing.assert_array_equal(found.train.landmarks[5:], np.tile(further.landmarks, (3, 1, 1)))
     assert sources[2] == {"name": "test", "faces": len(further), "licence": "that of the dataset"}
+
+
+def test_nobody_is_trained_on_and_validated_by(tmp_path, monkeypatch):
+    """Ten frames of five people, of whom one is kept back."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(rendered_and_real, "SYNTHETIC", {"train": 3, "test": 1, "seed": 0, "size": 64})
+    folder = kfa.data.write_pts(tmp_path / "frames", train=10, test=2, size=64, progress=False)
+    for number, path in enumerate(sorted((folder / "train").glob("*.pts"))):
+        for file in (path, path.with_suffix(".jpg")):
+            file.rename(file.with_name(f"{'abcde'[number // 2]}_{number % 2}{file.suffix}"))
+    paper = {"dataset": "pts", "person": None, "validation": 0.2}
+    argv = ["--data-dir", str(folder), "--person", "(.*)_", "--out", str(tmp_path / "run")]
+    settings = kfa.training.parse_settings("", paper, {}, flags=rendered_and_real.FLAGS, argv=argv)
+    found, validation, sources = rendered_and_real.rendered_and_real(settings)
+    trained, kept = ({name.split("_")[0] for name in faces.names} for faces in (found.train[range(3, 11)], validation))
+    assert len(validation) == 2 and len(kept) == 1 and trained | kept == set("abcde") and not trained & kept
+    assert sources[0]["faces"] == 8 and len(found.train) == 11
+    text = rendered_and_real.splits(settings, validation)
+    assert text.startswith(rendered_and_real.SPLITS) and "2 faces of 1 people" in text
+    assert rendered_and_real.splits(settings, None) == rendered_and_real.SPLITS
 
 
 def test_rendered_faces_alone_are_of_the_full_ranges_and_others_usual(faces, tmp_path, monkeypatch):
@@ -58,7 +79,7 @@ def test_rendered_faces_alone_are_of_the_full_ranges_and_others_usual(faces, tmp
     )
     for argv, folder, ranges, sentence in cases:
         settings = kfa.training.parse_settings("", paper, quick, datasets=rendered_and_real.ALONE, argv=argv)
-        found, _ = rendered_and_real.rendered_and_real(settings)
+        found, _, _ = rendered_and_real.rendered_and_real(settings)
         drawn = [str(path) for path in found.train.images if "synthetic68" in str(path)]
         assert drawn == [str(Path("data") / folder / "train" / f"train_{number:05d}.jpg") for number in range(2)]
         assert json.loads((tmp_path / "data" / folder / "synthetic.json").read_text())["ranges"] == ranges
