@@ -25,6 +25,7 @@ from kfacealign.training import rendered_and_real as shared
 PAPER = {
     "dataset": "pts",
     "ranges": "usual",
+    "drawn": 1800,
     "also": (),
     "also_times": 2,
     "person": None,
@@ -45,7 +46,7 @@ PAPER = {
     "learning_rate": 2e-3,
     "decay": "cosine",
 }
-QUICK = {"dataset": "synthetic68", "ranges": "usual", "epochs": 6}
+QUICK = {"dataset": "synthetic68", "ranges": "usual", "drawn": 1800, "epochs": 6}
 # As in recipes/preset_pipnet.py: crops of a detector's box are never exact.
 VIEWS = {
     "translation": 0.07,

@@ -22,6 +22,7 @@ from kfacealign.training import rendered_and_real as shared
 PAPER = {
     "dataset": "pts",
     "ranges": "usual",
+    "drawn": 1800,
     "also": (),
     "also_times": 2,
     "person": None,
@@ -39,7 +40,7 @@ PAPER = {
     "learning_rate": 1e-3,
     "decay": "cosine",
 }
-QUICK = {"dataset": "synthetic68", "ranges": "usual", "epochs": 6, "backbone_weights": "none"}
+QUICK = {"dataset": "synthetic68", "ranges": "usual", "drawn": 1800, "epochs": 6, "backbone_weights": "none"}
 # Crops of a detector's box are never exact. Place and size vary in every view: were half of the crops exact, the network would
 # take the edges of all of them for those of the face (docs/results.md, "Face detectors").
 VIEWS = {

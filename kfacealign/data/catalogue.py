@@ -96,17 +96,19 @@ def load_dataset(
     needed: Sequence[str] = ("train", "test"),
     missing: Sequence = (),
     ranges: str = "usual",
+    drawn: int | None = None,
 ) -> Dataset:
     """The dataset that `--dataset` and `--data-dir` name.
 
     Args:
         name: one of `DATASETS`.
         root: the dataset's directory. Rendered faces are written to it unless they are there already; for these the default
-            is data/NAME, or data/NAME_full with the full ranges.
+            is that of `rendered_root`.
         scheme: landmark scheme of the datasets that have none of their own, `pts` and `csv`.
         needed: the parts that must have faces, "train" or "test" or both.
         missing: marks of points that are not annotated, in the coordinates of the files, such as `[(-1, -1)]`.
         ranges: what rendered faces are drawn from, "usual" or "full"; other datasets have none.
+        drawn: how many training faces are rendered; None for 1,800.
 
     Returns:
         A `Dataset`. A scheme of one's own that has no mean shape gets that of the training faces, in which PIPNet finds its
@@ -117,10 +119,10 @@ def load_dataset(
         ValueError: there is no such dataset, or a part that is needed has no faces.
     """
     if name in RENDERED:
-        root = Path(root or rendered_root(name, ranges))
+        root, counts = Path(root or rendered_root(name, ranges, drawn)), {**SYNTHETIC, "train": drawn or SYNTHETIC["train"]}
         if name == "synthetic":
-            return wflw.wflw(write_wflw(root, ranges=ranges, **SYNTHETIC))
-        return pts.pts(write_pts(root, scheme=RENDERED[name], ranges=ranges, **SYNTHETIC), scheme=RENDERED[name])
+            return wflw.wflw(write_wflw(root, ranges=ranges, **counts))
+        return pts.pts(write_pts(root, scheme=RENDERED[name], ranges=ranges, **counts), scheme=RENDERED[name])
     if root is None:
         raise FileNotFoundError(
             f"--dataset {name} needs --data-dir, the directory that holds it; --dataset synthetic --scale quick trains on faces "
@@ -134,9 +136,10 @@ def load_dataset(
     return with_mean_shape(dataset)
 
 
-def rendered_root(name: str, ranges: str) -> Path:
-    """Where rendered faces are written unless a directory is named: data/NAME, or data/NAME_full."""
-    return Path("data") / (name if ranges == "usual" else f"{name}_{ranges}")
+def rendered_root(name: str, ranges: str, drawn: int | None = None) -> Path:
+    """Where rendered faces are written unless a directory is named: data/NAME, data/NAME_full, or data/NAME_full_6000."""
+    words = [name, *([] if ranges == "usual" else [ranges]), *([] if drawn in (None, SYNTHETIC["train"]) else [str(drawn)])]
+    return Path("data") / "_".join(words)
 
 
 def load_unlabelled(

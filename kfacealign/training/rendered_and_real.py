@@ -39,6 +39,7 @@ SPLITS = (
 VALIDATED = "{faces} faces of {people} people of the train part are not trained on: what was tried was compared on them"
 # Of the recipes of the presets, beside what all recipes have.
 FLAGS = {
+    "drawn": {"type": int, "help": "faces that are rendered to train on"},
     "person": {
         "metavar": "PATTERN",
         "help": "regular expression on a face's name: what its first group matches says who it is (default: every photograph "
@@ -61,7 +62,7 @@ REAL = (
 )
 PURPOSE = "Not for identification, nor for conclusions about emotion, health or character."
 # Where a preset is trained on rendered faces alone, these have to hold whatever it shall meet.
-ALONE = {name: {"ranges": "full"} for name in RENDERED}
+ALONE = {name: {"ranges": "full", "drawn": 6000} for name in RENDERED}
 
 
 def rendered_and_real(settings: argparse.Namespace) -> tuple[data.Dataset, data.Faces | None, list[dict]]:
@@ -69,8 +70,9 @@ def rendered_and_real(settings: argparse.Namespace) -> tuple[data.Dataset, data.
 
     Args:
         settings: what `kfacealign.training.parse_settings` returned. A `--dataset` that is itself rendered stays alone. Faces
-            are drawn from the ranges that `settings.ranges` names. `settings.validation` is the share of the dataset's
-            training faces that are kept for validation, and `settings.person` says who is who, see `FLAGS`.
+            are drawn from the ranges that `settings.ranges` names, `settings.drawn` of them for training. `settings.validation`
+            is the share of the dataset's training faces that are kept for validation, and `settings.person` says who is who,
+            see `FLAGS`.
 
     Returns:
         A `kfacealign.data.Dataset`; the faces for validation, or None; and the list of sources for the card: dicts of name,
@@ -80,7 +82,8 @@ def rendered_and_real(settings: argparse.Namespace) -> tuple[data.Dataset, data.
         FileNotFoundError, ValueError: the dataset cannot be loaded, see `kfacealign.data.load_dataset`.
     """
     ranges, missing = getattr(settings, "ranges", "usual"), getattr(settings, "missing", ())
-    faces = load_dataset(settings.dataset, settings.data_dir, scheme=settings.scheme, missing=missing, ranges=ranges)
+    drawn = getattr(settings, "drawn", None)
+    faces = load_dataset(settings.dataset, settings.data_dir, scheme=settings.scheme, missing=missing, ranges=ranges, drawn=drawn)
     if settings.dataset in RENDERED:
         return faces, None, [source(RENDERING, len(faces.train))]
     scheme = faces.scheme.name
@@ -90,13 +93,14 @@ def rendered_and_real(settings: argparse.Namespace) -> tuple[data.Dataset, data.
             "points of your own with recipes/pipnet.py or another method's recipe"
         )
     trained, validation = kept_back(faces.train, settings)
-    root = rendered_root("synthetic68" if scheme == "ibug68" else f"synthetic_{scheme}", ranges)  # the first may be there already
-    drawn = data.pts(data.write_pts(root, scheme=scheme, ranges=ranges, **SYNTHETIC), scheme=scheme)
+    root = rendered_root("synthetic68" if scheme == "ibug68" else f"synthetic_{scheme}", ranges, drawn)  # the first may be there
+    counts = {**SYNTHETIC, "train": drawn or SYNTHETIC["train"]}
+    rendered = data.pts(data.write_pts(root, scheme=scheme, ranges=ranges, **counts), scheme=scheme)
     further = {folder: data.pts(folder, scheme=scheme, test_fraction=0).train for folder in getattr(settings, "also", ())}
-    sources = [source(known(faces.name), len(trained)), source(RENDERING, len(drawn.train))]
+    sources = [source(known(faces.name), len(trained)), source(RENDERING, len(rendered.train))]
     sources += [source(known(Path(folder).name), len(its)) for folder, its in further.items()]
     repeated = [its for its in further.values() for _ in range(settings.also_times)]
-    return dataclasses.replace(faces, train=joined([drawn.train, trained, *repeated])), validation, sources
+    return dataclasses.replace(faces, train=joined([rendered.train, trained, *repeated])), validation, sources
 
 
 def kept_back(faces: data.Faces, settings: argparse.Namespace) -> tuple[data.Faces, data.Faces | None]:

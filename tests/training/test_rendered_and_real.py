@@ -10,6 +10,7 @@ import pytest
 import kfacealign as kfa
 from kfacealign.presets import bundling
 from kfacealign.training import rendered_and_real
+from kfacealign.training.rendered_and_real import FLAGS
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def test_nobody_is_trained_on_and_validated_by(tmp_path, monkeypatch):
             file.rename(file.with_name(f"{'abcde'[number // 2]}_{number % 2}{file.suffix}"))
     paper = {"dataset": "pts", "person": None, "validation": 0.2}
     argv = ["--data-dir", str(folder), "--person", "(.*)_", "--out", str(tmp_path / "run")]
-    settings = kfa.training.parse_settings("", paper, {}, flags=rendered_and_real.FLAGS, argv=argv)
+    settings = kfa.training.parse_settings("", paper, {}, flags=FLAGS, argv=argv)
     found, validation, sources = rendered_and_real.rendered_and_real(settings)
     trained, kept = ({name.split("_")[0] for name in faces.names} for faces in (found.train[range(3, 11)], validation))
     assert len(validation) == 2 and len(kept) == 1 and trained | kept == set("abcde") and not trained & kept
@@ -70,18 +71,21 @@ def test_rendered_faces_alone_are_of_the_full_ranges_and_others_usual(faces, tmp
     monkeypatch.chdir(tmp_path)
     for module in (rendered_and_real, kfa.data.catalogue):
         monkeypatch.setattr(module, "SYNTHETIC", {"train": 2, "test": 1, "seed": 0, "size": 64})
-    paper, quick = {"dataset": "pts", "ranges": "usual"}, {"dataset": "synthetic68", "ranges": "usual"}
+    common = {"ranges": "usual", "drawn": 2}
+    paper, quick = {"dataset": "pts", **common}, {"dataset": "synthetic68", **common}
     cases = (
-        (["--dataset", "synthetic68"], "synthetic68_full", "full", "Trained on drawings alone"),
+        (["--dataset", "synthetic68", "--drawn", "2"], "synthetic68_full", "full", "Trained on drawings alone"),
         (["--scale", "quick"], "synthetic68", "usual", "Trained on drawings alone"),
         (["--data-dir", str(faces)], "synthetic68", "usual", "Trained on a small set of frames"),
         (["--data-dir", str(faces), "--ranges", "full"], "synthetic68_full", "full", "Trained on a small set of frames"),
+        (["--data-dir", str(faces), "--drawn", "3"], "synthetic68_3", "usual", "Trained on a small set of frames"),
+        (["--dataset", "synthetic68", "--drawn", "3"], "synthetic68_full_3", "full", "Trained on drawings alone"),
     )
     for argv, folder, ranges, sentence in cases:
-        settings = kfa.training.parse_settings("", paper, quick, datasets=rendered_and_real.ALONE, argv=argv)
+        settings = kfa.training.parse_settings("", paper, quick, datasets=rendered_and_real.ALONE, flags=FLAGS, argv=argv)
         found, _, _ = rendered_and_real.rendered_and_real(settings)
         drawn = [str(path) for path in found.train.images if "synthetic68" in str(path)]
-        assert drawn == [str(Path("data") / folder / "train" / f"train_{number:05d}.jpg") for number in range(2)]
+        assert drawn == [str(Path("data") / folder / "train" / f"train_{number:05d}.jpg") for number in range(settings.drawn)]
         assert json.loads((tmp_path / "data" / folder / "synthetic.json").read_text())["ranges"] == ranges
         limits = rendered_and_real.limits(settings)
         assert limits[0].startswith(sentence) and limits[1] == rendered_and_real.UNSEEN[ranges]
