@@ -7,6 +7,9 @@ import numpy as np
 
 from kfacealign.data.faces import Faces
 
+# What comes after the person in the name of a picture, which may have its suffix.
+NUMBER = re.compile(r"(?:[^\w/\\]|_)*\d+(?:\.[A-Za-z]\w{1,3})?$")
+
 
 def who(faces: Faces, pattern: str | None = None) -> list[str]:
     """Whose face each is, as far as it is known.
@@ -37,6 +40,16 @@ def who(faces: Faces, pattern: str | None = None) -> list[str]:
             raise ValueError(f"the pattern of people {pattern!r} finds nobody in the name {name!r}")
         found.append(person)
     return found
+
+
+def guessed(names: Sequence[str]) -> list[str]:
+    """Who is in each picture, as far as its name tells where nobody says it.
+
+    A name or path without the digits at its end, and what parts them from the rest, is taken for the person's: `Ann_Lee_03.jpg`
+    and `Ann_Lee_04.jpg` show one, `03.jpg` and `04.jpg` show two.
+    """
+    found = [NUMBER.sub("", str(name)) for name in names]
+    return [str(name) if person == "" or person[-1] in "/\\" else person for name, person in zip(names, found, strict=True)]
 
 
 def held_out(people: Sequence[str], share: float, *, seed: int = 0) -> np.ndarray:

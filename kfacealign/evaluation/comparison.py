@@ -15,6 +15,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from kfacealign import schemes
+from kfacealign.data.people import guessed
 from kfacealign.files import read_bytes
 from kfacealign.landmark_scheme import Scheme
 
@@ -261,11 +262,8 @@ def bootstrap_interval(
 
 
 def people(names: Sequence[str]) -> np.ndarray:
-    """A number for each name, the same for the same person, who is named before the last underscore (`ANNA_3.jpg`).
-
-    A name without an underscore is a person of its own.
-    """
-    return np.unique([str(name).rpartition("_")[0] or str(name) for name in names], return_inverse=True)[1]
+    """A number for each name, the same for the same person, see `kfacealign.data.people.guessed`."""
+    return np.unique(guessed(names), return_inverse=True)[1]
 
 
 def most_changed(differences: np.ndarray, count: int) -> tuple[list[int], list[int]]:

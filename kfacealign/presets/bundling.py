@@ -48,8 +48,8 @@ def make(
         clips: for trackers, test `Clips` on which their exported step is measured as well.
         weak_spots: rows of `benchmarks/weak_spots.py`, or None.
         formats: the formats to bundle, "keras" and perhaps "tflite"; the others are measured and not kept.
-        by_people: whether the interval of the NME is over resamples of people, who are named before the last underscore of a
-            face's name, and not of faces.
+        by_people: whether the interval of the NME is over resamples of people, as the names of the faces tell them apart
+            (`kfacealign.data.people.guessed`), and not of faces.
 
     Raises:
         ValueError: the model cannot be written in float16 or exported, or predicts another scheme than the faces have.

@@ -6,9 +6,7 @@ share of errors that they claim (split conformal prediction), and what the visib
 """
 
 import dataclasses
-import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import numpy as np
 from keras import ops
@@ -19,6 +17,7 @@ from kfacealign.backend import keras
 from kfacealign.console import make_console
 from kfacealign.data.crops import Crops
 from kfacealign.data.faces import Faces
+from kfacealign.data.people import guessed
 from kfacealign.data.rendered.synthetic import SyntheticFaces
 from kfacealign.layers.certainty import CertaintyHead, cholesky, covariance, sampled
 from kfacealign.losses.ellipse import laplace_likelihood
@@ -123,15 +122,12 @@ def calibrate(
 
 
 def people(faces: Faces) -> np.ndarray:
-    """A number (N,) for each face, the same for pictures of one person as far as their names tell.
+    """A number (N,) for each face, the same for pictures of one person, see `kfacealign.data.people.guessed`.
 
-    The name of a picture without the digits at its end is taken for the person's: `Ann_Lee_03.jpg` and `Ann_Lee_04.jpg` show
-    one. Where that gives fewer than ten people, every picture is one of its own.
+    Where that gives fewer than ten people, every picture is one of its own.
     """
-    files = [Path(image) for image in faces.images]
-    names = [str(file.parent / re.sub(r"[\W_]*\d+$", "", file.stem)) for file in files]
-    numbers = np.unique(names, return_inverse=True)[1]
-    if len(names) and numbers.max() + 1 < 10:
+    numbers = np.unique(guessed(faces.images), return_inverse=True)[1]
+    if len(numbers) and numbers.max() + 1 < 10:
         numbers = np.unique(faces.images, return_inverse=True)[1]
     return numbers
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kfacealign.data.faces import Faces
-from kfacealign.data.people import held_out, who
+from kfacealign.data.people import guessed, held_out, who
 
 
 def faces(names, images=None):
@@ -27,6 +27,11 @@ def test_what_the_pattern_does_not_find_is_named():
         who(faces(["_1"]), r"([a-z]*)_")
     with pytest.raises(ValueError, match=r"'\(' is no regular expression"):
         who(faces(["anna_1"]), "(")
+
+
+def test_names_without_the_number_at_their_end_are_people():
+    names = ["f/Ann_Lee_03.jpg", "Ann_Lee_4", "x.y_7.png", "a.b_3", "012", "f/012.jpg", "bob", "bob.jpeg", "carl-9"]
+    assert guessed(names) == ["f/Ann_Lee", "Ann_Lee", "x.y", "a.b", "012", "f/012.jpg", "bob", "bob.jpeg", "carl"]
 
 
 @pytest.mark.parametrize("seed", range(5))
