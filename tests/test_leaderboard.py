@@ -119,22 +119,27 @@ def test_the_table(board, tmp_path, monkeypatch):
 
 
 def test_faces_are_told_before_they_are_drawn(spots):
-    source = SyntheticFaces(7, size=48)
+    source = SyntheticFaces(7, size=48, ranges="full")
     for index in range(12):
         told, drawn = spots.facts(7, index), source.render(index).parameters
-        assert told["yaw"] == abs(drawn["yaw"]) and told["pitch"] == abs(drawn["pitch"])
-        assert all(told[name] == drawn[name] for name in ("skin_tone", "glasses", "occluder"))
+        assert all(told[angle] == abs(drawn[angle]) for angle in ("yaw", "pitch", "roll"))
+        assert all(told[name] == drawn[name] for name in ("skin_tone", "glasses", "occluder", "infant"))
 
 
 def test_rows_hold_the_faces_that_they_name(spots):
     rows = spots.groups()
-    wanted = {name: rows[name] for name in ("all as they come", "yaw 30 to 45 degrees", "glasses")}
+    named = ("all as they come", "yaw 30 to 45 degrees", "yaw 75 to 90 degrees", "roll 90 to 135 degrees", "infants", "glasses")
+    wanted = {name: rows[name] for name in named}
     numbers, members = spots.chosen(wanted, 4, seed=1)
     assert {name: len(places) for name, places in members.items()} == dict.fromkeys(wanted, 4)
     assert [numbers[place] for place in members["all as they come"]] == [0, 1, 2, 3]
     for place in members["yaw 30 to 45 degrees"]:
         face = spots.facts(1, numbers[place])
         assert 30 <= face["yaw"] < 45 and not face["glasses"] and not face["occluder"]
+        assert face["roll"] < 45 and not face["infant"] and not face["bad"]
+    upside_down, infant = (spots.facts(1, numbers[members[name][0]]) for name in ("roll 90 to 135 degrees", "infants"))
+    assert 90 <= upside_down["roll"] < 135 and upside_down["yaw"] < 15
+    assert infant["infant"] and infant["roll"] < 45
     for place in members["glasses"]:
         face = spots.facts(1, numbers[place])
         assert face["glasses"] == 1 and face["yaw"] < 15

@@ -36,6 +36,7 @@ class Sample(NamedTuple):
     pose: tuple[float, float, float]
     look: Look
     place: dict[str, Any]
+    infant: bool
 
 
 def sample(rng: np.random.Generator, ranges: str = "usual") -> Sample:
@@ -44,7 +45,7 @@ def sample(rng: np.random.Generator, ranges: str = "usual") -> Sample:
     identity = sample_infant(rng) if infant else sample_identity(rng)
     expression, pose = sample_expression(rng), sample_pose(rng, ranges)
     look = sample_look(rng, infant=infant)
-    return Sample(identity, expression, pose, look, sample_place(rng, ranges))
+    return Sample(identity, expression, pose, look, sample_place(rng, ranges), infant)
 
 
 def within(value: float, low: float, high: float) -> float:

@@ -41,7 +41,7 @@ class SyntheticFace:
         box: `(4,)` float32, the box of the 98 landmarks.
         parameters: what was drawn, by name: "yaw", "pitch" and "roll" (degrees), "mouth", "smile", "make_up", "blur",
             "skin_tone" (0 light, 6 dark), "occluded" (the share of hidden points), "glasses" (0 none, 1 frames, 2 dark),
-            "occluder" (0 none, 1 a hand, 2 a mask, 3 a card, 4 a ball or microphone).
+            "occluder" (0 none, 1 a hand, 2 a mask, 3 a card, 4 a ball or microphone), "infant".
     """
 
     image: np.ndarray
@@ -118,7 +118,7 @@ def blend(first: face3d.Expression, second: face3d.Expression, share: float) -> 
 
 def draw_face(rng: np.random.Generator, size: int, drawn: Sample) -> SyntheticFace:
     """Renders one face; `rng` draws the background, the occluder's place and the noise."""
-    identity, expression, pose, look, place = drawn
+    identity, expression, pose, look, place, infant = drawn
     face = face3d.Face(identity, expression)
     view = placed(face, View(*np.radians(pose)), place, size)
     image = background(rng, size)
@@ -133,7 +133,7 @@ def draw_face(rng: np.random.Generator, size: int, drawn: Sample) -> SyntheticFa
     attributes = flags(drawn, hidden)
     parameters = {"yaw": pose[0], "pitch": pose[1], "roll": pose[2], "occluded": hidden, "blur": place["blur"]}
     parameters |= {"mouth": expression.mouth, "smile": expression.smile, "make_up": look.make_up}
-    parameters |= {"glasses": look.glasses, "occluder": place["occluder"]}
+    parameters |= {"glasses": look.glasses, "occluder": place["occluder"], "infant": infant}
     parameters["skin_tone"] = int(np.argmin(np.abs(np.array(SKIN).sum(1) - sum(look.skin))))
     return SyntheticFace(
         image=image,
@@ -174,7 +174,7 @@ def placed(face: face3d.Face, view: View, place: dict[str, Any], size: int) -> V
 
 def flags(drawn: Sample, hidden: float) -> dict[str, bool]:
     """WFLW's six attributes of what was drawn, of which this share of the points is hidden."""
-    _, expression, pose, look, place = drawn
+    expression, pose, look, place = drawn.expression, drawn.pose, drawn.look, drawn.place
     yaw, pitch, roll = np.abs(pose)
     side = look.diffuse * np.hypot(*look.light[:2]) / look.ambient
     return {
