@@ -4,7 +4,7 @@
     python recipes/preset_pipnet.py --data-dir YTF68 --also INFANFACE LFPW --input-size 256 --out runs/accurate
     python recipes/preset_pipnet.py --dataset synthetic68 --out runs/clean_pipnet     # rendered faces alone, of the full ranges
     python recipes/preset_pipnet.py --scale quick --out runs/preset_pipnet_quick               # rendered faces only, to try it
-    python recipes/preset_pipnet.py ... --begin-with MODEL.keras --learning-rate 5e-4           # go on from a trained model
+    python recipes/preset_pipnet.py ... --begin-with MODEL.keras --learning-rate 5e-4 --keep 0.5   # go on from a trained model
 
     python benchmarks/weak_spots.py runs/preset_pipnet/model.keras
     kfacealign presets make pipnet_lite0_ibug68 --model runs/preset_pipnet/model.keras --data-dir YTF68
@@ -30,6 +30,7 @@ PAPER = {
     "backbone": "efficientnet_lite0",
     "backbone_weights": "imagenet",
     "begin_with": None,
+    "keep": 0.0,
     "stride": 32,
     "neighbors": 10,
     "input_size": 128,

@@ -29,6 +29,32 @@ def begin_with(model: FaceAligner, source: str, load: Callable[[str], FaceAligne
     model.set_weights(trained.get_weights())
 
 
+def keep(model: FaceAligner, source: str, share: float, load: Callable[[str], FaceAligner] = load_keras) -> None:
+    """Averages a fine-tuned model with the one that it began with, weight by weight.
+
+    Such a model is often as good as the start on faces like those of the first training, and nearly as good as the fine-tuned
+    one on those of the second (Wortsman et al., "Robust fine-tuning of zero-shot models", Eq. 1, with alpha = 1 - share).
+
+    Args:
+        model: `FaceAligner` that was fine-tuned.
+        source: what it began with, see `begin_with`.
+        share: weight of the start, 0 to 1.
+        load: see `begin_with`.
+
+    Raises:
+        FileNotFoundError, ValueError: see `begin_with`; or the share is not between 0 and 1.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"the share of the start that is kept is {share:g}, expected 0 to 1")
+    tuned = model.get_weights()
+    begin_with(model, source, load)
+    mixed = [
+        share * start + (1 - share) * end if np.issubdtype(end.dtype, np.floating) else end
+        for start, end in zip(model.get_weights(), tuned, strict=True)
+    ]
+    model.set_weights(mixed)
+
+
 def layout(model: FaceAligner) -> tuple:
     """What must agree for weights to mean the same: their names and shapes in order, the scheme and the neighbours."""
     config, scheme = model.get_config(), model.scheme

@@ -22,7 +22,7 @@ from kfacealign.models.loading import load_keras, open_keras
 from kfacealign.training.checkpoint import EpochCheckpoint, read_state, run_folder, tidy
 from kfacealign.training.devices import alone, distributed, writes
 from kfacealign.training.early_stopping import EarlyStopping, errors
-from kfacealign.training.finetuning import begin_with
+from kfacealign.training.finetuning import begin_with, keep
 from kfacealign.training.resuming import alignment_of, check_same, describe, describe_model, fingerprint
 
 
@@ -117,6 +117,8 @@ def run(
             fit(fitted, train, measured, views, history, settings, described, watching, labels=labels, repeats=repeats)
         if stopping is not None and history:
             console.print(stopping.restore(fitted, history), soft_wrap=True)
+        if getattr(settings, "keep", 0):
+            keep(model, settings.begin_with, settings.keep, load)
         with on_one_host(model) as local:
             report = evaluation.evaluate(local, test, subsets=faces.subsets, normalizer=faces.normalizer)
         parts = {"training set": train, "test set": test, **({} if measured is test else {"validation set": measured})}
@@ -198,7 +200,8 @@ def announce(console, model, faces, history, settings):
         f"seed {settings.seed}, on {keras.config.backend()}"
     )
     if getattr(settings, "begin_with", None) is not None:
-        console.print(f"begun with the weights of {shown(settings.begin_with)}", soft_wrap=True)
+        kept = f"; the model keeps a share of {settings.keep:g} of them" if getattr(settings, "keep", 0) else ""
+        console.print(f"begun with the weights of {shown(settings.begin_with)}{kept}", soft_wrap=True)
     if history:
         console.print(f"resumed after epoch {len(history)}")
     console.print(

@@ -63,6 +63,11 @@ FLAGS = {
         "metavar": "MODEL",
         "help": "a trained model of the same network to go on from: a .keras file or a preset's name",
     },
+    "keep": {
+        "type": float,
+        "metavar": "SHARE",
+        "help": "share of the weights of --begin-with in the final ones, which are averaged with them, 0 to 1",
+    },
     "detector": {"metavar": "MODEL", "help": "the detector to begin with, a trained model (.keras); by default a new one"},
     "paradigm": {
         "choices": PARADIGMS,
@@ -128,6 +133,9 @@ def parse_settings(
     fill(settings, paper, quick, datasets or {})
     if "begin_with" in given and "backbone_weights" in paper and "backbone_weights" not in given:
         settings.backbone_weights = None  # not to be fetched or looked for, as all weights come from elsewhere
+    kept = getattr(settings, "keep", 0)
+    if not 0 <= kept <= 1 or (kept and settings.begin_with is None):
+        parser.error(f"--keep is a share, from 0 to 1, of the weights of --begin-with, not {kept:g}")
     if getattr(settings, "backbone_weights", None) == "none":
         settings.backbone_weights = None
     if "paradigm" in paper:

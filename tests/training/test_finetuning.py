@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import kfacealign as kfa
-from kfacealign.training.finetuning import begin_with
+from kfacealign.training.finetuning import begin_with, keep
 from kfacealign.training.loop import adam, start_or_resume
 from kfacealign.training.resuming import check_same, describe
 
@@ -40,6 +40,25 @@ def test_a_new_model_answers_as_the_trained_one(trained):
     assert np.abs(new.align(crops)[0] - model.align(crops)[0]).max() > 1e-3
     begin_with(new, str(path))
     np.testing.assert_array_equal(new.align(crops)[0], model.align(crops)[0])
+
+
+def test_a_share_of_the_start_is_kept(trained):
+    """A quarter of the start and three quarters of a model whose weights are all 0.2 higher: 0.15 above the start."""
+    start, path = trained
+    tuned = pipnet()
+    tuned.set_weights([weight + 0.2 for weight in start.get_weights()])
+    keep(tuned, str(path), 0.25)
+    for ours, theirs in zip(tuned.get_weights(), start.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs + 0.15, atol=1e-6)
+    with pytest.raises(ValueError, match=r"is 1\.5, expected 0 to 1"):
+        keep(tuned, str(path), 1.5)
+
+
+@pytest.mark.parametrize("given", [["--keep", "0.5"], ["--keep", "-1", "--begin-with", "m.keras"], ["--keep", "2"]])
+def test_what_can_not_be_kept_is_told_before_the_training(given, capsys):
+    with pytest.raises(SystemExit):
+        kfa.training.parse_settings("", {"begin_with": None, "keep": 0.0}, {}, argv=given)
+    assert "--keep is a share, from 0 to 1, of the weights of --begin-with" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_preset_begins_a_training_by_its_name():
