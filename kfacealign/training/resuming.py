@@ -15,8 +15,8 @@ from kfacealign import schemes
 from kfacealign.models.aligner import FaceAligner
 
 # These settings do not change what an epoch does: they say where files are (the faces themselves are compared), how many
-# epochs there shall be, and what computes them.
-NOT_COMPARED = ("out", "resume", "data_dir", "missing", "unlabelled", "cache", "epochs", "devices", "steps_per_call")
+# epochs there shall be, what is done after them, and what computes them.
+NOT_COMPARED = ("out", "resume", "data_dir", "missing", "unlabelled", "cache", "epochs", "keep", "devices", "steps_per_call")
 # What a run did that was begun before there was the setting.
 BEFORE = {"precision": "float32"}
 # Keys of serialised Keras objects that are not compared: names, which Keras numbers anew, and what follows from other keys.
