@@ -2,7 +2,7 @@
 
     python benchmarks/track_fps.py --model runs/quick/model.tflite [--threads 2] [--size 480] [--detector haar]
     python benchmarks/track_fps.py --model runs/quick/model.tflite --faces 4 [--size 320]
-    python benchmarks/track_fps.py --model runs/quick/model.keras --reference runs/quick/model.tflite
+    python benchmarks/track_fps.py --model runs/quick/model.keras --reference runs/quick/model.tflite [--faces 4]
 
 300 frames at 25 a second, half as wide again as high: one person on the left for 120 frames, a cut, another person on the
 right for 100, the background alone for 10, and the other person again for 70. The people are the first two of the seed
@@ -11,7 +11,8 @@ a face was "found", the error against the rendered truth, the jitter with and wi
 truth, and frames a second. The video is read from a file (MJPEG); nothing is drawn or written.
 
 With `--reference MODEL.tflite` both models then follow the same video by turns, and the ratio of their times a frame is
-printed, by the clock and by the processor, which other programs on the machine disturb less.
+printed, by the clock and by the processor, which other programs on the machine disturb less. Of a `.keras` file the seconds
+are printed in which it is converted for the tracker.
 
 With `--faces N` N people move side by side for 150 frames, and the background alone follows for 100: prints how many faces
 were found under how many numbers, and frames a second with and without faces.
@@ -150,6 +151,17 @@ def compare(path, models, make, console):
         console.print(f"{what}: {times[0]:.2f}, of the reference {times[1]:.2f}: {times[0] / times[1]:.2f} times as long")
 
 
+def opened(path, threads, console):
+    """The model as a tracker reads it; what it costs to convert a `.keras` file is printed."""
+    model = kfa.deploy.load(path, threads=threads)
+    if not hasattr(model, "snapshot") or hasattr(model, "stream"):
+        return model
+    start = time.perf_counter()
+    snapshot = model.snapshot(threads=threads)
+    console.print(f"{path}: converted for tracking in {time.perf_counter() - start:.1f} seconds")
+    return snapshot
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="a .keras or .tflite file")
@@ -162,8 +174,9 @@ def main():
     parser.add_argument("--detector", help="blazeface or haar; by default the best one installed")
     arguments = parser.parse_args()
     cv2.setNumThreads(arguments.threads)
-    model, console = kfa.deploy.load(arguments.model, threads=arguments.threads), make_console()
-    reference = arguments.reference and kfa.deploy.load(arguments.reference, threads=arguments.threads)
+    console = make_console()
+    model = opened(arguments.model, arguments.threads, console)
+    reference = arguments.reference and opened(arguments.reference, arguments.threads, console)
     if arguments.faces > 1:
         several(model, arguments, console, reference)
         return

@@ -23,9 +23,10 @@ SIDE = 256  # pixels of the drawn pictures
 
 
 DESCRIPTION = (
-    "Gives the same face crops to a model and to what was exported from it, and prints how far the landmarks are apart, and "
-    "the error of each where the true landmarks are known. Without --images and --dataset the faces are drawn by this "
-    "package. The exit status is 1 if a landmark differs by more than --tolerance."
+    "Gives the same face crops to a model and to what was exported from it, and prints how far the landmarks are apart, of "
+    "calibrated models also visibility and covariance, and the error of each where the true landmarks are known. Without "
+    "--images and --dataset the faces are drawn by this package. The exit status is 1 if a landmark differs by more than "
+    "--tolerance."
 )
 
 
@@ -75,6 +76,9 @@ def run(arguments: argparse.Namespace) -> int:
         f"moved: share of the landmarks more than {parity.MOVED} of the side away.",
         soft_wrap=True,
     )
+    if records[0].deviation is not None:
+        for line in certainty(records[1:]):
+            console.print(line, soft_wrap=True)
     over = [record for record in records[1:] if record.maximum > arguments.tolerance]
     for record in over:
         console.print(
@@ -84,6 +88,20 @@ def run(arguments: argparse.Namespace) -> int:
             soft_wrap=True,
         )
     return 1 if over else 0
+
+
+def certainty(records: Sequence[parity.Parity]) -> list[str]:
+    """How far the further answers of each record are from those of a calibrated reference, in sentences."""
+    lines = []
+    for record in records:
+        if record.deviation is None or record.visibility is None:
+            lines.append(f"{shown(record.name)} is not calibrated: it says neither visibility nor covariance")
+            continue
+        lines.append(
+            f"{shown(record.name)}: visibility differs by {record.visibility:.1e} at most, a standard deviation by "
+            f"{record.deviation:.1e} of the crop's side"
+        )
+    return lines
 
 
 def faces(

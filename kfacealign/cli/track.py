@@ -90,9 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a face is lost, and searched again, where its mean score falls below this share of its usual score "
         "(default %(default)g; 0 for never)",
     )
-    parser.add_argument(
-        "--threads", type=positive_count, metavar="N", help="CPU threads of a .tflite model (default: the runtime's)"
-    )
+    parser.add_argument("--threads", type=positive_count, metavar="N", help="CPU threads of the model (default: the runtime's)")
     parser.add_argument("--smooth", action="store_true", help="smooth the landmarks with a One-Euro filter")
     parser.add_argument(
         "--min-cutoff",
@@ -121,6 +119,8 @@ def run(arguments: argparse.Namespace) -> int:
     arguments.model = presets.chosen(arguments.model, console=console)
     model = deploy.load(arguments.model, threads=arguments.threads, trust=arguments.trust)
     check_pose(arguments, model.scheme)
+    if hasattr(model, "snapshot") and not hasattr(model, "stream"):
+        model = model.snapshot(threads=arguments.threads)
     source = open_source(arguments.video, every=arguments.every, fps=arguments.fps)
     smoother = OneEuro(fps=source.fps, min_cutoff=arguments.min_cutoff, beta=arguments.beta) if arguments.smooth else None
     detector = detect.make(arguments.detector, min_score=arguments.min_score)

@@ -2,12 +2,13 @@
 
 LOTR crops its faces so (Sec. 4.1). By sides of the image and in this order, the five points are the centre of the left eye,
 the centre of the right eye, the tip of the nose, the left corner of the mouth and the right corner of the mouth. The centre
-of an eye is the middle between its corners, which all schemes annotate and which neither blink nor gaze moves.
+of an eye is the middle between its corners, which all schemes annotate and which neither blink nor gaze moves. Of schemes that
+are not this package's, the names of the points tell which they are, see `by_names`.
 """
 
 import numpy as np
 
-from kfacealign import schemes
+from kfacealign import mirrors, schemes
 
 # The five points of the mean face in crops of the default enlargement. They are taken from the jd106 mean shape, shrunk
 # until its box fills 2/3 of the crop. A crop that is made by the box fills 80 %, but here the jaw of a turned face would
@@ -47,7 +48,7 @@ def indices(scheme: str | schemes.Scheme) -> tuple[tuple[int, ...], ...]:
     """Five tuples of point indices: each of the five points is the mean of the landmarks in its tuple.
 
     Raises:
-        ValueError: the scheme has no five points (`menpo39`), or they are not known.
+        ValueError: the scheme has no five points (`menpo39`), or its names do not tell them; the message says which are missing.
     """
     scheme = schemes.get(scheme)
     if scheme.name == "menpo39":
@@ -56,11 +57,55 @@ def indices(scheme: str | schemes.Scheme) -> tuple[tuple[int, ...], ...]:
             "and one corner of the mouth. Crop by the box."
         )
     if scheme.name not in _POINTS:
-        raise ValueError(
-            f"the five points of scheme {scheme.name!r} are not known, only of {', '.join(_POINTS)}: crop by the box "
-            "(--align box)"
-        )
+        return by_names(scheme)
     return tuple(tuple(scheme.point_names.index(name) for name in names) for names in _POINTS[scheme.name])
+
+
+def by_names(scheme: schemes.Scheme) -> tuple[tuple[int, ...], ...]:
+    """The five points of a scheme of somebody's own, as `indices` returns them, by the names of its points.
+
+    An eye is the middle between the points whose names say `left`, `eye` and `outer` or `inner`; else the mean of its group of
+    the scheme's `pupils`; else the only point of that side whose name says `eye`. The tip of the nose is the only point without
+    a side whose name says `nose` and `tip`, or the only one that says `nose`. A corner of the mouth is the only point that
+    says its side, `mouth` or `lip`, and `corner`, or the only one of the mouth on that side. Words are told apart as in names
+    that tell the mirror.
+
+    Raises:
+        ValueError: the names do not tell them all.
+    """
+    words = [{word.lower() for word in mirrors.WORDS.findall(name)} for name in scheme.point_names]
+    left, right, mouth = {"left", "l"}, {"right", "r"}, {"mouth", "lip", "lips"}
+
+    def named(*wanted, without):
+        return [place for place, found in enumerate(words) if all(found & one for one in wanted) and not found & without]
+
+    def only(chosen, particular):
+        marked = [place for place in chosen if particular in words[place]]
+        return next((tuple(places) for places in (marked, chosen) if len(places) == 1), ())
+
+    def eye(side, pupil):
+        of_eye = named(side, {"eye"}, without={"brow", "eyebrow"})
+        corners = [[place for place in of_eye if end in words[place]] for end in ("outer", "inner")]
+        if [len(corner) for corner in corners] == [1, 1]:
+            return (*corners[0], *corners[1])
+        return tuple(pupil) or (tuple(of_eye) if len(of_eye) == 1 else ())
+
+    pupils = scheme.pupils or ((), ())
+    found = {
+        "the left eye": eye(left, pupils[0]),
+        "the right eye": eye(right, pupils[1]),
+        "the tip of the nose": only(named({"nose"}, without=left | right), "tip"),
+        "the left corner of the mouth": only(named(mouth, left, without=set()), "corner"),
+        "the right corner of the mouth": only(named(mouth, right, without=set()), "corner"),
+    }
+    missing = [what for what, chosen in found.items() if not chosen]
+    if missing:
+        raise ValueError(
+            f"scheme {scheme.name!r} does not say which points are {', '.join(missing)}: its file needs names "
+            "(left_eye_outer and left_eye_inner, or pupils for both eyes; nose_tip; left_mouth_corner; and those of the right "
+            "side), or crop by the box (--align box)"
+        )
+    return tuple(found.values())
 
 
 def five_points(landmarks: np.ndarray, scheme: str | schemes.Scheme) -> np.ndarray:

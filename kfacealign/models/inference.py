@@ -142,3 +142,34 @@ def flip_averaged(
             quantizable=False,
         ),
     ]
+
+
+# === Precision ===
+
+
+def in_float32(network: keras.Model) -> keras.Model:
+    """The network itself; if it was trained in mixed precision, a float32 copy of it."""
+    config = network.get_config()
+    wanted = with_float32_policies(config)
+    if wanted == config:
+        return network
+    policy = keras.config.dtype_policy()
+    # A layer that builds other layers gives them the global policy.
+    keras.config.set_dtype_policy("float32")
+    try:
+        copy = type(network).from_config(wanted)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    copy.set_weights(network.get_weights())
+    return copy
+
+
+def with_float32_policies(config: Any) -> Any:
+    """A copy of a Keras config in which every dtype policy, at any depth, is float32."""
+    if isinstance(config, dict):
+        if config.get("class_name") == "DTypePolicy":
+            return {**config, "config": {"name": "float32"}}
+        return {key: with_float32_policies(value) for key, value in config.items()}
+    if isinstance(config, list | tuple):
+        return type(config)(map(with_float32_policies, config))
+    return config

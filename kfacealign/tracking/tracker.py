@@ -298,7 +298,8 @@ class Tracker:
         if face.smoother is not None:
             if detected:
                 face.smoother.reset()
-            smooth = face.smoother(smooth, scale=side, time=self._time).astype("float32")
+            sure = {} if read.covariance is None else {"deviations": np.sqrt(read.covariance[:, [0, 2]])}
+            smooth = face.smoother(smooth, scale=side, time=self._time, **sure).astype("float32")
         parts = {"raw": read.landmarks, "scores": read.scores, "score": read.score, "box": square, "id": face.id}
         parts |= {"visibility": read.visibility, "covariance": read.covariance}
         return Track(landmarks=smooth, found=True, detected=detected, **parts)

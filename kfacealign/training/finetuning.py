@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from kfacealign.models.aligner import FaceAligner
+from kfacealign.models.calibrated import CalibratedAligner
 from kfacealign.models.loading import load_keras
 
 
@@ -15,7 +16,8 @@ def begin_with(model: FaceAligner, source: str, load: Callable[[str], FaceAligne
     Args:
         model: `FaceAligner`, as it was built.
         source: the trained model, as `load` takes it: by default the path of a `.keras` file.
-        load: function that reads it; `kfacealign.load` knows the names of presets, too.
+        load: function that reads it; `kfacealign.load` knows the names of presets, too. Of a calibrated model it is the model
+            inside that is taken: training makes a calibration wrong.
 
     Raises:
         FileNotFoundError: nothing is at `source`.
@@ -24,6 +26,8 @@ def begin_with(model: FaceAligner, source: str, load: Callable[[str], FaceAligne
     trained = load(source)
     if not hasattr(trained, "weights"):
         raise ValueError(f"{source} has no weights to go on with: name the .keras file that it was exported from")
+    if isinstance(trained, CalibratedAligner):
+        trained = trained.aligner
     if layout(trained) != layout(model):
         raise ValueError(f"{source} cannot begin this training, its network is another one: {differences(trained, model)}")
     model.set_weights(trained.get_weights())

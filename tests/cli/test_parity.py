@@ -7,6 +7,7 @@ import pytest
 import kfacealign as kfa
 from kfacealign import deploy, models, schemes
 from kfacealign.cli.main import main
+from kfacealign.cli.parity import certainty
 from kfacealign.codecs.codec import Codec
 from kfacealign.deploy.measure import parity
 
@@ -35,6 +36,36 @@ def test_known_differences():
     assert second.name == "b" and second.maximum == pytest.approx(0.05, abs=1e-6)
     assert second.mean == pytest.approx(0.0505 / 57, abs=1e-7) and second.moved == pytest.approx(1 / 57)
     assert second.maximum_pixels == pytest.approx(0.8, abs=1e-5) and second.mean_pixels == pytest.approx(16 * second.mean)
+
+
+class Sure(Fixed):
+    """A calibrated model: each point's ellipse and visibility, one for all points."""
+
+    answers = ("landmarks", "scores", "visibility", "covariance")
+
+    def __init__(self, path, visibility, covariance):
+        super().__init__(POINTS, path)
+        self.visibility, self.covariance = visibility, covariance
+
+    def align_all(self, images, verbose):
+        landmarks, scores = self.align(images, verbose)
+        covariance = np.tile(np.float32(self.covariance), (*scores.shape, 1))
+        return {"landmarks": landmarks, "scores": scores, "visibility": scores * self.visibility, "covariance": covariance}
+
+
+def test_further_answers_of_calibrated_models():
+    """Deviations are 0.02 and 0.04, and 0.02 and 0.05; the covariance of x and y is none of them."""
+    reference = Sure("a", 0.9, [4e-4, 1e-4, 16e-4])
+    others = [Sure("b", 0.75, [4e-4, -2e-4, 25e-4]), Fixed(POINTS, "c")]
+    first, second, third = parity.compare(reference, others, np.zeros((3, 16, 16, 3), "uint8"))
+    assert (first.visibility, first.deviation) == (0.0, 0.0)
+    assert second.visibility == pytest.approx(0.15) and second.deviation == pytest.approx(0.01)
+    assert (third.visibility, third.deviation) == (None, None) and third.maximum == 0
+    told = certainty([second, third])
+    assert told[0] == "b: visibility differs by 1.5e-01 at most, a standard deviation by 1.0e-02 of the crop's side"
+    assert told[1] == "c is not calibrated: it says neither visibility nor covariance"
+    with pytest.raises(ValueError, match="d: covariance that are not finite"):
+        parity.compare(reference, [Sure("d", 0.9, [np.inf, 0, 1])], np.zeros((3, 16, 16, 3), "uint8"))
 
 
 def test_errors_against_the_truth():

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from kfacealign import evaluation, geometry, photo, schemes
+from kfacealign import evaluation, geometry, landmark_scheme, mirrors, photo, schemes
 from kfacealign.data import five_points
 from kfacealign.data.crops import Crops, read_image
 from kfacealign.data.faces import Faces
@@ -51,6 +51,69 @@ def test_the_five_points_are_those_of_the_datasets():
         "jd106": ((66, 70), (75, 79), (54,), (84,), (90,)),
     }
     assert {name: five_points.indices(name) for name in SCHEMES} == known
+
+
+def own(names, **further):
+    """A scheme of somebody's own by the names of its points."""
+    config = {"name": "own", "point_names": names.split(), "mirror": mirrors.by_names(names.split()), **further}
+    return landmark_scheme.Scheme.from_config(config)
+
+
+ALL_NAMED = """
+    chin noseTip nose_bridge l_eye_inner r_eye_inner L-eye-outer R-eye-outer leftEyebrow rightEyebrow lip_corner_l lip_corner_r
+    lip_left_2 lip_right_2
+"""
+EYES = "left_eye_outer right_eye_outer left_eye_inner right_eye_inner"
+
+
+@pytest.mark.parametrize(
+    "names, pupils, expected",
+    [
+        ("left_eye right_eye nose left_mouth right_mouth", None, ((0,), (1,), (2,), (3,), (4,))),
+        (ALL_NAMED, None, ((5, 3), (6, 4), (1,), (9,), (10,))),
+        # Corners go before pupils, and pupils before a single point of the eye.
+        (f"nose mouth left_mouth right_mouth {EYES}", [[4], [5]], ((4, 6), (5, 7), (0,), (2,), (3,))),
+        (
+            "nose left_nose right_nose left_mouth right_mouth left_eye right_eye left_lid right_lid",
+            [[5, 7], [6, 8]],
+            ((5, 7), (6, 8), (0,), (3,), (4,)),
+        ),
+    ],
+)
+def test_the_names_of_an_own_scheme_tell_the_five_points(names, pupils, expected):
+    assert five_points.indices(own(names, pupils=pupils)) == expected
+
+
+@pytest.mark.parametrize(
+    "names, missing",
+    [
+        (
+            "left_ear right_ear chin",
+            "are the left eye, the right eye, the tip of the nose, the left corner of the mouth, the right",
+        ),
+        ("left_eye_0 left_eye_1 right_eye_0 right_eye_1 nose left_lip right_lip", "are the left eye, the right eye: its file"),
+        ("left_eye right_eye nose_0 nose_1 left_lip right_lip", "are the tip of the nose: its file needs names"),
+        ("left_eye right_eye nose left_lip_0 left_lip_1 right_lip_0 right_lip_1", "are the left corner of the mouth, the right"),
+        ("left_brow right_brow left_eyebrow right_eyebrow nose left_lip right_lip", "are the left eye, the right eye: its file"),
+    ],
+)
+def test_names_that_do_not_tell_them_are_refused(names, missing):
+    with pytest.raises(ValueError, match=missing) as error:
+        five_points.indices(own(names))
+    assert "scheme 'own'" in str(error.value) and "pupils for both eyes" in str(error.value)
+    assert str(error.value).endswith("crop by the box (--align box)")
+
+
+def test_a_face_of_an_own_scheme_is_turned_upright(tmp_path):
+    """The five points of `TEMPLATE`, turned by 30 degrees, come back to it, and so does a point beside them."""
+    scheme = own("left_eye_outer left_eye_inner right_eye_inner right_eye_outer nose left_lip right_lip chin")
+    eyes = [[0.3066, 0.2819], [0.4066, 0.2819], [0.5934, 0.2819], [0.6934, 0.2819]]  # corners 0.05 beside the template's eyes
+    places = np.concatenate([eyes, five_points.TEMPLATE[2:], [[0.5, 0.9]]])
+    landmarks, _ = turned(places - 0.5, 30, 100, (120, 110))
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((220, 240, 3), 128, "uint8"))
+    crops = Crops(Faces(scheme, [tmp_path / "a.png"], landmarks[None]), size=64, align="five_points", cache=None)
+    assert crops.aligned.all()
+    np.testing.assert_allclose(crops[0][1], places, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", SCHEMES)

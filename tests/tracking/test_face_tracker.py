@@ -245,3 +245,14 @@ def test_a_calibrated_model_says_how_sure_it_is():
     assert not sure.visibility.any()
     side = sure.box[2] - sure.box[0]
     np.testing.assert_allclose(sure.covariance, np.tile(np.array([4, 0, 1]) * (side / SIDE) ** 2, (19, 1)), rtol=1e-5)
+
+
+def test_of_a_calibrated_model_unsure_coordinates_are_smoothed_more():
+    """Deviations along x are twice those along y; what is usual lies between them."""
+    frames = [scene((100, 100)), scene((103, 103))]
+    follow = FaceTracker(SureDiscModel(), detector=DiscDetector(), smoother=OneEuro(fps=25, beta=0.0))
+    first, second = [follow.update(frame) for frame in frames]
+    np.testing.assert_array_equal(first.landmarks, first.raw)
+    shares = ((second.landmarks - first.landmarks) / (second.raw - first.raw)).mean(0)
+    expected = [1 / (1 + 25 / (2 * np.pi * cutoff)) for cutoff in (1.5 / 2, 1.5)]
+    np.testing.assert_allclose(shares, expected, rtol=0.05)

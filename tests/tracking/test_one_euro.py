@@ -56,3 +56,34 @@ def test_time_stamps_take_the_place_of_the_frame_rate():
     np.testing.assert_allclose(by_time([500.0, -500.0], time=1006.0), [500.0, -500.0], rtol=1e-3)
     with pytest.raises(ValueError, match=r"time 1006\.0 is not after 1006\.0"):
         by_time([0.0, 0.0], time=1006.0)
+
+
+def test_unsure_values_are_smoothed_more():
+    """Without beta the share of a new value is 1 / (1 + fps / (2 pi f)) with f = min_cutoff s / sigma.
+
+    The medians of the first two frames are 2 and 4, so s is 2 and then 3: the cutoffs of the second frame are 3 and 0.6 Hz.
+    """
+    smoother = OneEuro(fps=25.0, min_cutoff=1.0, beta=0.0)
+    np.testing.assert_array_equal(smoother([0.0, 0.0, 0.0], deviations=[2.0, 2.0, 2.0]), [0, 0, 0])
+    found = smoother([1.0, 1.0, 1.0], deviations=[1.0, 5.0, 4.0])
+    shares = [1 / (1 + 25 / (2 * math.pi * cutoff)) for cutoff in (3.0, 0.6, 0.75)]
+    np.testing.assert_allclose(found, shares, rtol=1e-12)
+    assert shares[0] > 0.42 and shares[1] < 0.14
+    smoother.reset()
+    smoother([0.0, 0.0, 0.0], deviations=[3.0, 3.0, 3.0])
+    np.testing.assert_allclose(smoother([1.0, 1.0, 1.0], deviations=[3.0, 3.0, 3.0]), 1 / (1 + 25 / (2 * math.pi)), rtol=1e-12)
+
+
+def test_values_that_are_equally_sure_are_smoothed_as_ever():
+    """Also where the face grows, and with it the deviations in pixels; a deviation of 0 passes the value as it is."""
+    rng = np.random.default_rng(3)
+    plain, sure = OneEuro(), OneEuro()
+    for scale in (10.0, 20.0, 15.0, 15.0):
+        values = rng.normal(0, 1, (5, 2))
+        expected = plain(values, scale=scale)
+        np.testing.assert_allclose(sure(values, scale=scale, deviations=np.full((5, 2), 0.02 * scale)), expected, rtol=1e-9)
+    surest = np.full((5, 2), 1.0)
+    surest[2] = 0
+    found = sure(values + 7, scale=1.0, deviations=surest)
+    np.testing.assert_allclose(found[2], values[2] + 7, atol=1e-3)
+    assert np.isfinite(found).all()

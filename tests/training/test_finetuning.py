@@ -61,6 +61,22 @@ def test_what_can_not_be_kept_is_told_before_the_training(given, capsys):
     assert "--keep is a share, from 0 to 1, of the weights of --begin-with" in " ".join(capsys.readouterr().err.split())
 
 
+def test_the_model_inside_a_calibrated_one_begins_a_training(trained, tmp_path):
+    model, _ = trained
+    path, crops = tmp_path / "sure.keras", np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype("uint8")
+    kfa.models.CalibratedAligner(model, radii=[(0.9, 2.146)]).save(path)
+    new = pipnet()
+    begin_with(new, str(path))
+    np.testing.assert_array_equal(new.align(crops)[0], model.align(crops)[0])
+    with_backbone = pipnet(scheme="wflw98", backbone_weights=str(path))
+    for ours, theirs in zip(
+        with_backbone.network.get_layer("backbone").get_weights(), model.network.get_layer("backbone").get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(ValueError, match="scheme is ibug68 there and wflw98 here"):
+        begin_with(pipnet("wflw98"), str(path))
+
+
 def test_a_preset_begins_a_training_by_its_name():
     name = kfa.presets.names()[0]
     preset = kfa.from_preset(name)

@@ -15,6 +15,7 @@ from kfacealign import data, deploy, evaluation
 from kfacealign.backend import keras
 from kfacealign.console import make_console, shown
 from kfacealign.files import replacing
+from kfacealign.models.calibrated import CalibratedAligner
 from kfacealign.training import settings as flags
 from kfacealign.training.checkpoint import run_folder
 from kfacealign.training.loop import adam, announce, fit, start_or_resume
@@ -101,6 +102,13 @@ def tune(
     """
     console = make_console()
     source = deploy.load(settings.model)
+    if isinstance(source, CalibratedAligner):
+        source = source.aligner
+        console.print(
+            f"{shown(settings.model)} is calibrated: the model inside is trained, and what comes out is not calibrated "
+            "(kfacealign calibrate does it)",
+            soft_wrap=True,
+        )
     if not faces.scheme.matches(source.scheme):
         other = faces.scheme.difference(source.scheme)
         raise ValueError(f"{settings.model} predicts {source.scheme.name}, the faces of {faces.name} have {other}")

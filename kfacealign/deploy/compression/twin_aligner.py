@@ -11,7 +11,8 @@ from keras import ops
 from kfacealign.deploy.compression.tf_keras_twin import TwinLayer, plain, twin_and_originals
 from kfacealign.deploy.exporting import graphs
 from kfacealign.models.aligner import FaceAligner
-from kfacealign.models.inference import InferencePart
+from kfacealign.models.calibrated import CalibratedAligner
+from kfacealign.models.inference import InferencePart, with_float32_policies
 
 
 class TwinnedAligner(FaceAligner):
@@ -29,10 +30,15 @@ class TwinnedAligner(FaceAligner):
         twins: dict of the names of parts -> `TwinLayer`.
 
     Raises:
-        ValueError: a layer has no twin, see `tf_keras_twin.twin`.
+        ValueError: a layer has no twin, see `tf_keras_twin.twin`, or the model is calibrated.
     """
 
     def __init__(self, aligner: FaceAligner, **kwargs: Any):
+        if isinstance(aligner, CalibratedAligner):
+            raise ValueError(
+                "the model is calibrated, and training would make that wrong: give the model inside, model.aligner, and "
+                "calibrate what comes out"
+            )
         copy = float32_copy(aligner)
         options = {"enlarge": copy.enlarge, "name": f"{aligner.name}_twin", **kwargs}
         super().__init__(copy.network, copy.codec, copy.scheme, **options)
@@ -115,7 +121,7 @@ def float32_copy(aligner: FaceAligner) -> FaceAligner:
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:
-        copy = type(aligner).from_config(graphs.with_float32_policies(aligner.get_config()))
+        copy = type(aligner).from_config(with_float32_policies(aligner.get_config()))
     finally:
         keras.config.set_dtype_policy(policy)
     copy.network.set_weights(aligner.network.get_weights())

@@ -12,7 +12,8 @@ from kfacealign.data.faces import Faces
 from kfacealign.deploy import flatbuffer, metadata
 from kfacealign.deploy.exporting import litert, onnx
 from kfacealign.deploy.exporting.calibration import calibration_crops
-from kfacealign.deploy.exporting.graphs import inference_model, part_models, write_saved_model
+from kfacealign.deploy.exporting.conversion import write_saved_model
+from kfacealign.deploy.exporting.graphs import inference_model, part_models
 from kfacealign.files import replacing
 from kfacealign.models.aligner import FaceAligner
 

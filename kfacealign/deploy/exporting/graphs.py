@@ -1,14 +1,11 @@
-"""The graphs that are exported: functional models in float32, and their TensorFlow functions."""
+"""The graphs that are exported: functional models in float32."""
 
-import os
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import keras
 
 from kfacealign.models.aligner import FaceAligner
-from kfacealign.models.inference import flip_averaged
-from kfacealign.quiet import quiet
+from kfacealign.models.inference import flip_averaged, in_float32
 
 
 def inference_model(aligner: FaceAligner, *, flip: bool = False, batch: int | None = 1) -> keras.Model:
@@ -63,67 +60,3 @@ def part_model(name: str, inputs: Sequence[str], function: Callable[[dict], dict
     outputs = function(tensors)
     shapes.update({key: tensor.shape for key, tensor in outputs.items()})
     return keras.Model(tensors, outputs, name=name)
-
-
-# === Precision ===
-
-
-def in_float32(network: keras.Model) -> keras.Model:
-    """The network itself; if it was trained in mixed precision, a float32 copy of it."""
-    config = network.get_config()
-    wanted = with_float32_policies(config)
-    if wanted == config:
-        return network
-    policy = keras.config.dtype_policy()
-    # A layer that builds other layers gives them the global policy.
-    keras.config.set_dtype_policy("float32")
-    try:
-        copy = type(network).from_config(wanted)
-    finally:
-        keras.config.set_dtype_policy(policy)
-    copy.set_weights(network.get_weights())
-    return copy
-
-
-def with_float32_policies(config: Any) -> Any:
-    """A copy of a Keras config in which every dtype policy, at any depth, is float32."""
-    if isinstance(config, dict):
-        if config.get("class_name") == "DTypePolicy":
-            return {**config, "config": {"name": "float32"}}
-        return {key: with_float32_policies(value) for key, value in config.items()}
-    if isinstance(config, list | tuple):
-        return type(config)(map(with_float32_policies, config))
-    return config
-
-
-# === TensorFlow ===
-
-
-def as_function(model: keras.Model) -> tuple[Callable, Any]:
-    """A functional model as a TensorFlow function.
-
-    The weights are constants of the graph, which makes tracing, saving and conversion several times faster than variables
-    would.
-
-    Returns:
-        The `tf.function`, and the `tf.TensorSpec` of its input, or a dict of them, with the names of the model's inputs.
-    """
-    import tensorflow as tf
-
-    trainable = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
-    other = [keras.ops.convert_to_numpy(variable) for variable in model.non_trainable_variables]
-    specs = keras.tree.map_structure(lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype, name=tensor.name), model.input)
-
-    def serve(inputs):
-        return model.stateless_call(trainable, other, inputs, training=False)[0]
-
-    return tf.function(serve, input_signature=[specs], autograph=False), specs
-
-
-def write_saved_model(model: keras.Model, folder: str | os.PathLike) -> None:
-    """Writes a functional model as a SavedModel whose signature has its input and output names."""
-    import tensorflow as tf
-
-    with quiet():
-        # The function is a signature only: were it an attribute of the module as well, its weights would be stored twice.
-        tf.saved_model.save(tf.Module(), str(folder), signatures=as_function(model)[0])

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from kfacealign.deploy import metadata
-from kfacealign.deploy.exporting import graphs
+from kfacealign.deploy.exporting import conversion
 from kfacealign.quiet import import_onnxruntime, quiet
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def to_onnx(model: keras.Model, text: str) -> bytes:
         raise ImportError(NEEDED) from None
     model = with_unique_names(model)
     with quiet():
-        function, specs = graphs.as_function(model)
+        function, specs = conversion.as_function(model)
         try:
             content, _ = tf2onnx.convert.from_function(function, [specs], opset=OPSET)
         except Exception as error:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 import keras
 
 from kfacealign.deploy import flatbuffer
-from kfacealign.deploy.exporting import conversion, graphs
+from kfacealign.deploy.exporting import conversion
 from kfacealign.quiet import quiet
 
 # Ends of the paths of operations that hold an operator's weights.
@@ -155,7 +155,7 @@ def debugger(model: keras.Model, samples: Sequence[dict]) -> Iterator[tuple[Call
 
     experimental = tf.lite.experimental
     with tempfile.TemporaryDirectory() as folder, quiet():
-        graphs.write_saved_model(model, folder)
+        conversion.write_saved_model(model, folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         conversion.set_precision(converter, "int8", samples)
         made = experimental.QuantizationDebugger(converter=converter, debug_dataset=lambda: iter(()))

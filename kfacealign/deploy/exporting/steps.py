@@ -9,6 +9,7 @@ import keras
 from kfacealign.deploy import metadata
 from kfacealign.deploy.exporting import exporter, graphs, litert
 from kfacealign.models.heatmap1d_tracker import AttentiveHeatmap1DTracker
+from kfacealign.models.inference import in_float32
 
 PRECISIONS = ("float32", "float16")
 
@@ -78,7 +79,7 @@ def export_step(
 
 def step_model(tracker: AttentiveHeatmap1DTracker) -> keras.Model:
     """The step of a tracker as a functional model, in float32 even if it was trained in mixed precision."""
-    return tracker.step_model(network=graphs.in_float32(tracker.network))
+    return tracker.step_model(network=in_float32(tracker.network))
 
 
 def step_to_tflite(tracker: AttentiveHeatmap1DTracker, precision: str) -> tuple[bytes, dict[str, int]]:
@@ -89,6 +90,6 @@ def step_to_tflite(tracker: AttentiveHeatmap1DTracker, precision: str) -> tuple[
     """
     shapes = {"image": (1, tracker.input_size, tracker.input_size, 3), **tracker.states}
     parts = []
-    for part in tracker.step_parts(network=graphs.in_float32(tracker.network)):
+    for part in tracker.step_parts(network=in_float32(tracker.network)):
         parts.append((graphs.part_model(part.name, part.inputs, part.function, shapes), part.quantizable))
     return litert.joined(parts, precision, keep=tuple(tracker.states))

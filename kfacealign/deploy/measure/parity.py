@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from kfacealign import photo
 from kfacealign.schemes import Scheme
 
 MOVED = 1e-3  # of the crop's side; a landmark that differs by more counts as moved
@@ -25,6 +26,9 @@ class Parity:
         moved: share of the landmarks that differ by more than `MOVED`.
         nme: mean error against the truth in percent; None without truth.
         ratio: `nme` over the reference's; None without truth, or if the reference's is 0.
+        visibility: largest difference of a point's probability to be seen; None where one of the models does not say it.
+        deviation: largest difference of the standard deviation of a point's error along x or y, as a fraction of the crop's
+            side; None where one of the models has no covariance.
     """
 
     name: str
@@ -35,6 +39,8 @@ class Parity:
     moved: float
     nme: float | None = None
     ratio: float | None = None
+    visibility: float | None = None
+    deviation: float | None = None
 
 
 def compare(
@@ -48,7 +54,7 @@ def compare(
     trust: bool = False,
     advance: Callable[[], Any] = lambda: None,
 ) -> list[Parity]:
-    """Reads the same crops by a reference and by other models, and compares the landmarks.
+    """Reads the same crops by a reference and by other models, and compares the landmarks; of calibrated models all answers.
 
     Args:
         reference: a path that `kfacealign.deploy.load` takes, or a loaded model; mostly the `.keras` file.
@@ -114,36 +120,47 @@ def check(reference: Any, other: Any, name: str) -> None:
         )
 
 
-def answers(model: Any, name: str, crops: np.ndarray) -> np.ndarray:
-    """The landmarks that a model finds in crops, (N, K, 2) float64.
+def answers(model: Any, name: str, crops: np.ndarray) -> dict[str, np.ndarray]:
+    """What a model says of crops, float64: `landmarks` (N, K, 2), and of a calibrated one `visibility` and `covariance`.
 
     Raises:
-        ValueError: some are not finite.
+        ValueError: some values are not finite.
     """
-    landmarks = np.asarray(model.align(crops, verbose=0)[0], "float64")
-    if not np.isfinite(landmarks).all():
-        raise ValueError(f"{name}: landmarks that are not finite")
-    return landmarks
+    if len(photo.answers(model)) > 2:
+        found = model.align_all(crops, verbose=0)
+    else:
+        found = {"landmarks": model.align(crops, verbose=0)[0]}
+    found = {kind: np.asarray(values, "float64") for kind, values in found.items() if kind != "scores"}
+    for kind, values in found.items():
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name}: {kind} that are not finite")
+    return found
 
 
 def record(
     name: str,
     model: Any,
-    expected: np.ndarray,
-    found: np.ndarray,
+    expected: dict[str, np.ndarray],
+    found: dict[str, np.ndarray],
     *,
     truth: np.ndarray | None,
     weights: np.ndarray | None,
     normalizer: str | None,
 ) -> Parity:
-    """The `Parity` of landmarks that a model found with those expected, both (N, K, 2); `ratio` is left to the caller."""
-    distances = np.linalg.norm(found - expected, axis=-1)
+    """The `Parity` of what a model found with what was expected, both as of `answers`; `ratio` is left to the caller."""
+    landmarks = found["landmarks"]
+    distances = np.linalg.norm(landmarks - expected["landmarks"], axis=-1)
     farthest, mean = float(distances.max()), float(distances.mean())
     error = None
     if truth is not None:
-        error = mean_error(found, truth, scheme=model.scheme, weights=weights, normalizer=normalizer)
-    size = model.input_size
-    return Parity(name, farthest, mean, farthest * size, mean * size, float((distances > MOVED).mean()), error)
+        error = mean_error(landmarks, truth, scheme=model.scheme, weights=weights, normalizer=normalizer)
+    size, moved, further = model.input_size, float((distances > MOVED).mean()), {}
+    if "visibility" in found and "visibility" in expected:
+        further["visibility"] = float(np.abs(found["visibility"] - expected["visibility"]).max())
+    if "covariance" in found and "covariance" in expected:
+        one, two = (np.sqrt(answer["covariance"][..., [0, 2]]) for answer in (found, expected))
+        further["deviation"] = float(np.abs(one - two).max())
+    return Parity(name, farthest, mean, farthest * size, mean * size, moved, error, **further)
 
 
 def mean_error(

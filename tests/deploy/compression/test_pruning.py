@@ -121,6 +121,19 @@ def test_a_run_goes_on_where_it_was_stopped(pruned, tmp_path, monkeypatch):
     assert max(share for _, _, share in pruning.sparsities(model.trained_aligner())) >= 0.5
 
 
+def test_of_a_calibrated_model_the_model_inside_is_trained(pruned, tmp_path, monkeypatch, capsys):
+    tiny_pipnet(monkeypatch)
+    calibrated = kfa.models.CalibratedAligner(pruned.source)
+    with pytest.raises(ValueError, match=r"the model is calibrated.*give the model inside, model\.aligner"):
+        pruning.PrunedAligner(calibrated, sparsity=0.5, end_step=1)
+    calibrated.save(tmp_path / "source.keras")
+    monkeypatch.setattr(tuning, "finish", lambda console, source, model, *rest: model)
+    flags = ("--sparsity", "0.5", "--data-dir", str(tmp_path))
+    model = tuning.tune(settings_of(tmp_path, *flags), write_faces(tmp_path), None)
+    assert type(model.trained_aligner()) is type(pruned.source)
+    assert "source.keras is calibrated: the model inside is trained" in capsys.readouterr().out
+
+
 def test_what_a_pruning_run_writes(pruned, tmp_path, monkeypatch):
     exported = []
 

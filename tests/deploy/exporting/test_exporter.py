@@ -16,11 +16,11 @@ from kfacealign.codecs.codec import Codec
 from kfacealign.data import Faces
 from kfacealign.deploy import flatbuffer, metadata
 from kfacealign.deploy.exporting.calibration import calibration_crops, read_crops
-from kfacealign.deploy.exporting.graphs import in_float32
 from kfacealign.deploy.exporting.litert import to_tflite
 from kfacealign.interpreter import interpreter_class
 from kfacealign.layers import CornerAlignedUpSampling2D, DecimalHeatmapHead
 from kfacealign.layers.hourglass import bottleneck_residual, conv_bn, predict_maps
+from kfacealign.models.inference import in_float32
 
 SIZE = 64
 

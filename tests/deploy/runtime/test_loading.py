@@ -9,7 +9,7 @@ import pytest
 from kfacealign import deploy, models
 from kfacealign.codecs.codec import Codec
 from kfacealign.deploy import flatbuffer
-from kfacealign.deploy.exporting import conversion, graphs
+from kfacealign.deploy.exporting import conversion
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -90,7 +90,7 @@ def test_models_of_other_origin(model, tmp_path):
     (tmp_path / "foreign.tflite").write_bytes(conversion.convert(deploy.inference_model(model)))
     with pytest.raises(ValueError, match=r"foreign.tflite was not exported by kfacealign"):
         deploy.load(tmp_path / "foreign.tflite")
-    graphs.write_saved_model(deploy.inference_model(model), tmp_path / "foreign")
+    conversion.write_saved_model(deploy.inference_model(model), tmp_path / "foreign")
     with pytest.raises(ValueError, match="foreign was not exported by kfacealign"):
         deploy.load(tmp_path / "foreign", trust=True)
     model.network.save(tmp_path / "network.keras")
