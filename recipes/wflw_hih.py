@@ -34,6 +34,7 @@ PAPER = {
     "batch_size": 16,
     "learning_rate": 5e-6,
     "drops": (30, 50),
+    "decay": "steps",
 }
 QUICK = {
     "variant": "narrow",
@@ -41,8 +42,9 @@ QUICK = {
     "epochs": 13,
     "warmup_epochs": 4,
     "batch_size": 8,
-    "learning_rate": 1e-3,
-    "drops": (10, 12),
+    "learning_rate": 3e-3,
+    "drops": (),
+    "decay": "cosine",
 }
 # Few epochs cannot overfit: gentler views let a quick run get further.
 GENTLE = {"translation": 8 / 256, "rotation": 10.0, "occlusion_probability": 0.1, "blur_probability": 0.0}

@@ -20,6 +20,8 @@ DEFAULT = "pipnet_lite0_ibug68"
 RECIPES = {
     DEFAULT: "recipes/preset_pipnet.py",
     "lotr_lite0_ibug68": "recipes/preset_lotr.py",
+    "pipnet_lite0_256_ibug68": "recipes/preset_pipnet.py",
+    "pipnet_lite0_clean_ibug68": "recipes/preset_pipnet.py",
     "tracker_1d_ibug68": "recipes/preset_tracker.py",
 }
 FORMATS = ("keras", "tflite")

@@ -54,7 +54,7 @@ UNSEEN = {
     "full": "The drawings hold profiles and faces at any roll, fewer of them than upright ones: expect larger errors there. "
     "Points behind the head, hands, masks, hair and dark glasses are guesses.",
 }
-DRAWN = "Trained on drawings alone: no photograph was seen."
+DRAWN = "Its landmarks were learnt from drawings alone: no photograph of a labelled face was seen."
 REAL = (
     "Trained on a small set of frames of public videos, labelled by a detector, and on drawings. People, ages, light and cameras "
     "unlike those were not seen.",

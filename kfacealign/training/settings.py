@@ -133,6 +133,8 @@ def parse_settings(
     fill(settings, paper, quick, datasets or {})
     if "begin_with" in given and "backbone_weights" in paper and "backbone_weights" not in given:
         settings.backbone_weights = None  # not to be fetched or looked for, as all weights come from elsewhere
+    if "drops" in given and "decay" in paper and "decay" not in given:
+        settings.decay = "steps" if settings.drops else settings.decay
     kept = getattr(settings, "keep", 0)
     if not 0 <= kept <= 1 or (kept and settings.begin_with is None):
         parser.error(f"--keep is a share, from 0 to 1, of the weights of --begin-with, not {kept:g}")

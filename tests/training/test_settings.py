@@ -181,3 +181,17 @@ def test_pipnet_recipe_reads_the_dataset_that_is_named(monkeypatch):
     model, views = seen["model"], seen["views"]
     assert (model.scheme.name, model.input_size, model.enlarge) == ("cofw29", 128, 1.25)
     assert model.codec.neighbors == 10 and views.rotation == 10.0
+
+
+def test_drops_are_steps_where_a_cosine_is_the_rule():
+    """`--drops 5` on the command line says how the rate falls; nobody has to say it twice."""
+    paper, quick = {"decay": "steps", "drops": (30, 50)}, {"decay": "cosine", "drops": ()}
+    for argv, expected in (
+        (["--scale", "quick"], ("cosine", [])),
+        (["--scale", "quick", "--drops", "5"], ("steps", [5])),
+        (["--scale", "quick", "--drops"], ("cosine", [])),
+        (["--decay", "cosine", "--drops"], ("cosine", [])),
+        ([], ("steps", [30, 50])),
+    ):
+        settings = parse_settings("", paper, quick, argv=argv)
+        assert (settings.decay, list(settings.drops)) == expected
