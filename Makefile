@@ -5,6 +5,7 @@
 #   make test      lint, then every test
 #   make fuzz      an attack on all that reads files: N=1000 mutations of each target, SEED=0; faults go to fuzz-faults/
 #   make crash     kill trainings, alignments, labels and packs at random moments and look at what is left: about half an hour
+#   make reproduce the papers' settings on a dataset: DATASET=wflw DIR=...; METHODS="hih pipnet", PLAN=1 for the plan alone
 #   make lint      what ruff finds, in code and format
 #   make docs      the documentation as a site, to site/; a warning is an error
 #   make figures   draw the documentation's figures again
@@ -15,7 +16,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: install train lint test fuzz crash docs figures help clean
+.PHONY: install train lint test fuzz crash reproduce docs figures help clean
 
 install: $(VENV)/installed
 
@@ -46,6 +47,12 @@ fuzz: install
 crash: install
 	$(RUN) tests/crash/crash.py --kills 20
 	$(RUN) tests/crash/label_kills.py --kills 20
+
+# SCALE=quick tries it out, OUT is another directory for the results, FLAGS="--precision bfloat16" are flags of every recipe.
+reproduce: install
+	@test -n '$(DATASET)' || { echo 'error: make reproduce needs DATASET=wflw, 300w, cofw, aflw or jd106, and DIR=its directory'; exit 2; }
+	$(RUN) benchmarks/reproduce.py --dataset '$(DATASET)' $(if $(DIR),--data-dir '$(DIR)') $(if $(METHODS),--methods $(METHODS)) \
+	  $(if $(SCALE),--scale '$(SCALE)') $(if $(OUT),--out '$(OUT)') $(if $(FLAGS),--recipe-flags='$(FLAGS)') $(if $(PLAN),--plan)
 
 docs: install
 	$(RUN) -m mkdocs build --strict
