@@ -25,6 +25,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from rich.table import Column as Heading
 from rich.table import Table
 from rich.text import Text
 
@@ -245,12 +246,11 @@ def row_tables(part, dataset):
         values = {} if paper is None else paper["values"]
         columns = [column for column in table.columns if column.key in {**values, **measured["values"]}]
         label = "the paper: no figures for this dataset" if paper is None else f"{paper['method']}, {paper['source']}"
-        made = Table(title=f"{part.name}: {table.title}", title_justify="left")
-        for heading in ("", *(column.title for column in columns)):
-            made.add_column(heading, justify="right" if heading else "left")
-        made.add_row(Text(label), *(published_tables.shown(column, values.get(column.key)) for column in columns))
-        cells = [published_tables.shown(column, measured["values"].get(column.key), run=True) for column in columns]
-        made.add_row("measured here", *cells, style="bold")
+        made = Table("", Heading(Text(label), justify="right"), Heading("measured here", justify="right", style="bold"))
+        made.title, made.title_justify = f"{part.name}: {table.title}", "left"
+        for column in columns:
+            here = published_tables.shown(column, measured["values"].get(column.key), run=True)
+            made.add_row(column.title, published_tables.shown(column, values.get(column.key)), here)
         yield made
 
 
