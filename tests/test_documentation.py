@@ -224,7 +224,8 @@ def test_commands_are_understood(name, tmp_path, monkeypatch, capsys):
 def understand(page, name, monkeypatch, capsys):
     own = {title for _, title, _, _ in blocks(page) if title.endswith(".py")}
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.M)
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.findall(r"^([a-z]+):", makefile, flags=re.M)
     for language, _, line, content in blocks(page):
         for words in commands(content) if language in SHELL else ():
             program, *arguments = words
@@ -242,7 +243,8 @@ def understand(page, name, monkeypatch, capsys):
                 elif program == "python" and arguments and arguments[0] in own:
                     pass  # run by test_python_blocks_run
                 elif program == "make":
-                    assert set(arguments) <= set(targets)
+                    assert {word for word in arguments if "=" not in word} <= set(targets)
+                    assert all(f"$({word.split('=')[0]})" in makefile for word in arguments if "=" in word)
                 elif program == "pip":
                     named = re.findall(r"\[([\w,]+)\]", " ".join(arguments))
                     assert {extra for group in named for extra in group.split(",")} <= set(extras)

@@ -194,7 +194,7 @@ def test_converts_to_built_in_operators(tmp_path):
     maps = keras.Input((9, 12, 4), batch_size=1, name="maps")
     layers = {name: DecodeLandmarks(Heatmap(12, decoder=name, sigma=1.0)) for name in decoders.NAMES}
     model = keras.Model(maps, {name: layer({"heatmap_1": maps})["landmarks"] for name, layer in layers.items()})
-    model.export(tmp_path / "m.tflite", format="litert", verbose=False)
+    model.export(str(tmp_path / "m.tflite"), format="litert", verbose=False)
     interpreter = Interpreter(str(tmp_path / "m.tflite"))
     interpreter.allocate_tensors()
     assert not [d for d in interpreter._get_ops_details() if d["op_name"].startswith("Flex") or d["op_name"] == "CUSTOM"]

@@ -86,7 +86,7 @@ def test_ends_a_graph_for_tflite(tmp_path):
     landmarks, scores = LocalSoftArgmax(window=5)(keras.layers.Conv2D(4, 3, padding="same")(image))
     model = keras.Model(image, {"landmarks": landmarks, "scores": scores})
     assert landmarks.shape == (1, 4, 2) and scores.shape == (1, 4)
-    model.export(tmp_path / "m.tflite", format="litert", verbose=False)
+    model.export(str(tmp_path / "m.tflite"), format="litert", verbose=False)
     crop = np.random.default_rng(0).uniform(0, 1, (1, 16, 16, 3)).astype("float32")
     interpreter = Interpreter(str(tmp_path / "m.tflite"))
     interpreter.allocate_tensors()

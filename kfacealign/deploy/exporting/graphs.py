@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import keras
 
+from kfacealign.deploy.exporting.phases import by_phases
 from kfacealign.models.aligner import FaceAligner
 from kfacealign.models.inference import flip_averaged, in_float32
 
@@ -38,8 +39,10 @@ def part_models(
         List of (functional model from dict to dict, whether it may be quantised).
     """
     shapes = {"image": (batch, aligner.input_size, aligner.input_size, 3)}
-    parts = aligner.inference_parts(network=in_float32(aligner.network))
     integers = precision.startswith("int8")
+    network = in_float32(aligner.network)
+    # In integers a normalisation is folded into a transposed convolution, and would not be into its phases.
+    parts = aligner.inference_parts(network=network if integers else by_phases(network))
     models = []
     for part in flip_averaged(parts, aligner.scheme, aligner.answers) if flip else parts:
         function = part.in_integers if integers and part.in_integers else part.function
