@@ -1,8 +1,8 @@
 """Every method at its paper's size, trained on one accelerator within minutes.
 
-    python benchmarks/small_pack.py wflw WFLW wflw.npz --faces 2500 --test-faces 500      # where the dataset is
-    KERAS_BACKEND=jax python benchmarks/full_size.py wflw.npz --minutes 9 --out runs/full # where the accelerator is
-    KERAS_BACKEND=jax python benchmarks/full_size.py --smoke --out runs/smoke             # all of it at toy size, on a CPU
+    kfacealign datasets pack wflw WFLW wflw.h5 --images webp --enlarge 1.4 --train 2500 --test 500    # where the dataset is
+    KERAS_BACKEND=jax python benchmarks/full_size.py wflw.h5 --minutes 9 --out runs/full              # where the accelerator is
+    KERAS_BACKEND=jax python benchmarks/full_size.py --smoke --out runs/smoke                         # at toy size, on a CPU
 
 Nothing is downloaded and no TensorFlow is needed. First all steps are compiled into JAX's cache in OUT/cache; then at most
 three processes at a time train, each for its share of the minutes. The learning rate follows the share that is done: it rises
@@ -22,7 +22,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import small_pack
 
 import kfacealign as kfa
 from kfacealign.backend import keras
@@ -122,7 +121,7 @@ def train(args):
     size, batch_size = changed.get("size", method.size), changed.get("batch_size", method.batch_size)
     keras.utils.set_random_seed(args.seed)
     keras.config.set_dtype_policy(PRECISIONS["float32" if args.smoke else "bfloat16"])
-    faces = small_pack.read(args.data, Path(args.out) / "faces")
+    faces = kfa.data.packed(args.data)
     model = method.model(faces.scheme, input_size=size, **method.settings | (method.toy if args.smoke else {}))
     model.compile(kfa.training.adam(method.rate))
     views = kfa.data.RandomView.paper(faces.scheme)
@@ -206,10 +205,10 @@ def table(out, names):
 
 def smoke_data(out):
     """A packed file of a few rendered faces."""
-    path = out / "smoke.npz"
+    path = out / "smoke.h5"
     if not path.exists():
         kfa.data.write_wflw(out / "rendered", train=12, test=4, size=96, progress=False)
-        small_pack.write(kfa.data.wflw(out / "rendered"), path, size=96)
+        kfa.data.pack(kfa.data.wflw(out / "rendered"), path, size=96, enlarge=1.4, images="webp", progress=False)
     return str(path)
 
 
@@ -219,7 +218,6 @@ def run_all(args):
     deadline = start + 60 * args.minutes
     out.mkdir(parents=True, exist_ok=True)
     data = smoke_data(out) if args.smoke else args.data
-    small_pack.read(data, out / "faces")  # the processes find the pictures there
     cache = {"JAX_COMPILATION_CACHE_DIR": str(out / "cache"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     os.environ.update({**cache, "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 / MOST:.2f}"})
 
@@ -240,7 +238,7 @@ def run_all(args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", nargs="?", metavar="DATA.npz", help="what benchmarks/small_pack.py wrote")
+    parser.add_argument("data", nargs="?", metavar="DATA.h5", help="what kfacealign datasets pack wrote")
     parser.add_argument("--minutes", type=float, default=9.0, help="of all together")
     parser.add_argument("--out", default="runs/full_size")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="NAME", help=", ".join(METHODS))

@@ -34,7 +34,7 @@ class Face:
         box: (4,) float32 x0, y0, x1, y1, the detector's face: brows to chin and ear to ear.
         score: the detector's score; None where the box was given.
         scheme: the landmark `Scheme`, whose `point_names` tell the landmarks.
-        view: (S, S, 3) uint8, the face and what is around it.
+        view: (S, S, 3) uint8, the face and what is around it; None where the `FaceLandmarks` makes no views.
         matrix: (2, 3), image coordinates -> pixels of the view.
         size: width and height of the upright photograph in pixels.
         visibility: (K,) float32, the probability that each point can be seen; None where the model is not calibrated.
@@ -47,7 +47,7 @@ class Face:
     box: np.ndarray
     score: float | None
     scheme: schemes.Scheme
-    view: np.ndarray
+    view: np.ndarray | None
     matrix: np.ndarray
     size: tuple[int, int]
     visibility: np.ndarray | None = None
@@ -89,13 +89,19 @@ class Face:
         }
 
     def picture(self) -> np.ndarray:
-        """(S, S, 3) uint8 RGB: the view with the landmarks drawn; hidden points are rings, and errors have their ellipses."""
+        """(S, S, 3) uint8 RGB: the view with the landmarks drawn; hidden points are rings, and errors have their ellipses.
+
+        Raises:
+            ValueError: the face has no view.
+        """
+        if self.view is None:
+            raise ValueError("the face has no view: its FaceLandmarks was made with views=False")
         points = geometry.apply_affine(self.matrix, self.landmarks)
         covariance = None if self.covariance is None else geometry.transform_covariance(self.covariance, self.matrix)
         return draw_landmarks(self.view, points, self.scheme, visibility=self.visibility, covariance=covariance)
 
-    def _repr_png_(self) -> bytes:
-        return cv2.imencode(".png", cv2.cvtColor(self.picture(), cv2.COLOR_RGB2BGR))[1].tobytes()
+    def _repr_png_(self) -> bytes | None:
+        return None if self.view is None else cv2.imencode(".png", cv2.cvtColor(self.picture(), cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 class FaceLandmarks:
@@ -114,6 +120,7 @@ class FaceLandmarks:
             landmarks have the highest mean score. Detectors alone cannot tell it: BlazeFace finds faces on their sides, too,
             with a box as if they were upright.
         focal: the camera's focal length in pixels, for the faces' `pose`; None is each photograph's longer side.
+        views: whether each `Face` gets its view; without them many photographs are read a little faster.
         threads: CPU threads of the model; None leaves it to the runtime.
         trust: whether a SavedModel folder may be loaded. It is a program, and loading it can do whatever its author wrote.
         options: further arguments of the model's `align`, such as `flip=True` of a model in Keras.
@@ -141,6 +148,7 @@ class FaceLandmarks:
         five_points: bool = False,
         any_rotation: bool = False,
         focal: float | None = None,
+        views: bool = True,
         threads: int | None = None,
         trust: bool = False,
         **options: Any,
@@ -149,7 +157,8 @@ class FaceLandmarks:
         self.detector = detect.make(detector, min_score=min_score)
         if focal is not None and not 0 < focal < math.inf:
             raise ValueError(f"a focal length is a number of pixels above 0, got {focal}")
-        self.five_points, self.any_rotation, self.focal, self.options = five_points, any_rotation, focal, options
+        self.five_points, self.any_rotation, self.focal = five_points, any_rotation, focal
+        self.views, self.options = views, options
 
     def __repr__(self) -> str:
         name = getattr(self.detector, "name", type(self.detector).__name__)
@@ -216,7 +225,8 @@ class FaceLandmarks:
             read["covariance"] = geometry.transform_covariance(read["covariance"], turn)
         faces = []
         for place, box in enumerate(found.boxes):
-            view, matrix = geometry.crop(original, geometry.square_box(box, AROUND), VIEW)
+            matrix = geometry.crop_matrix(geometry.square_box(box, AROUND), VIEW)
+            view = geometry.warp(original, matrix, VIEW) if self.views else None
             score = None if np.isnan(found.scores[place]) else float(found.scores[place])
             points = landmarks[place].astype(np.float32)
             parts = {"box": box, "score": score, "scheme": self.model.scheme, "view": view, "matrix": matrix, "focal": self.focal}

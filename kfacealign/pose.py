@@ -24,7 +24,7 @@ NARROWEST = 0.02  # extent of the points across their longest line over that alo
 WORST = 0.35  # root mean square of the distances that a fit leaves over that of the points from their middle, both weighted
 FARTHEST = 100.0  # degrees between the face's direction and that to the camera; the back of a head shows no landmarks
 STEPS = 30  # of the fit at most
-SETTLED = 1e-10  # length of a step in radians, or in shares of the distance, with which the fit ends
+SETTLED = 1e-7  # length of a step in radians, or in shares of the distance, with which the fit ends
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -199,13 +199,21 @@ def checked_camera(camera: Any) -> np.ndarray:
 
 def check_covariances(unsure: np.ndarray, used: np.ndarray) -> None:
     """Raises ValueError where a covariance of a point that is used is none; the message names the first."""
-    for point in np.flatnonzero(used):
-        one = unsure[point]
-        scale = np.abs(one).max()
-        if not np.isfinite(one).all() or abs(one[0, 1] - one[1, 0]) > 1e-6 * scale:
-            raise ValueError(f"the covariance of point {point} is not finite and symmetric: {one.tolist()}")
-        if np.linalg.eigvalsh(one)[0] < -1e-6 * scale:
-            raise ValueError(f"the covariance of point {point} has a negative variance: {one.tolist()}")
+    points = np.flatnonzero(used)
+    chosen = unsure[points]
+    if not chosen.any():
+        return
+    finite = np.isfinite(chosen).all((1, 2))
+    known = np.where(finite[:, None, None], chosen, 0.0)
+    scale = np.abs(known).max((1, 2))
+    bad = ~finite | (np.abs(known[:, 0, 1] - known[:, 1, 0]) > 1e-6 * scale)
+    if bad.any():
+        place = np.flatnonzero(bad)[0]
+        raise ValueError(f"the covariance of point {points[place]} is not finite and symmetric: {chosen[place].tolist()}")
+    negative = np.linalg.eigvalsh(chosen)[:, 0] < -1e-6 * scale
+    if negative.any():
+        place = np.flatnonzero(negative)[0]
+        raise ValueError(f"the covariance of point {points[place]} has a negative variance: {chosen[place].tolist()}")
 
 
 def narrow(points: np.ndarray) -> bool:
@@ -300,11 +308,11 @@ def derivatives(turned: np.ndarray, translation: np.ndarray) -> np.ndarray:
         turned: (n, 3), the head's points in the camera's axes, not yet moved.
     """
     x, y, z = (turned + translation).T
-    zero = np.zeros_like(z)
-    moved = np.stack([np.stack([1 / z, zero, -x / z**2], -1), np.stack([zero, 1 / z, -y / z**2], -1)], 1)
     a, b, c = turned.T
-    rolled = np.stack([np.stack([zero, c, -b], -1), np.stack([-c, zero, a], -1), np.stack([b, -a, zero], -1)], 1)
-    return np.concatenate([moved @ rolled, moved], axis=2)
+    u, v, zero, one = x / z, y / z, np.zeros_like(z), np.ones_like(z)
+    across = [-u * b, c + u * a, -b, one, zero, -u]
+    down = [-c - v * b, v * a, a, zero, one, -v]
+    return np.moveaxis(np.array([across, down]) / z, -1, 0)
 
 
 def described(rotation: np.ndarray, translation: np.ndarray, left: float, *, camera: np.ndarray) -> Pose:

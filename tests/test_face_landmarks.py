@@ -164,6 +164,17 @@ def test_a_face_tells_of_itself(faces, crowd):
     assert np.abs(face.view[y, x].astype(int) - image[row, column]).max() < 40
 
 
+def test_without_views_all_else_is_the_same(faces, rendered):
+    image, _ = rendered[1]
+    (face,), (bare,) = faces(image), kfa.FaceLandmarks(views=False)(image)
+    assert bare.view is None and bare._repr_png_() is None
+    for name in ("landmarks", "scores", "box", "matrix"):
+        np.testing.assert_array_equal(getattr(bare, name), getattr(face, name))
+    assert bare.to_dict() == face.to_dict()
+    with pytest.raises(ValueError, match="has no view"):
+        bare.picture()
+
+
 def test_the_pose_of_a_face_in_the_photographs_camera(faces, rendered):
     """The camera is the photograph's, also where the face was cropped from a side of it."""
     image = np.full((300, 700, 3), 120, np.uint8)

@@ -289,3 +289,28 @@ def test_a_scheme_of_ones_own_has_no_head():
 def test_what_is_no_camera(size, focal):
     with pytest.raises(ValueError, match="above 0"):
         pose.camera_matrix(size, focal=focal)
+
+
+def test_derivatives_are_those_of_the_residuals():
+    rng = np.random.default_rng(3)
+    head, place, small = rng.normal(0, 40, (7, 3)), np.array([10.0, -20, 600]), 1e-5
+    rotation = pose.rotation_matrix(20, -10, 5)
+    found = pose.derivatives(head @ rotation.T, place)
+    for axis in range(6):
+        step = np.eye(6)[axis] * (small if axis < 3 else 100 * small)
+        ends = [
+            pose.residuals(head, np.zeros((7, 2)), cv2.Rodrigues(side * step[:3])[0] @ rotation, place + side * step[3:])
+            for side in (-1, 1)
+        ]
+        np.testing.assert_allclose(found[:, :, axis], (ends[1] - ends[0]) / (2 * step.sum()), rtol=1e-5, atol=1e-9)
+
+
+def test_one_covariance_among_others_is_named():
+    unsure = np.tile(np.eye(2), (68, 1, 1))
+    for point, wrong, said in ((20, [[1, 0], [0, np.nan]], "not finite"), (30, [[1, 2], [2, 1]], "negative variance")):
+        covariances = unsure.copy()
+        covariances[point] = wrong
+        with pytest.raises(ValueError, match=f"covariance of point {point} .*{said}"):
+            pose.estimate(seen(TURNS[1]), "ibug68", CAMERA, covariances=covariances)
+    unsure[3] = np.nan  # a point of the contour, which is not used
+    assert pose.estimate(seen(TURNS[1]), "ibug68", CAMERA, covariances=unsure) is not None

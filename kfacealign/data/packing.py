@@ -3,9 +3,12 @@
 `kfacealign.data.readers.packed` reads the file and says what is in it.
 """
 
+import concurrent.futures
+import contextlib
 import json
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 
 import h5py
 import numpy as np
@@ -13,12 +16,15 @@ from rich.progress import Progress
 
 from kfacealign import geometry, schemes
 from kfacealign.console import make_console, shown
-from kfacealign.data.crops import Crops
+from kfacealign.data.crops import WORKERS, Crops
+from kfacealign.data.encoded_images import ENCODINGS, encode
 from kfacealign.data.faces import Dataset, Faces
-from kfacealign.data.readers.packed import FORMAT, SCHEME, subset_key
+from kfacealign.data.readers.packed import ENCODED_FORMAT, ENDS, FORMAT, SCHEME, subset_key
 from kfacealign.files import replacing, reserve
 
 BATCH = 64  # crops made at a time
+QUALITY = {"jpeg": 80, "webp": 85}  # 13 kB a face of 256 px, with which 3,000 take less than 40 MB
+BLOCK = 2**24  # bytes copied at a time
 
 
 def pack(
@@ -28,6 +34,8 @@ def pack(
     size: int = 256,
     enlarge: float = 1.25,
     box: str = "landmarks",
+    images: str = "raw",
+    quality: int | None = None,
     strict: bool = False,
     progress: bool = True,
 ) -> tuple[int, list[tuple[str, str]]]:
@@ -42,6 +50,9 @@ def pack(
         size: side of the crops in pixels.
         enlarge: see `Crops`.
         box: see `Crops`.
+        images: "raw", pixels that are mapped into memory on reading, or "jpeg" or "webp", which take a tenth of the room and are
+            decoded on reading.
+        quality: of JPEG and WebP, 1 to 100; None is 80 for JPEG and 85 for WebP.
         strict: whether a photograph that cannot be read raises; if not, its face is left out with a warning.
         progress: whether a progress bar is shown.
 
@@ -49,12 +60,14 @@ def pack(
         The number of faces written, and a list of (photograph, reason) for the faces left out.
 
     Raises:
-        ValueError: the path does not end in .h5, there is no face, no photograph can be read, or, if strict, one cannot.
+        ValueError: the path does not end in .h5, there is no such kind of images, the quality is none or has no meaning, there is
+            no face, no photograph can be read, or, if strict, one cannot.
         OSError: there is no room for the file, or it cannot be written; the error names it.
     """
     path = os.fspath(path)
     if not path.endswith(".h5"):
         raise ValueError(f"{path}: a packed dataset is a file NAME.h5")
+    quality = _quality(images, quality)
     if isinstance(dataset, Faces):
         empty = Faces(dataset.scheme, [], [])
         dataset = Dataset(
@@ -68,71 +81,127 @@ def pack(
         )
     options = {"enlarge": enlarge, "box": box, "cache": None, "strict": strict}
     parts = [Crops(faces, size, **options) for faces in (dataset.train, dataset.test)]
-    total = sum(map(len, parts))
-    if not total:
+    if not sum(map(len, parts)):
         raise ValueError(f"{dataset.name}: there is no face to pack")
-    room = room_for(parts, size)
-    with replacing(path) as temporary:
+    with contextlib.ExitStack() as stack:
+        temporary = stack.enter_context(replacing(path))
+        if images == "raw":
+            pixels = _Raw(parts, progress)
+        else:
+            spool = stack.enter_context(tempfile.TemporaryFile(dir=temporary.parent))
+            pixels = _Encoded(parts, progress, images, quality, spool)
         # HDF5 does not survive a full disk: claim the room before it begins, and hold it while it writes.
+        room = pixels.bytes + room_for_labels(parts)
         reserve(temporary, room)
-        failures, written = _write_file(temporary, dataset, parts, room=room, progress=progress, box=box)
+        failures, written = _write_file(temporary, dataset, parts, pixels, room=room, box=box)
     return written, failures
 
 
-def room_for(parts: Sequence[Crops], size: int) -> int:
-    """Bytes that a pack of these crops takes at most."""
+def _quality(images, quality):
+    if images not in ("raw", *ENCODINGS):
+        raise ValueError(f"images is {images!r}, expected 'raw', 'jpeg' or 'webp'")
+    if images == "raw":
+        if quality is not None:
+            raise ValueError("raw images have no quality: give it with images of jpeg or webp")
+        return None
+    quality = QUALITY[images] if quality is None else quality
+    if not 1 <= quality <= 100:
+        raise ValueError(f"quality is {quality}, expected 1 to 100")
+    return quality
+
+
+def room_for_labels(parts: Sequence[Crops]) -> int:
+    """Bytes that a pack of these crops takes at most besides its images."""
     count = 2**20 + 2 * len(json.dumps(parts[0].faces.scheme.get_config()))
     for crops in parts:
         faces, points = crops.faces, crops.faces.scheme.num_points
         texts = sum(len(text.encode()) + 64 for text in (*faces.names, *faces.origins))
-        count += texts + len(faces) * (3 * size**2 + 16 * points + 128 + 16 * len(faces.attributes))
+        count += texts + len(faces) * (16 * points + 128 + 16 * len(faces.attributes))
     return count
 
 
-def _write_file(path, dataset, parts, *, room, progress, box):
+def _write_file(path, dataset, parts, pixels, *, room, box):
     """Writes the pack; returns the failures and the number of faces written."""
-    failures, size = [], parts[0].size
-    total = sum(map(len, parts))
+    failures = []
     with h5py.File(path, "w") as file:
-        images = file.create_dataset("images", (total, size, size, 3), "uint8")
+        images = file.create_dataset("images", pixels.shape, "uint8")
         reserve(path, room)
-        kept = _write_images(images, parts, progress)
+        pixels.fill(images)
+        if pixels.ends is not None:
+            file[ENDS] = np.array(pixels.ends, "int64")
         for crops in parts:
             failures += crops.failures
-        _write_labels(file, parts, kept)
-        _write_subsets(file, dataset, kept[1])
-        written = [len(places) for places in kept]
+        written = [len(places) for places in pixels.kept]
+        if not sum(written):
+            first, reason = failures[0]
+            raise ValueError(f"{dataset.name}: no photograph could be read, the first: {shown(first)} ({reason})")
+        _write_labels(file, parts, pixels.kept)
+        _write_subsets(file, dataset, pixels.kept[1])
         attributes = {"dataset": dataset.name, "scheme": dataset.scheme.name, "normalizer": dataset.normalizer, "box": box}
         told = schemes.described(dataset.scheme)
         if isinstance(told, dict):
             file.create_dataset(SCHEME, data=[json.dumps(told)], dtype=h5py.string_dtype())
-        file.attrs.update({"format": FORMAT, **attributes, "train": written[0], "size": size, "enlarge": parts[0].enlarge})
-        if not sum(written):
-            first, reason = failures[0]
-            raise ValueError(f"{dataset.name}: no photograph could be read, the first: {shown(first)} ({reason})")
+        cut = {"train": written[0], "size": parts[0].size, "enlarge": parts[0].enlarge}
+        file.attrs.update({**pixels.attributes, **attributes, **cut})
         file.flush()
         end = file.id.get_filesize()
     os.truncate(path, end)  # gives the rest of the room back
     return failures, sum(written)
 
 
-def _write_images(images, parts, progress):
-    """Fills the first rows with the crops that can be read; returns their positions in each part."""
-    console, row, kept = make_console(), 0, []
+class _Raw:
+    """The crops as they are: one row a face, made when the file is there to take them; the unreadable leave rows at the end."""
+
+    attributes, ends = {"format": FORMAT}, None
+
+    def __init__(self, parts, progress):
+        self.parts, self.progress = parts, progress
+        size = parts[0].size
+        self.shape = (sum(map(len, parts)), size, size, 3)
+        self.bytes = int(np.prod(self.shape, dtype=object))
+        self.kept = [np.zeros(0, int) for _ in parts]
+
+    def fill(self, images):
+        row = 0
+        for pixels in _readable(self.parts, self.kept, self.progress):
+            images[row : row + len(pixels)] = pixels
+            row += len(pixels)
+
+
+class _Encoded:
+    """The crops as JPEG or WebP, which lie in a file without a name until their number of bytes is known."""
+
+    def __init__(self, parts, progress, encoding, quality, spool):
+        self.attributes = {"format": ENCODED_FORMAT, "encoding": encoding, "quality": quality}
+        self.kept, self.ends, self.bytes, self.spool = [np.zeros(0, int) for _ in parts], [], 0, spool
+        with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+            for pixels in _readable(parts, self.kept, progress):
+                for content in pool.map(lambda image: encode(image, encoding, quality=quality), pixels):
+                    spool.write(content)
+                    self.bytes += len(content)
+                    self.ends.append(self.bytes)
+        self.shape = (self.bytes,)
+
+    def fill(self, images):
+        self.spool.seek(0)
+        for start in range(0, self.bytes, BLOCK):
+            content = self.spool.read(BLOCK)
+            images[start : start + len(content)] = np.frombuffer(content, "uint8")
+
+
+def _readable(parts: Sequence[Crops], kept: list[np.ndarray], progress: bool) -> Iterator[np.ndarray]:
+    """Pixels (B, S, S, 3) of the crops that can be read; `kept` is filled with their positions in each part."""
+    console = make_console()
     with Progress(console=console, transient=True, disable=not (progress and console.is_terminal)) as bar:
-        task = bar.add_task("packing", total=len(images))
-        for crops in parts:
-            places = []
+        task = bar.add_task("packing", total=sum(map(len, parts)))
+        for number, crops in enumerate(parts):
             for start in range(0, len(crops), BATCH):
                 batch = np.arange(start, min(start + BATCH, len(crops)))
                 pixels, _, weights = crops.batch(batch)
                 good = (weights > 0).any(1)  # the weights of an unreadable photograph are 0
-                images[row : row + good.sum()] = pixels[good]
-                row += int(good.sum())
-                places.append(batch[good])
+                kept[number] = np.concatenate([kept[number], batch[good]])
+                yield pixels[good]
                 bar.advance(task, len(batch))
-            kept.append(np.concatenate(places) if places else np.zeros(0, int))
-    return kept
 
 
 def _write_labels(file, parts, kept):

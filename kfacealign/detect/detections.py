@@ -80,18 +80,29 @@ def without_twins(found: Detections, *, overlap: float = TWINS) -> Detections:
         The faces that remain, the best first.
     """
     order, kept = np.argsort(-found.scores, kind="stable"), []
-    for index in order:
-        if all(shared(found.boxes[index], found.boxes[other]) < overlap for other in kept):
+    twins = shared(found.boxes[order][:, None], found.boxes[order]) >= overlap
+    free = np.ones(len(order), bool)
+    for place, index in enumerate(order):
+        if free[place]:
             kept.append(index)
+            free &= ~twins[place]
     return found[np.array(kept, int)]
 
 
-def shared(first: np.ndarray, second: np.ndarray) -> float:
-    """Area of the intersection of two boxes (4,) over the area of the smaller."""
-    low, high = np.maximum(first[:2], second[:2]), np.minimum(first[2:], second[2:])
-    area = np.prod(np.maximum(high - low, 0.0))
-    smaller = min(np.prod(first[2:] - first[:2]), np.prod(second[2:] - second[:2]))
-    return float(area / smaller) if smaller > 0 else 0.0
+def shared(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Area of the intersection of two boxes over the area of the smaller.
+
+    Args:
+        first: (..., 4).
+        second: (..., 4), of a shape that goes with the other's.
+
+    Returns:
+        (...) float64.
+    """
+    low, high = np.maximum(first[..., :2], second[..., :2]), np.minimum(first[..., 2:], second[..., 2:])
+    areas = np.maximum(high - low, 0.0).prod(-1)
+    smaller = np.minimum((first[..., 2:] - first[..., :2]).prod(-1), (second[..., 2:] - second[..., :2]).prod(-1))
+    return np.divide(areas, smaller, out=np.zeros_like(areas), where=smaller > 0).astype(np.float64)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,6 +23,7 @@ from kfacealign.training.checkpoint import EpochCheckpoint, read_state, run_fold
 from kfacealign.training.devices import alone, distributed, writes
 from kfacealign.training.early_stopping import EarlyStopping, errors
 from kfacealign.training.finetuning import begin_with, keep
+from kfacealign.training.first_step import FirstStep
 from kfacealign.training.resuming import alignment_of, check_same, describe, describe_model, fingerprint
 
 
@@ -226,18 +227,20 @@ def fit(model, train, test, views, history, settings, description, callbacks=(),
         if first >= last:
             continue
         model.warmup = phase == "warmup"
-        model.fit(
-            pipeline(train, views=views, shuffle=True, seed=settings.seed, epoch=first, **options, **batches),
-            validation_data=pipeline(test, **batches),
-            initial_epoch=first,
-            epochs=last,
-            verbose=0 if not writes() else 1 if sys.stdout.isatty() else 2,
-            callbacks=[
-                keras.callbacks.LearningRateScheduler(rates(settings)),
-                *callbacks,
-                EpochCheckpoint(settings.out, history, description, phase),
-            ],
-        )
+        with FirstStep(model, make_console(quiet=not writes())) as first_step:
+            model.fit(
+                pipeline(train, views=views, shuffle=True, seed=settings.seed, epoch=first, **options, **batches),
+                validation_data=pipeline(test, **batches),
+                initial_epoch=first,
+                epochs=last,
+                verbose=0 if not writes() else 1 if sys.stdout.isatty() else 2,
+                callbacks=[
+                    first_step,
+                    keras.callbacks.LearningRateScheduler(rates(settings)),
+                    *callbacks,
+                    EpochCheckpoint(settings.out, history, description, phase),
+                ],
+            )
     model.warmup = False
 
 

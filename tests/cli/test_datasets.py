@@ -218,6 +218,21 @@ def test_pack(wflw_root, tmp_path, capsys):
     assert main(["datasets", "pack", "wflw", str(wflw_root), str(tmp_path / "faces.npz")]) == 2
 
 
+@pytest.mark.parametrize("images", ["jpeg", "webp"])
+def test_pack_images(images, wflw_root, tmp_path, capsys):
+    out = tmp_path / "faces.h5"
+    command = ["datasets", "pack", "wflw", str(wflw_root), str(out), "--size", "40"]
+    assert main([*command, "--images", images, "--quality", "60", "--train", "2", "--test", "1"]) == 0
+    assert "3 faces" in capsys.readouterr().out
+    dataset, whole = load_dataset("packed", out), load_dataset("wflw", wflw_root)
+    assert dataset.train.names == [whole.train.names[place] for place in (0, 2)]
+    assert dataset.test.names == whole.test.names[:1]
+    held = [name for name, places in whole.subsets.items() if 0 in places]
+    assert [name for name, places in dataset.subsets.items() if places.tolist() == [0]] == held
+    assert dataset.test.pixels[0].shape == (40, 40, 3)
+    assert main([*command, "--quality", "60"]) == 2 and "raw images have no quality" in capsys.readouterr().err
+
+
 # === convert ===
 
 

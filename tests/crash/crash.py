@@ -245,19 +245,31 @@ def pack(folder: Path, kill_count: int, number: signal.Signals, seed: int) -> Ro
     row = Row(name="pack")
     killer = Killer(number, seed, row)
 
-    def command(out):
-        return ["-m", "kfacealign", "datasets", "pack", "pts", str(folder / "faces"), str(out), "--size", "64"]
+    def command(out, images):
+        return [
+            "-m",
+            "kfacealign",
+            "datasets",
+            "pack",
+            "pts",
+            str(folder / "faces"),
+            str(out),
+            "--size",
+            "64",
+            "--images",
+            images,
+        ]
 
-    whole = folder / "whole.h5"
-    seconds = finish(command(whole))
-    expected = faces_of(whole)
+    kinds = ("raw", "webp")
+    seconds = {images: finish(command(folder / f"{images}.h5", images)) for images in kinds}
+    expected = {images: faces_of(folder / f"{images}.h5") for images in kinds}
     for turn in turns(row, kill_count):
-        out = folder / f"pack_{turn}.h5"
-        killer(command(out), seconds)
-        if out.exists() and faces_of(out) != expected:
+        out, images = folder / f"pack_{turn}.h5", kinds[turn % 2]
+        killer(command(out, images), seconds[images])
+        if out.exists() and faces_of(out) != expected[images]:
             row.problems.append(f"turn {turn}: the file is there, but not whole")
-        finish(command(out))
-        if faces_of(out) != expected:
+        finish(command(out, images))
+        if faces_of(out) != expected[images]:
             row.problems.append(f"turn {turn}: called again, it writes something else")
     return row
 

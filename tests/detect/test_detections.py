@@ -18,6 +18,12 @@ def test_shared_by_hand():
     assert shared(np.array([0, 0, 10, 10]), np.array([5, 5, 5, 5])) == 0
 
 
+def test_shared_of_many():
+    boxes = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [0, 0, 4, 4], [3, 3, 3, 9]], np.float32)
+    expected = [[1, 0.5, 1, 0], [0.5, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]  # the last has no area
+    np.testing.assert_array_equal(shared(boxes[:, None], boxes), expected)
+
+
 def test_twins_are_one_face_and_neighbours_are_two():
     faces = found([[0, 0, 10, 10], [1, 1, 11, 11], [8, 0, 18, 10], [2, 2, 6, 6]], [0.7, 0.9, 0.8, 0.95])
     kept = without_twins(faces)

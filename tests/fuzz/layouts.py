@@ -164,7 +164,7 @@ def labels(root: Path, kind: str) -> None:
     (root / "out").rmdir()
 
 
-def packed(root: Path) -> None:
+def packed(root: Path, images: str = "raw") -> None:
     (root / "source").mkdir()
     names = ["a.png", "b.png"]
     for name in names:
@@ -175,10 +175,18 @@ def packed(root: Path) -> None:
     faces.origins = names
     options = {"subsets": {"all": np.arange(1)}, "enlarge": 1.25, "normalizer": "image"}
     dataset = Dataset(name="small", scheme=faces.scheme, train=faces[:1], test=faces[1:], **options)
-    packing.pack(dataset, root / "packed.h5", size=16, progress=False)
+    packing.pack(dataset, root / "packed.h5", size=16, images=images, progress=False)
     for name in names:
         (root / "source" / name).unlink()
     (root / "source").rmdir()
+
+
+def packed_jpeg(root: Path) -> None:
+    packed(root, "jpeg")
+
+
+def packed_webp(root: Path) -> None:
+    packed(root, "webp")
 
 
 def frame_folders(root: Path) -> None:

@@ -45,6 +45,7 @@ LAYOUTS = {
     "pts": "pts",
     "packed": "packed",
 }
+ENCODED = ("packed-jpeg", "packed-webp")
 LABELS = ("coco", "cvat", "labelstudio", "yolo", "ljson", "dlib")
 DEAR = 0.1
 # What is needed to read them. A file of HDF5 is read by a process of its own, which takes a second to start.
@@ -66,6 +67,20 @@ def labels(name: str) -> Callable[[Path], None]:
 
 
 READERS |= {name: Target(make=labels(name), call=dataset(name), mutators=filled) for name in LABELS}
+
+
+def encoded_pack(root: Path, _: Sequence[str]) -> Any:
+    """The labels of a packed dataset and, decoded one by one, its images, whose places in the file are told."""
+    read = catalogue.get("packed").read(root / "packed.h5")
+    parts = (read.train, read.test)
+    every([lambda part=part, row=row: checked(part.pixels[row]) for part in parts for row in range(len(part))])
+    return read
+
+
+READERS |= {
+    name: Target(make=laid(name.replace("-", "_")), call=encoded_pack, mutators=filled, needs=("h5py",), share=DEAR)
+    for name in ENCODED
+}
 
 
 def landmark_file(name: str, scheme: str = "ibug68") -> Callable[[Path, Sequence[str]], Any]:
@@ -170,6 +185,12 @@ IMAGES |= {
         make=laid("cofw"), call=referred("COFW_test_color.mat", (0, 1)), named=False, sound="refused", share=DEAR
     ),
     "image-packed": Target(make=laid("packed"), call=referred("packed.h5", (0, 1)), named=False, needs=("h5py",), share=DEAR),
+    **{
+        f"image-{name}": Target(
+            make=laid(name.replace("-", "_")), call=referred("packed.h5", (0, 1)), named=False, needs=("h5py",), share=DEAR
+        )
+        for name in ENCODED
+    },
     "image-video": Target(make=laid("video"), call=referred("a.avi", (1, 3, 2)), named=False),
     "video": Target(make=laid("video"), call=video_frames),
 }

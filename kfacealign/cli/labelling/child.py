@@ -12,6 +12,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -32,6 +33,7 @@ from kfacealign.face_landmarks import FaceLandmarks
 from kfacealign.process import one_line
 
 TOGETHER = 16  # pictures whose faces a model reads as one batch; it divides PART
+TELLING = 0.2  # seconds between two answers about what is done, as each wakes the process that reads it
 MOST_PIXELS = 2**25  # of pictures that are held together
 assert PART % TOGETHER == 0
 
@@ -53,7 +55,7 @@ class Labeller:
         detector = detect.make(settings["detector"], min_score=settings["min_score"])
         model = loading.load(settings["model"], threads=1)
         ways = {name: settings[name] for name in ("five_points", "any_rotation")}
-        self.landmarker = FaceLandmarks(model, detector=detector, **ways)
+        self.landmarker = FaceLandmarks(model, detector=detector, views=False, **ways)
         self.together = TOGETHER if getattr(model, "resizable", False) else 1
         self.settings, self.answer = settings, answer
         self.schema = rows.schema(settings["description"])
@@ -70,10 +72,10 @@ class Labeller:
         """
         parts = Parts(Path(self.settings["folder"]), job["number"], self.schema)
         found = pictures(Unit(**job["unit"]), parts.pictures, base=job["base"])
+        counts, told = nothing(), time.monotonic()
         for group in grouped(found, 1 if job["careful"] else self.together):
             if job["careful"]:
                 self.answer({"at": group[0].number})
-            counts = {"pictures": 0, "faces": 0, "failed": []}
             for picture, its in zip(group, self.labelled(group, job["deadly"]), strict=True):
                 about = {"shard": job["number"], "picture": picture.number, "path": picture.path}
                 parts.add(picture.number, [{**row, **about, "model_sha256": self.settings["model_sha256"]} for row in its])
@@ -81,7 +83,10 @@ class Labeller:
                 counts["faces"] += sum(row["status"] == rows.OK for row in its)
                 counts["failed"] += [[picture.path, row["reason"]] for row in its if row["status"] == rows.FAILED]
                 self.draw(picture, its, job["number"])
-            self.answer({"done": counts})
+            if job["careful"] or time.monotonic() - told > TELLING:
+                self.answer({"done": counts})
+                counts, told = nothing(), time.monotonic()
+        self.answer({"done": counts})
         parts.finish()
         self.answer({"finished": job["number"]})
 
@@ -119,6 +124,11 @@ class Labeller:
             sure["covariance"] = sure["covariance"].reshape(len(its), -1, 3)
         drawn = draw_landmarks(image_files.decode(picture.content), points, self.landmarker.model.scheme, **sure)
         image_files.write(Path(folder, f"{number:05d}", f"{picture.number:06d}.jpg"), drawn)
+
+
+def nothing() -> dict[str, Any]:
+    """What is told of no picture."""
+    return {"pictures": 0, "faces": 0, "failed": []}
 
 
 def grouped(found: Iterable[Picture], size: int) -> Iterator[list[Picture]]:

@@ -50,10 +50,10 @@ class Parts:
 
     def __init__(self, folder: Path, number: int, schema: "pa.Schema"):
         self.folder, self.number, self.schema = folder, number, schema
-        self.rows, self.parts = [], 0
-        while readable(part_of(folder, number, self.parts)):
-            self.parts += 1
-        self.pictures = self.parts * PART
+        self.rows, self.tables = [], []
+        while (table := written(part_of(folder, number, len(self.tables)))) is not None:
+            self.tables.append(table)
+        self.pictures = len(self.tables) * PART
 
     def add(self, picture: int, rows: list[dict[str, Any]]) -> None:
         """Adds the rows of a picture; those of the part before are written first.
@@ -61,9 +61,11 @@ class Parts:
         Raises:
             OSError: the part cannot be written.
         """
-        if picture == (self.parts + 1) * PART:
-            write(part_of(self.folder, self.number, self.parts), rows_.table(self.rows, self.schema))
-            self.parts, self.rows = self.parts + 1, []
+        if picture == (len(self.tables) + 1) * PART:
+            table = rows_.table(self.rows, self.schema)
+            write(part_of(self.folder, self.number, len(self.tables)), table)
+            self.tables.append(table)
+            self.rows = []
         self.rows += rows
 
     def finish(self) -> None:
@@ -74,22 +76,17 @@ class Parts:
         """
         import pyarrow as pa
 
-        paths = [part_of(self.folder, self.number, part) for part in range(self.parts)]
-        tables = [read(path) for path in paths]
-        write(shard_of(self.folder, self.number), pa.concat_tables([*tables, rows_.table(self.rows, self.schema)]))
-        for path in paths:
-            path.unlink(missing_ok=True)
+        write(shard_of(self.folder, self.number), pa.concat_tables([*self.tables, rows_.table(self.rows, self.schema)]))
+        for part in range(len(self.tables)):
+            part_of(self.folder, self.number, part).unlink(missing_ok=True)
 
 
-def readable(path: Path) -> bool:
-    """Whether a part is there; one that a failing disk has damaged is written anew."""
-    from pyarrow import parquet
-
+def written(path: Path) -> "pa.Table | None":
+    """The rows of a part; None where it is not there, or was damaged by a failing disk: it is written anew."""
     try:
-        parquet.read_metadata(path)
+        return read(path)
     except (OSError, ValueError):
-        return False
-    return True
+        return None
 
 
 def read(path: Path, columns: Sequence[str] | None = None) -> "pa.Table":

@@ -1,16 +1,19 @@
 """Reader of packed datasets: crops and labels in one file, for training far from the photographs and without decoding any.
 
-The file is HDF5, and nothing in it is executed on reading. Its pixels are one contiguous block, which is mapped into memory: so
+The file is HDF5, and nothing in it is executed on reading. Its images are one contiguous block, which is mapped into memory: so
 it opens at once whatever its size, and any program can use it that reads HDF5 or maps bytes at an offset. The layout:
 
-    images      (N, S, S, 3) uint8, RGB; the training faces, then the test faces
+    images      (N, S, S, 3) uint8, RGB; the training faces, then the test faces; in format 2 (B,) uint8, the bytes of JPEG or
+                WebP files one after the other
+    ends        (N,) int64, only in format 2: where in `images` each file ends, and the next begins
     landmarks   (N, K, 2) float32, pixels of the crop       weights (N, K) float32
     boxes       (N, 4) float32, pixels of the crop          occluded (N, K) uint8, only where the dataset has it
     matrices    (N, 2, 3) float64, the photograph's image coordinates -> pixels of the crop
     names, origins                                          text that can be printed: other bytes and signs as \\xe9, \\n
     attributes/NAME (N,) uint8                              subsets/NAME: positions among the test faces
     scheme      a text, JSON, that describes a landmark scheme which is not one of this package
-    attributes of the file: format, dataset, scheme, normalizer, train (number), size, enlarge, box
+    attributes of the file: format, dataset, scheme, normalizer, train (number), size (S), enlarge, box; in format 2 also
+                encoding and quality
 
 Convention of the file: coordinates have their origin at the outer top-left corner of the crop, as everywhere in this package.
 `kfacealign.data.packing` writes it.
@@ -24,31 +27,34 @@ from typing import Any
 import numpy as np
 
 from kfacealign import schemes
+from kfacealign.data.encoded_images import EncodedImages
 from kfacealign.data.faces import Dataset, Faces
 from kfacealign.data.readers import hdf5
 from kfacealign.data.readers.entry import Entry
 
 FORMAT = "kfacealign packed faces 1"
+ENCODED_FORMAT = "kfacealign packed faces 2"
 NEEDED = ("landmarks", "weights", "boxes", "matrices", "names", "origins")
-SCHEME = "scheme"
-ARRAYS = (*NEEDED, SCHEME, "occluded", "attributes/*", "subsets/*")
+SCHEME, ENDS = "scheme", "ends"
+ARRAYS = (*NEEDED, SCHEME, ENDS, "occluded", "attributes/*", "subsets/*")
 
 
 class PackedFaces(Faces):
     """`Faces` whose photographs are their crops in the packed file.
 
     Attributes:
-        pixels: (N, S, S, 3) uint8, RGB, mapped into memory; landmarks divided by S are the crop coordinates.
+        pixels: (N, S, S, 3) uint8, RGB, mapped into memory; or, of a file of JPEG or WebP, `EncodedImages` of that shape.
+            Landmarks divided by S are the crop coordinates.
         matrices: (N, 2, 3) float64, image coordinates of the photographs that the crops were cut from -> pixels of the crop.
     """
 
-    def __init__(self, *arguments: Any, pixels: np.ndarray, matrices: np.ndarray, **keywords: Any):
+    def __init__(self, *arguments: Any, pixels: np.ndarray | EncodedImages, matrices: np.ndarray, **keywords: Any):
         super().__init__(*arguments, **keywords)
         self.pixels, self.matrices = pixels, matrices
 
 
 def packed(path: str | os.PathLike) -> Dataset:
-    """Reads a packed dataset; no pixel is copied.
+    """Reads a packed dataset; no pixel is copied or decoded.
 
     Args:
         path: the file.
@@ -73,13 +79,13 @@ def read_image(path: str, place: int) -> np.ndarray:
 
     Raises:
         OSError: the file cannot be opened.
-        ValueError: it is no packed dataset, or has no such crop.
+        ValueError: it is no packed dataset, has no such crop, or the crop is damaged.
     """
     status = os.stat(path)
     pixels = _remembered(path, status.st_mtime_ns, status.st_size)
     if not place < len(pixels):
         raise ValueError(f"the file holds {len(pixels)} crops, none has number {place} (from 0)")
-    return np.array(pixels[place])
+    return pixels.decode(place) if isinstance(pixels, EncodedImages) else np.array(pixels[place])
 
 
 def subset_key(name: str) -> str:
@@ -104,7 +110,7 @@ def _dataset(path, content, pixels):
     if not isinstance(said["enlarge"], int | float) or not 0 < said["enlarge"] < 1e3:
         raise ValueError(f"{path}: it is damaged: its enlargement is {said['enlarge']}")
     scheme = _scheme(path, said["scheme"], content.arrays)
-    arrays = {name: values for name, values in content.arrays.items() if name != SCHEME}
+    arrays = {name: values for name, values in content.arrays.items() if name not in (SCHEME, ENDS)}
     arrays = _checked(path, arrays, count, scheme.num_points)
     tests = count - train
     subsets = {subset_name(name.partition("/")[2]): places for name, places in arrays.items() if name.startswith("subsets/")}
@@ -185,9 +191,12 @@ def _read(path, arrays):
     except ValueError as error:
         reason = str(error).removeprefix(f"{path}: ")
         raise ValueError(f"{path}: no packed dataset: {reason}") from None
-    if content.attributes.get("format") != FORMAT:
-        raise ValueError(f"{path}: no packed dataset, or one of another version: expected format {FORMAT!r}")
+    if content.attributes.get("format") not in (FORMAT, ENCODED_FORMAT):
+        expected = f"expected format {FORMAT!r} or {ENCODED_FORMAT!r}"
+        raise ValueError(f"{path}: no packed dataset, or one of another version: {expected}")
     needed = {**dict.fromkeys(set(arrays) & set(NEEDED), content.arrays), "images": content.layouts}
+    if content.attributes["format"] == ENCODED_FORMAT:
+        needed |= {ENDS: content.arrays, "size": content.attributes}
     needed |= dict.fromkeys(("dataset", "scheme", "normalizer", "train", "enlarge"), content.attributes)
     lacking = [name for name, found in needed.items() if name not in found]
     if lacking:
@@ -197,6 +206,8 @@ def _read(path, arrays):
 
 def _pixels(path, content):
     """The crops, mapped into memory."""
+    if content.attributes["format"] == ENCODED_FORMAT:
+        return _encoded_pixels(path, content)
     layout = content.layouts["images"]
     square = len(layout.shape) == 4 and layout.shape[1] == layout.shape[2] > 0 and layout.shape[3] == 3
     if not square or layout.type != "|u1" or len(layout.pieces) != 1 or layout.packed or layout.chunk != layout.shape:
@@ -210,10 +221,21 @@ def _pixels(path, content):
     return np.memmap(path, "uint8", "r", layout.pieces[0][1], (count, *layout.shape[1:]))
 
 
+def _encoded_pixels(path, content):
+    layout, ends = content.layouts["images"], content.arrays[ENDS]
+    if len(layout.shape) != 1 or layout.type != "|u1" or len(layout.pieces) != 1 or layout.packed or layout.chunk != layout.shape:
+        raise ValueError(f"{path}: it is damaged: images has shape {layout.shape} and type {layout.type}, or is in pieces")
+    count = len(content.arrays["landmarks"])
+    if isinstance(ends, list) or ends.shape != (count,):
+        raise ValueError(f"{path}: it is damaged: its ends are not those of {count} images")
+    mapped = np.memmap(path, "uint8", "r", layout.pieces[0][1], layout.shape) if layout.shape[0] else np.zeros(0, "uint8")
+    return EncodedImages(path, mapped, ends, content.attributes["size"])
+
+
 @functools.lru_cache(maxsize=8)
 def _remembered(path, *_changed):
     """The crops of the last files; a file that is written anew is mapped anew."""
-    return _pixels(path, _read(path, ("landmarks",)))
+    return _pixels(path, _read(path, ("landmarks", ENDS)))
 
 
 ENTRIES = (
