@@ -17,7 +17,6 @@ transformer and the prediction head.
 """
 
 import kfacealign as kfa
-from kfacealign.training import rendered_and_real as shared
 
 # Backbone weights are a preset's or those of another trained model, or ImageNet's. The queries are told apart from the start and
 # reach the prediction head, there is no dropout, and the optimiser is AdamW, not LAMB: the training is short
@@ -64,6 +63,7 @@ VIEWS = {
 
 
 def recipe():
+    shared = kfa.training.rendered_and_real
     settings = kfa.training.parse_settings(__doc__, PAPER, QUICK, datasets=shared.ALONE, flags=shared.FLAGS)
     weights = settings.backbone_weights
     if weights in kfa.presets.names():

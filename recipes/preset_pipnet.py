@@ -17,7 +17,6 @@ The backbone is EfficientNet-Lite0 with ImageNet's weights, made for phones. Cel
 """
 
 import kfacealign as kfa
-from kfacealign.training import rendered_and_real as shared
 
 PAPER = {
     "dataset": "pts",
@@ -60,6 +59,7 @@ VIEWS = {
 
 
 def recipe():
+    shared = kfa.training.rendered_and_real
     settings = kfa.training.parse_settings(__doc__, PAPER, QUICK, datasets=shared.ALONE, flags=shared.FLAGS)
     faces, validation, sources = shared.rendered_and_real(settings)
 
