@@ -4,10 +4,13 @@
     python benchmarks/hih_decimals.py --dataset synthetic --only "attended, soft, csc"
     python benchmarks/hih_decimals.py --dataset synthetic --overfit 32 --epochs 100 --warmup-epochs 0 --drops
     python benchmarks/hih_decimals.py --dataset synthetic --model runs/quick/model.keras
+    python benchmarks/hih_decimals.py --dataset synthetic --trunk runs/quick/model.keras --epochs 3 --warmup-epochs 0 --drops
 
 All models are trained alike: the same crops, views, epochs, optimiser and warm-up. `strided` is the paper's head, of width
 1.5 times the trunk's as in the paper; `attended` reads each landmark's own place. With --overfit N the first N training faces
-are trained on without views, and measured on. With --model nothing is trained.
+are trained on without views, and measured on. With --model nothing is trained. With --trunk the integer maps and all
+before them are those of a trained HIH and stay as they are: the decimal heads alone are trained, and the rows differ in nothing
+else. The labels of `attended` are parts of the cell that the model itself names (`decimal_cell`).
 
 Columns: `right` is the share of decimal cells that are the target's, `frequent` the share that naming the most frequent cell
 would have; `loss` is the decimal loss over that of a flat map; `cell` is the share of integer cells that are right. The NME is
@@ -46,6 +49,8 @@ COLUMNS = ("cell %", "right %", "frequent %", "loss", "NME, middle", "NME")
 def build(scheme, arguments, name):
     """The model of a row."""
     head, label, loss = ROWS[name]
+    if arguments.trunk:
+        return with_trunk(kfa.load(arguments.trunk), arguments, name)
     # On small maps CSC is half of the variance over the cells, divided by their number; so both losses weigh alike.
     factor = 1.0 if loss == "csc" else 0.5 / arguments.decimal_size**2
     return kfa.models.HIH(
@@ -60,6 +65,20 @@ def build(scheme, arguments, name):
         alpha=arguments.alpha * factor,
         enlarge=ENLARGE,
     )
+
+
+def with_trunk(trained, arguments, name):
+    """A model of the row's head whose other layers are those of a trained one, and are not trained further."""
+    head, label, loss = ROWS[name]
+    factor = 1.0 if loss == "csc" else 0.5 / trained.decimal_size**2
+    changes = {"decimal_head": head, "decimal_label": label, "decimal_loss": loss, "alpha": arguments.alpha * factor}
+    width = int(1.5 * trained.width) if head == "strided" else trained.width
+    model = kfa.models.HIH.from_config({**trained.get_config(), **changes, "decimal_width": width})
+    for layer in model.network.layers:
+        if layer.name != "decimal":
+            layer.set_weights(trained.network.get_layer(layer.name).get_weights())
+            layer.trainable = False
+    return model
 
 
 def settings_of(arguments, name, seed):
@@ -104,14 +123,14 @@ def read(model, images, labels):
     """A batch's cells, their targets, and the decimal loss beside that of flat maps of the targets' mean."""
     codec, landmarks, weights = model.codec, labels["landmarks"], labels["weights"]
     outputs = model.network(keras.ops.cast(images, "float32"), training=False)
-    target = codec.encode(landmarks)["decimal"]
+    target = codec.decimal_target(codec.encode(landmarks), outputs)
     flat = keras.ops.zeros_like(target) + keras.ops.mean(target)
-    integer, decimal = codec.cells(landmarks)
+    integer, _ = codec.cells(landmarks)
     values = {
         "integer": argmax_cells(codec.stack_maps(outputs)[-1])[0],
         "decimal": argmax_cells(outputs["decimal"])[0],
         "target integer": integer,
-        "target decimal": decimal,
+        "target decimal": argmax_cells(target)[0],
         "landmarks": landmarks,
         "weights": weights,
         "loss": keras.ops.reshape(codec.decimal_term(target, outputs["decimal"], weights), (1,)),
@@ -133,6 +152,7 @@ def parse():
     parser.add_argument("--data-dir", help="the dataset's directory")
     parser.add_argument("--scheme", default="ibug68")
     parser.add_argument("--model", help="a trained HIH to measure, a .keras file")
+    parser.add_argument("--trunk", help="a trained HIH, a .keras file, of which all but the decimal head is kept")
     parser.add_argument("--only", nargs="+", choices=ROWS, help="some of the rows")
     parser.add_argument("--every", type=int, default=1, help="take every Nth training face; YTF68 holds clips of three frames")
     parser.add_argument("--overfit", type=int, help="train on this many faces without views, and measure on them")

@@ -32,12 +32,15 @@ class HeatmapInHeatmap(HeatmapCodec):
         alpha: weight of the decimal loss (0.1 for the tiny network, 0.05 otherwise).
         decimal_label: "soft" for the Gaussian, "hard" for a single 1 (Table VII).
         decimal_loss: "csc" for Eq. 5 or "mse" (Table VIII).
+        decimal_cell: the integer cell of which the decimal cells of the labels are parts. "true" is the paper's: the cell of
+            the landmark (Eq. 2). "predicted" is the cell that the network's own integer map names, to which decoding adds the
+            decimal part; for a landmark outside it, the nearest of its decimal cells is right.
 
     Outputs read: `heatmap_s` `(B, size, size, K)` for each stack s, `decimal` `(B, decimal_size, decimal_size, K)`. A
     landmark's score is its integer map's maximum.
 
     Raises:
-        ValueError: `decimal_label` or `decimal_loss` is none of the above.
+        ValueError: `decimal_label`, `decimal_loss` or `decimal_cell` is none of the above.
 
     Example:
         >>> codec = HeatmapInHeatmap()
@@ -59,11 +62,14 @@ class HeatmapInHeatmap(HeatmapCodec):
         alpha: float = 0.05,
         decimal_label: str = "soft",
         decimal_loss: str = "csc",
+        decimal_cell: str = "true",
     ):
         if decimal_label not in ("soft", "hard"):
             raise ValueError(f"decimal_label is 'soft' or 'hard', not {decimal_label!r}")
         if decimal_loss not in ("csc", "mse"):
             raise ValueError(f"decimal_loss is 'csc' or 'mse', not {decimal_loss!r}")
+        if decimal_cell not in ("true", "predicted"):
+            raise ValueError(f"decimal_cell is 'true' or 'predicted', not {decimal_cell!r}")
         self.size = size
         self.decimal_size = decimal_size
         self.sigma = sigma
@@ -71,28 +77,46 @@ class HeatmapInHeatmap(HeatmapCodec):
         self.alpha = alpha
         self.decimal_label = decimal_label
         self.decimal_loss = decimal_loss
+        self.decimal_cell = decimal_cell
         self.soft_classification = CoordinateSoftClassification(reduction=None)
+
+    def position(self, landmarks: Any) -> Any:
+        """Crop coordinates `(B, K, 2)` -> positions in cells of the integer map, none outside it."""
+        return ops.clip(landmarks, 0.0, 1.0) * self.size
 
     def cells(self, landmarks: Any) -> tuple[Any, Any]:
         """Crop coordinates `(B, K, 2)` -> integer cells and decimal cells, both `(B, K, 2)` float32."""
-        position = ops.clip(landmarks, 0.0, 1.0) * self.size
+        position = self.position(landmarks)
         integer = ops.minimum(ops.floor(position), self.size - 1.0)
-        decimal = ops.floor((position - integer) * self.decimal_size + 0.5)
-        return integer, ops.minimum(decimal, self.decimal_size - 1.0)
+        return integer, self.parts(position, integer)
+
+    def parts(self, position: Any, integer: Any) -> Any:
+        """The decimal cells of integer cells that are nearest to positions, all `(B, K, 2)`."""
+        return ops.clip(ops.floor((position - integer) * self.decimal_size + 0.5), 0.0, self.decimal_size - 1.0)
 
     def encode(self, landmarks: Any) -> dict[str, Any]:
         integer, decimal = self.cells(landmarks)
+        heatmap = gaussian_maps(integer, self.size, self.sigma)
+        return {"heatmap": heatmap, "decimal": self.decimal_map(decimal), "position": self.position(landmarks)}
+
+    def decimal_map(self, decimal: Any) -> Any:
+        """Decimal cells `(B, K, 2)` -> the decimal heatmaps of labels `(B, decimal_size, decimal_size, K)`."""
         if self.decimal_label == "hard":
-            decimal_map = one_hot_maps(decimal, self.decimal_size)
-        else:
-            decimal_map = gaussian_maps(decimal, self.decimal_size, self.decimal_sigma)
-        return {"heatmap": gaussian_maps(integer, self.size, self.sigma), "decimal": decimal_map}
+            return one_hot_maps(decimal, self.decimal_size)
+        return gaussian_maps(decimal, self.decimal_size, self.decimal_sigma)
 
     def loss(self, targets: dict[str, Any], outputs: dict[str, Any], weights: Any) -> dict[str, Any]:
         return {
             "heatmap_loss": self.heatmap_loss(targets["heatmap"], outputs, weights),
-            "decimal_loss": self.alpha * self.decimal_term(targets["decimal"], outputs["decimal"], weights),
+            "decimal_loss": self.alpha * self.decimal_term(self.decimal_target(targets, outputs), outputs["decimal"], weights),
         }
+
+    def decimal_target(self, targets: dict[str, Any], outputs: dict[str, Any]) -> Any:
+        """The decimal heatmaps that the network is trained on `(B, decimal_size, decimal_size, K)`, see `decimal_cell`."""
+        if self.decimal_cell == "true":
+            return targets["decimal"]
+        named, _ = argmax_cells(ops.stop_gradient(self.stack_maps(outputs)[-1]))
+        return self.decimal_map(self.parts(targets["position"], named))
 
     def decimal_term(self, target: Any, predicted: Any, weights: Any) -> Any:
         """The loss of the decimal heatmaps `(B, decimal_size, decimal_size, K)`, before `alpha`."""
@@ -115,4 +139,5 @@ class HeatmapInHeatmap(HeatmapCodec):
             "alpha": self.alpha,
             "decimal_label": self.decimal_label,
             "decimal_loss": self.decimal_loss,
+            "decimal_cell": self.decimal_cell,
         }

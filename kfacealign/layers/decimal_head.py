@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from kfacealign.codecs.decoders import argmax_cells, windows
 from kfacealign.layers.hourglass import basic_residual, conv_bn, predict_maps
 
 
@@ -69,29 +70,39 @@ class AttendedDecimalHead(keras.layers.Layer):
     """Maps of the position inside the integer cell, read at each landmark's own place; this head is not the paper's.
 
     The cells of a decimal map are parts of one integer cell, but those of `DecimalHeatmapHead` are regions of the face: each
-    of them must be told of a landmark that lies anywhere, and must know which part it stands for. Here the softmax of a
-    landmark's integer map weighs the features of the trunk (a 3x3 conv-BN-ReLU to `filters`), and a fully connected layer of
-    the landmark's own makes its decimal map of their sum. All integer cells are then read alike.
+    of them must be told of a landmark that lies anywhere, and must know which part it stands for. This head reads a landmark
+    where its integer map is highest. Two things are read there:
+
+    - the features of the trunk (a 3x3 conv-BN-ReLU to `filters`), in a mean that the softmax of the integer map weighs;
+    - the heights of the integer map in the window around its maximum, as shares of their sum, through one fully connected
+      layer to `filters` that all landmarks share. A trained map is the mean of the Gaussians that may be meant, so that its
+      heights beside the maximum tell how far, and to which side, the landmark lies from the cell's middle.
+
+    A fully connected layer of the landmark's own makes its decimal map of both. All integer cells are then read alike.
 
     Args:
         maps: number of landmarks K.
         size: side of the decimal maps.
         filters: width of the head.
+        window: side of the window in integer cells, odd.
         temperature: factor on the integer maps, whose peak is 1 in training, before the softmax.
 
     Inputs: trunk `(B, H, W, C)` and integer maps `(B, H, W, K)`, H and W static. Output `(B, size, size, K)`, float32. The
-    integer maps get no gradient through the softmax.
+    integer maps get no gradient from this head.
 
     Example:
         >>> AttendedDecimalHead(98)([keras.ops.ones((1, 64, 64, 256)), keras.ops.ones((1, 64, 64, 98))]).shape
         (1, 8, 8, 98)
     """
 
-    def __init__(self, maps: int, *, size: int = 8, filters: int = 384, temperature: float = 30.0, **kwargs: Any):
+    def __init__(
+        self, maps: int, *, size: int = 8, filters: int = 384, window: int = 7, temperature: float = 30.0, **kwargs: Any
+    ):
         super().__init__(**kwargs)
         self.maps = maps
         self.size = size
         self.filters = filters
+        self.window = window
         self.temperature = temperature
         self.body = None
 
@@ -101,8 +112,12 @@ class AttendedDecimalHead(keras.layers.Layer):
         self.body = keras.Model(inputs, conv_bn(inputs, self.filters, 3, name="mix"), name="body")
         cells = self.size**2
         small = keras.initializers.RandomNormal(stddev=0.001)
-        self.kernel = self.add_weight((self.maps, self.filters, cells), initializer=small, dtype="float32", name="kernel")
+        self.kernel = self.add_weight((self.maps, 2 * self.filters, cells), initializer=small, dtype="float32", name="kernel")
         self.bias = self.add_weight((self.maps, 1, cells), initializer="zeros", dtype="float32", name="bias")
+        self.heights = keras.layers.Dense(
+            self.filters, activation="relu", kernel_initializer="he_normal", dtype="float32", name="heights"
+        )
+        self.heights.build((None, self.maps, self.window**2))
         self.built = True
 
     def compute_output_shape(self, input_shape: Sequence[tuple[int | None, ...]]) -> tuple[int | None, ...]:
@@ -110,21 +125,31 @@ class AttendedDecimalHead(keras.layers.Layer):
 
     def call(self, inputs: Sequence[Any], training: bool | None = None) -> Any:
         trunk, maps = inputs
+        maps = ops.stop_gradient(ops.cast(maps, "float32"))
         features = ops.cast(self.body(trunk, training=training), "float32")
         attended = ops.matmul(
             self.weights_of_cells(maps), ops.reshape(features, (-1, features.shape[1] * features.shape[2], self.filters))
         )
-        decimal = ops.matmul(ops.transpose(attended, (1, 0, 2)), ops.cast(self.kernel, "float32")) + ops.cast(
-            self.bias, "float32"
-        )
+        read = ops.concatenate([attended, self.heights(self.window_shares(maps))], axis=-1)
+        decimal = ops.matmul(ops.transpose(read, (1, 0, 2)), ops.cast(self.kernel, "float32")) + ops.cast(self.bias, "float32")
         return ops.reshape(ops.transpose(decimal, (1, 2, 0)), (-1, self.size, self.size, self.maps))
 
     def weights_of_cells(self, maps: Any) -> Any:
         """Integer maps `(B, H, W, K)` -> the weight of every cell for each landmark `(B, K, H * W)`, 1 in sum."""
         _, height, width, _ = maps.shape
-        flat = ops.reshape(ops.stop_gradient(ops.cast(maps, "float32")), (-1, height * width, self.maps))
+        flat = ops.reshape(maps, (-1, height * width, self.maps))
         return ops.softmax(self.temperature * ops.transpose(flat, (0, 2, 1)), axis=-1)
 
+    def window_shares(self, maps: Any) -> Any:
+        """Integer maps `(B, H, W, K)` -> what each cell of the window around the maximum holds of the window's sum.
+
+        Returns:
+            `(B, K, window * window)`, 1 in the mean; cells below 0 and outside the map hold nothing.
+        """
+        values, _, _ = windows(maps, argmax_cells(maps)[0], self.window // 2)
+        heights = ops.reshape(ops.maximum(values, 0.0), (-1, self.maps, self.window**2))
+        return heights / (ops.mean(heights, axis=-1, keepdims=True) + 1e-6)
+
     def get_config(self) -> dict[str, Any]:
-        own = {"maps": self.maps, "size": self.size, "filters": self.filters, "temperature": self.temperature}
-        return {**super().get_config(), **own}
+        own = {"maps": self.maps, "size": self.size, "filters": self.filters, "window": self.window}
+        return {**super().get_config(), **own, "temperature": self.temperature}

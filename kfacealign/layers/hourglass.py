@@ -181,7 +181,13 @@ def stacked_hourglass(image: Any, *, maps: int, stacks: int, filters: int, depth
         features = conv_bn(x, filters, 1, name=f"{name}_features")
         heatmap = predict_maps(features, maps, name=f"{name}_heatmap")
         heatmaps.append(heatmap)
-        merged_features = conv_bn(features, filters, 1, name=f"{name}_merge_features")
-        merged_heatmap = conv_bn(heatmap, filters, 1, name=f"{name}_merge_heatmap")
-        trunk = keras.layers.Add(name=f"{name}_trunk")([trunk, merged_features, merged_heatmap])
+        trunk = fused(trunk, features, heatmap, name=name)
     return heatmaps, trunk
+
+
+def fused(trunk: Any, features: Any, heatmap: Any, *, name: str) -> Any:
+    """The sum of the trunk with a 1x1 conv-BN-ReLU of a stack's features and with one of its heatmaps, all of one width."""
+    filters = trunk.shape[-1]
+    merged_features = conv_bn(features, filters, 1, name=f"{name}_merge_features")
+    merged_heatmap = conv_bn(heatmap, filters, 1, name=f"{name}_merge_heatmap")
+    return keras.layers.Add(name=f"{name}_trunk")([trunk, merged_features, merged_heatmap])

@@ -1,5 +1,6 @@
 """HIH: heatmap in heatmap (the network of Sec. III-D, figure 2)."""
 
+import os
 from typing import Any, Self
 
 import keras
@@ -10,8 +11,10 @@ from kfacealign.layers.decimal_head import AttendedDecimalHead, DecimalHeatmapHe
 from kfacealign.layers.hourglass import stacked_hourglass
 from kfacealign.models.aligner import FaceAligner
 from kfacealign.models.backbones import IMAGENET_DEVIATION, IMAGENET_MEAN
+from kfacealign.models.lite_hourglass import lite_hourglass
 from kfacealign.models.variants import Variant
 
+BACKBONES = ("hourglass", "efficientnet_lite0")
 NORMALIZATIONS = ("unit", "imagenet")
 DECIMAL_HEADS = {"strided": DecimalHeatmapHead, "attended": AttendedDecimalHead}
 
@@ -25,20 +28,25 @@ class HIH(FaceAligner):
 
     Args:
         scheme: landmark scheme, a name or a `Scheme`.
+        backbone: "hourglass" for the paper's, or "efficientnet_lite0" for one hourglass whose descending half is
+            EfficientNet-Lite0 (`lite_hourglass`), for short trainings.
+        backbone_weights: weights of EfficientNet-Lite0: "imagenet", None for random ones, or the path of a trained model
+            (.keras) whose backbone is copied. The paper's hourglass begins with random weights, and takes none.
         stacks: number of hourglasses; the paper has 1, 2 or 4.
         input_size: side of the crops in pixels, a multiple of 64; the heatmaps' side is a quarter of it.
         width: channels of the trunk.
         decimal_size: side of the decimal heatmaps in cells.
         decimal_width: channels of the decimal head.
         decimal_head: "strided" for the paper's head (`DecimalHeatmapHead`), or "attended" for one that learns in a short
-            training (`AttendedDecimalHead`).
+            training (`AttendedDecimalHead`); its labels are parts of the cell that it reads (`decimal_cell="predicted"` of
+            `HeatmapInHeatmap`).
         sigma: standard deviation of the integer heatmaps' Gaussians, in cells of their map.
         decimal_sigma: standard deviation of the decimal heatmaps' Gaussians, in cells of their map.
         alpha: weight of the decimal loss; by default the paper's, 0.1 for one stack and 0.05 for more.
         decimal_label: see `HeatmapInHeatmap`.
         decimal_loss: see `HeatmapInHeatmap`.
         normalization: "unit" maps pixels to 0..1; "imagenet" subtracts ImageNet's mean and divides by its deviation, as the
-            authors' release does.
+            authors' release does. EfficientNet-Lite0 normalises pixels by itself.
         enlarge: see `FaceAligner`.
 
     Outputs of the network: `heatmap_s` `(B, S/4, S/4, K)` for each stack s, and `decimal`
@@ -63,6 +71,8 @@ class HIH(FaceAligner):
         self,
         scheme: schemes.Scheme | str = "wflw98",
         *,
+        backbone: str = "hourglass",
+        backbone_weights: str | os.PathLike | None = None,
         stacks: int = 1,
         input_size: int = 256,
         width: int = 256,
@@ -80,6 +90,12 @@ class HIH(FaceAligner):
     ):
         if input_size <= 0 or input_size % 64:
             raise ValueError(f"input_size must be a multiple of 64 (four halvings after the stem), got {input_size}")
+        if backbone not in BACKBONES:
+            raise ValueError(f"backbone is one of {', '.join(BACKBONES)}, not {backbone!r}")
+        if backbone == "hourglass" and backbone_weights is not None:
+            raise ValueError("the paper's hourglass begins with random weights: backbone_weights are of efficientnet_lite0")
+        if backbone != "hourglass" and stacks != 1:
+            raise ValueError(f"{backbone} is the descending half of one hourglass, got stacks={stacks}")
         if normalization not in NORMALIZATIONS:
             raise ValueError(f"normalization is one of {', '.join(NORMALIZATIONS)}, not {normalization!r}")
         if decimal_head not in DECIMAL_HEADS:
@@ -93,12 +109,16 @@ class HIH(FaceAligner):
             alpha=alpha if alpha is not None else (0.1 if stacks == 1 else 0.05),
             decimal_label=decimal_label,
             decimal_loss=decimal_loss,
+            decimal_cell="predicted" if decimal_head == "attended" else "true",
         )
 
         # === Functional model ===
         image = keras.Input((input_size, input_size, 3), name="image")
-        x = normalized(image, normalization)
-        heatmaps, trunk = stacked_hourglass(x, maps=scheme.num_points, stacks=stacks, filters=width)
+        if backbone == "hourglass":
+            x = normalized(image, normalization)
+            heatmaps, trunk = stacked_hourglass(x, maps=scheme.num_points, stacks=stacks, filters=width)
+        else:
+            heatmaps, trunk = lite_hourglass(image, maps=scheme.num_points, filters=width, weights=backbone_weights)
         outputs = {f"heatmap_{stack}": maps for stack, maps in enumerate(heatmaps, start=1)}
         head = DECIMAL_HEADS[decimal_head](scheme.num_points, size=decimal_size, filters=decimal_width, name="decimal")
         outputs["decimal"] = head([trunk, heatmaps[-1]] if decimal_head == "attended" else trunk)
@@ -108,6 +128,7 @@ class HIH(FaceAligner):
 
         # === Config ===
         self.feature_layer = f"stack{stacks}_features_relu"
+        self.backbone = backbone
         self.stacks = stacks
         self.width = width
         self.decimal_size = decimal_size
@@ -133,6 +154,7 @@ class HIH(FaceAligner):
     def get_config(self) -> dict[str, Any]:
         return {
             "scheme": schemes.described(self.scheme),
+            "backbone": self.backbone,
             "stacks": self.stacks,
             "input_size": self.input_size,
             "width": self.width,

@@ -27,7 +27,9 @@ CASES = {
         maps("heatmap_x", "heatmap_y", shape=(16, 5)),
     ),
     "HeatmapInHeatmap": (
-        codecs.HeatmapInHeatmap(size=8, decimal_size=4, sigma=1.0, alpha=0.2, decimal_label="hard", decimal_loss="mse"),
+        codecs.HeatmapInHeatmap(
+            size=8, decimal_size=4, sigma=1.0, alpha=0.2, decimal_label="hard", decimal_loss="mse", decimal_cell="predicted"
+        ),
         STACKS | maps("decimal", shape=(4, 4, 5)),
     ),
     "OffsetMap": (

