@@ -1,6 +1,6 @@
 """What the decimal heatmaps of HIH learn, by head, label and loss (HIH, Tables VII and VIII).
 
-    python benchmarks/hih_decimals.py --data-dir YTF68 --every 3 --seeds 0 1 2       # 15 trainings
+    python benchmarks/hih_decimals.py --data-dir YTF68 --every 3 --seeds 0 1 2       # 18 trainings
     python benchmarks/hih_decimals.py --dataset synthetic --only "attended, soft, csc"
     python benchmarks/hih_decimals.py --dataset synthetic --overfit 32 --epochs 100 --warmup-epochs 0 --drops
     python benchmarks/hih_decimals.py --dataset synthetic --model runs/quick/model.keras
@@ -10,7 +10,8 @@ All models are trained alike: the same crops, views, epochs, optimiser and warm-
 1.5 times the trunk's as in the paper; `attended` reads each landmark's own place. With --overfit N the first N training faces
 are trained on without views, and measured on. With --model nothing is trained. With --trunk the integer maps and all
 before them are those of a trained HIH and stay as they are: the decimal heads alone are trained, and the rows differ in nothing
-else. The labels of `attended` are parts of the cell that the model itself names (`decimal_cell`).
+else. The labels of `attended` are parts of the cell that the model itself names (`decimal_cell`), but those of `true cells` are
+parts of the landmark's own, as the paper's are.
 
 Columns: `right` is the share of decimal cells that are the target's, `frequent` the share that naming the most frequent cell
 would have; `loss` is the decimal loss over that of a flat map; `cell` is the share of integer cells that are right. The NME is
@@ -35,49 +36,50 @@ from kfacealign.metrics.errors import NME
 ENLARGE = 1.08
 # Few epochs cannot overfit: gentler views let short runs get further.
 VIEWS = {"translation": 8 / 256, "rotation": 10.0, "occlusion_probability": 0.1, "blur_probability": 0.0}
-# Head, label and loss of each row.
+# Head, label, loss and `decimal_cell` of each row.
 ROWS = {
-    "attended, soft, csc": ("attended", "soft", "csc"),
-    "attended, soft, mse": ("attended", "soft", "mse"),
-    "attended, hard, csc": ("attended", "hard", "csc"),
-    "attended, hard, mse": ("attended", "hard", "mse"),
-    "strided, soft, csc": ("strided", "soft", "csc"),
+    "attended, soft, csc": ("attended", "soft", "csc", "predicted"),
+    "attended, soft, mse": ("attended", "soft", "mse", "predicted"),
+    "attended, hard, csc": ("attended", "hard", "csc", "predicted"),
+    "attended, hard, mse": ("attended", "hard", "mse", "predicted"),
+    "attended, true cells": ("attended", "soft", "csc", "true"),
+    "strided, soft, csc": ("strided", "soft", "csc", "true"),
 }
 COLUMNS = ("cell %", "right %", "frequent %", "loss", "NME, middle", "NME")
 
 
 def build(scheme, arguments, name):
     """The model of a row."""
-    head, label, loss = ROWS[name]
     if arguments.trunk:
-        return with_trunk(kfa.load(arguments.trunk), arguments, name)
+        trained = kfa.load(arguments.trunk)
+        width = int(1.5 * trained.width) if name.startswith("strided") else trained.width
+        config = {**trained.get_config(), **choices(arguments, name, trained.decimal_size), "decimal_width": width}
+        return with_cells(with_trunk(kfa.models.HIH.from_config(config), trained), name)
+    size = {"decimal_size": arguments.decimal_size, "decimal_width": int(1.5 * arguments.width)}
+    common = {"input_size": arguments.input_size, "width": arguments.width, "enlarge": ENLARGE, **size}
+    return with_cells(kfa.models.HIH(scheme, **common, **choices(arguments, name, arguments.decimal_size)), name)
+
+
+def choices(arguments, name, size):
+    """The settings of a row's decimal half."""
+    head, label, loss, _ = ROWS[name]
     # On small maps CSC is half of the variance over the cells, divided by their number; so both losses weigh alike.
-    factor = 1.0 if loss == "csc" else 0.5 / arguments.decimal_size**2
-    return kfa.models.HIH(
-        scheme,
-        input_size=arguments.input_size,
-        width=arguments.width,
-        decimal_size=arguments.decimal_size,
-        decimal_width=int(1.5 * arguments.width),
-        decimal_head=head,
-        decimal_label=label,
-        decimal_loss=loss,
-        alpha=arguments.alpha * factor,
-        enlarge=ENLARGE,
-    )
+    alpha = arguments.alpha * (1.0 if loss == "csc" else 0.5 / size**2)
+    return {"decimal_head": head, "decimal_label": label, "decimal_loss": loss, "alpha": alpha}
 
 
-def with_trunk(trained, arguments, name):
-    """A model of the row's head whose other layers are those of a trained one, and are not trained further."""
-    head, label, loss = ROWS[name]
-    factor = 1.0 if loss == "csc" else 0.5 / trained.decimal_size**2
-    changes = {"decimal_head": head, "decimal_label": label, "decimal_loss": loss, "alpha": arguments.alpha * factor}
-    width = int(1.5 * trained.width) if head == "strided" else trained.width
-    model = kfa.models.HIH.from_config({**trained.get_config(), **changes, "decimal_width": width})
+def with_trunk(model, trained):
+    """The model with all but its decimal head from a trained one, and not trained further."""
     for layer in model.network.layers:
         if layer.name != "decimal":
             layer.set_weights(trained.network.get_layer(layer.name).get_weights())
             layer.trainable = False
+    return model
+
+
+def with_cells(model, name):
+    """The model with labels that are parts of the cells which the row says."""
+    model.codec = type(model.codec).from_config({**model.codec.get_config(), "decimal_cell": ROWS[name][3]})
     return model
 
 
