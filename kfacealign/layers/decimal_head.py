@@ -73,7 +73,7 @@ class AttendedDecimalHead(keras.layers.Layer):
     of them must be told of a landmark that lies anywhere, and must know which part it stands for. This head reads a landmark
     where its integer map is highest. Two things are read there:
 
-    - the features of the trunk (a 3x3 conv-BN-ReLU to `filters`), in a mean that the softmax of the integer map weighs;
+    - the features of the trunk, in a mean that the softmax of the integer map weighs;
     - the heights of the integer map in the window around its maximum, as shares of their sum, through one fully connected
       layer to `filters` that all landmarks share. A trained map is the mean of the Gaussians that may be meant, so that its
       heights beside the maximum tell how far, and to which side, the landmark lies from the cell's middle.
@@ -83,11 +83,11 @@ class AttendedDecimalHead(keras.layers.Layer):
     Args:
         maps: number of landmarks K.
         size: side of the decimal maps.
-        filters: width of the head.
+        filters: width of what is read of the heights.
         window: side of the window in integer cells, odd.
         temperature: factor on the integer maps, whose peak is 1 in training, before the softmax.
 
-    Inputs: trunk `(B, H, W, C)` and integer maps `(B, H, W, K)`, H and W static. Output `(B, size, size, K)`, float32. The
+    Inputs: features `(B, H, W, C)` and integer maps `(B, H, W, K)`, H and W static. Output `(B, size, size, K)`, float32. The
     integer maps get no gradient from this head.
 
     Example:
@@ -104,15 +104,11 @@ class AttendedDecimalHead(keras.layers.Layer):
         self.filters = filters
         self.window = window
         self.temperature = temperature
-        self.body = None
 
     def build(self, input_shape: Sequence[tuple[int | None, ...]]) -> None:
-        # === Functional model ===
-        inputs = keras.Input(input_shape[0][1:], dtype=self.compute_dtype)
-        self.body = keras.Model(inputs, conv_bn(inputs, self.filters, 3, name="mix"), name="body")
-        cells = self.size**2
+        cells, read = self.size**2, input_shape[0][-1] + self.filters
         small = keras.initializers.RandomNormal(stddev=0.001)
-        self.kernel = self.add_weight((self.maps, 2 * self.filters, cells), initializer=small, dtype="float32", name="kernel")
+        self.kernel = self.add_weight((self.maps, read, cells), initializer=small, dtype="float32", name="kernel")
         self.bias = self.add_weight((self.maps, 1, cells), initializer="zeros", dtype="float32", name="bias")
         self.heights = keras.layers.Dense(
             self.filters, activation="relu", kernel_initializer="he_normal", dtype="float32", name="heights"
@@ -124,12 +120,11 @@ class AttendedDecimalHead(keras.layers.Layer):
         return input_shape[0][0], self.size, self.size, self.maps
 
     def call(self, inputs: Sequence[Any], training: bool | None = None) -> Any:
-        trunk, maps = inputs
+        features, maps = inputs
         maps = ops.stop_gradient(ops.cast(maps, "float32"))
-        features = ops.cast(self.body(trunk, training=training), "float32")
-        attended = ops.matmul(
-            self.weights_of_cells(maps), ops.reshape(features, (-1, features.shape[1] * features.shape[2], self.filters))
-        )
+        _, height, width, channels = features.shape
+        flat = ops.reshape(ops.cast(features, "float32"), (-1, height * width, channels))
+        attended = ops.matmul(self.weights_of_cells(maps), flat)
         read = ops.concatenate([attended, self.heights(self.window_shares(maps))], axis=-1)
         decimal = ops.matmul(ops.transpose(read, (1, 0, 2)), ops.cast(self.kernel, "float32")) + ops.cast(self.bias, "float32")
         return ops.reshape(ops.transpose(decimal, (1, 2, 0)), (-1, self.size, self.size, self.maps))

@@ -8,14 +8,16 @@ import keras
 from kfacealign import schemes
 from kfacealign.codecs import HeatmapInHeatmap
 from kfacealign.layers.decimal_head import AttendedDecimalHead, DecimalHeatmapHead
-from kfacealign.layers.hourglass import stacked_hourglass
+from kfacealign.layers.hourglass import conv_bn, stacked_hourglass
 from kfacealign.models.aligner import FaceAligner
 from kfacealign.models.backbones import IMAGENET_DEVIATION, IMAGENET_MEAN
+from kfacealign.models.inference import DecodeLandmarks, InferencePart
 from kfacealign.models.lite_hourglass import lite_hourglass
 from kfacealign.models.variants import Variant
 
 BACKBONES = ("hourglass", "efficientnet_lite0")
 NORMALIZATIONS = ("unit", "imagenet")
+FEATURES = "decimal_features"  # what the attended head reads
 DECIMAL_HEADS = {"strided": DecimalHeatmapHead, "attended": AttendedDecimalHead}
 
 
@@ -121,7 +123,11 @@ class HIH(FaceAligner):
             heatmaps, trunk = lite_hourglass(image, maps=scheme.num_points, filters=width, weights=backbone_weights)
         outputs = {f"heatmap_{stack}": maps for stack, maps in enumerate(heatmaps, start=1)}
         head = DECIMAL_HEADS[decimal_head](scheme.num_points, size=decimal_size, filters=decimal_width, name="decimal")
-        outputs["decimal"] = head([trunk, heatmaps[-1]] if decimal_head == "attended" else trunk)
+        if decimal_head == "attended":
+            features = conv_bn(trunk, decimal_width, 3, name=FEATURES)
+            outputs["decimal"] = head([features, heatmaps[-1]])
+        else:
+            outputs["decimal"] = head(trunk)
         network = keras.Model(image, outputs, name="network")
 
         super().__init__(network, codec, scheme, enlarge=enlarge, **kwargs)
@@ -150,6 +156,28 @@ class HIH(FaceAligner):
     def base(cls, scheme: schemes.Scheme | str = "wflw98", **kwargs: Any) -> Self:
         """HIH_B: four stacks."""
         return cls(scheme, stacks=4, **kwargs)
+
+    def inference_parts(self, *, network: keras.Model | None = None) -> list[InferencePart]:
+        """The network and decoding; the attended head is a part of its own between them, and stays float.
+
+        It works with the places of cells and with shares of small heights, which eight bits do not resolve.
+        """
+        if self.decimal_head == "strided":
+            return super().inference_parts(network=network)
+        network = network or self.network
+        maps = {name: tensor for name, tensor in network.output.items() if name != "decimal"}
+        last, head = f"heatmap_{self.stacks}", network.get_layer("decimal")
+        first = keras.Model(network.input, {FEATURES: network.get_layer(f"{FEATURES}_relu").output, **maps})
+
+        def read(tensors):
+            return {"decimal": head([tensors[FEATURES], tensors[last]])}
+
+        decode = DecodeLandmarks(self.codec, name="decode")
+        return [
+            InferencePart("network", ("image",), lambda tensors: first(tensors["image"], training=False), quantizable=True),
+            InferencePart("decimal", (FEATURES, last), read, quantizable=False),
+            InferencePart("decode", tuple(network.output), decode, quantizable=False),
+        ]
 
     def get_config(self) -> dict[str, Any]:
         return {

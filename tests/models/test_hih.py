@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 
+from kfacealign import deploy
 from kfacealign.models import HIH, hih
 from kfacealign.models.backbones import backbone
 from kfacealign.models.complexity import convolution_multiply_adds, trainable_parameters
@@ -110,6 +111,28 @@ def test_the_descending_half_takes_imagenets_weights():
     for name in ("stem", "b2_dw", "b15_proj"):
         ours, theirs = (network.get_layer(name).get_weights()[0] for network in (model.network.get_layer("descent"), expected))
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TFLite files are written by TensorFlow")
+def test_exports_name_the_same_parts_of_the_same_cells(batch, tmp_path):
+    """In int8 all convolutions are integers, while the places of cells stay exact."""
+    model = lite_model()
+    keras.utils.set_random_seed(0)
+    head = model.network.get_layer("decimal")  # at its small first values all parts would be alike
+    head.kernel.assign(keras.random.normal(head.kernel.shape))
+    expected, scores = model.align(batch[0])
+    found, found_scores = deploy.load(deploy.export(model, tmp_path / "m.tflite")).align(batch[0])
+    parts = np.round(np.asarray(expected) * 64).astype(int) % 4
+    assert len(np.unique(parts)) == 4
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(found_scores, scores, rtol=1e-3, atol=1e-6)
+    quantized = deploy.export(model, tmp_path / "q.tflite", precision="int8", calibration=batch[0])
+    operators = deploy.flatbuffer.operators(quantized.read_bytes())
+    assert {kind for name, kind in operators if name == "CONV_2D"} == {"INT8"}
+    assert {kind for name, kind in operators if name == "GATHER"} == {"FLOAT32"}
+    found, _ = deploy.load(quantized).align(batch[0])
+    cells = np.asarray(found) * 64
+    np.testing.assert_allclose(cells, np.round(cells), atol=1e-4)
 
 
 @pytest.mark.parametrize(
