@@ -119,7 +119,7 @@ class AttendedDecimalHead(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Sequence[tuple[int | None, ...]]) -> tuple[int | None, ...]:
         return input_shape[0][0], self.size, self.size, self.maps
 
-    def call(self, inputs: Sequence[Any], training: bool | None = None) -> Any:
+    def call(self, inputs: Sequence[Any]) -> Any:
         features, maps = inputs
         maps = ops.stop_gradient(ops.cast(maps, "float32"))
         _, height, width, channels = features.shape
