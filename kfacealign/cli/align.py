@@ -42,8 +42,8 @@ DESCRIPTION = (
     "NAME.json (landmarks in image coordinates, scores, boxes) and one .pts file for each face: NAME.pts, or of several faces "
     "NAME_1.pts, NAME_2.pts, ... NAME is the photograph's path below the folder that all inputs have in common, without its "
     "suffix; it keeps the suffix where another photograph would write the same files (x.jpg beside x.png, X.jpg or x_1.jpg). "
-    "Photographs that were done before with the same settings are skipped, so that the same command goes on with an interrupted "
-    "run. A photograph that fails is named, and the others go on; the exit status is then 1."
+    "Photographs whose JSON file says that they were done before with the same settings are skipped, so that the same command "
+    "goes on with an interrupted run. A photograph that fails is named, and the others go on; the exit status is then 1."
 )
 
 
@@ -98,7 +98,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"coco one {TABLES['coco']} for the whole run",
     )
     add_pose(parser, " to the JSON file and the CSV table", picture="photograph")
-    parser.add_argument("--max-pixels", type=count, metavar="N", help="of a photograph that is decoded (default 200,000,000)")
+    parser.add_argument(
+        "--max-pixels", type=count, metavar="N", help="most pixels of a photograph that is decoded (default 200,000,000)"
+    )
     parser.add_argument("--no-overlay", action="store_true", help="do not draw the landmarks")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there; otherwise nothing is replaced")
 
