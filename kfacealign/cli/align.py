@@ -117,7 +117,7 @@ def formats(text: str) -> list[str]:
 def run(arguments: argparse.Namespace) -> int:
     console, out, kinds = make_console(), Path(arguments.out), set(arguments.format or ("pts", "json"))
     if "none" in kinds and len(kinds) > 1:
-        raise ValueError("--format none stands alone")
+        raise ValueError("--format none goes with no other format")
     limit_pixels(arguments.max_pixels)
     found = photo_list.find_photos(arguments.photos, out=out, is_overlay=align_results.is_overlay)
     boxes = chosen_boxes(arguments, found.paths, console)
@@ -141,7 +141,7 @@ def chosen_boxes(arguments: argparse.Namespace, paths: Sequence[str], console: C
     boxes, unused = given_boxes.boxes_of(paths, given_boxes.read_boxes(arguments.boxes), arguments.boxes)
     if unused:
         few = f"{len(unused)} photograph{'s' * (len(unused) > 1)}"
-        say(console, f"{shown(arguments.boxes)} has boxes of {few} that the run has not, such as {shown(unused[0])}")
+        say(console, f"{shown(arguments.boxes)} has boxes of {few} not in this run, such as {shown(unused[0])}")
     return boxes
 
 

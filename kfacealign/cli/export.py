@@ -92,13 +92,13 @@ def run(arguments: argparse.Namespace) -> int:
     path = Path(presets.chosen(arguments.model, keras=True))
     integers = arguments.precision.startswith("int8")
     if path.suffix != ".keras":
-        raise ValueError(f"{path}: a model is exported from its .keras file")
+        raise ValueError(f"{path}: only a .keras file can be exported: give the one that it was made of")
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such model")
     if integers != (arguments.calibration is not None):
         raise ValueError("--precision int8 and --calibration (a folder of images, or a .npy array of crops) go together")
     if arguments.report and not integers:
-        raise ValueError("--report is about --precision int8")
+        raise ValueError("--report needs --precision int8")
     if not (arguments.out or arguments.report):
         raise ValueError("give --out, the file or folder to write")
     model, console = load_keras(path), make_console()

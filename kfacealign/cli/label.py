@@ -116,7 +116,7 @@ def target_of(arguments: argparse.Namespace) -> results.Target:
         return results.Target(f"labels{FORMATS[arguments.to or 'parquet']}")
     if storage.is_url(arguments.out):
         raise ValueError(
-            f"--out {shown(arguments.out)}: results are written to a folder or file of this machine; copy them after"
+            f"--out {shown(arguments.out)}: results are written to a folder or file of this machine; copy them afterwards"
         )
     target = results.Target(arguments.out)
     if arguments.to == "coco" and target.kind != "coco":
