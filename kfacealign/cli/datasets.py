@@ -26,6 +26,11 @@ CROP = 160  # pixels of a crop in the mosaic
 SHAPE = 640  # pixels of the picture of the mean shape
 COLUMNS = 8
 
+DESCRIPTION = (
+    "Without a COMMAND, lists the datasets that are read: sizes, normalisers, where to get them, and the papers' crops. "
+    "kfacealign datasets COMMAND --help explains a command."
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     names = tuple(entry.name for entry in catalogue.ENTRIES)

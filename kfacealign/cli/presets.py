@@ -13,6 +13,11 @@ from kfacealign.console import make_console, shown
 from kfacealign.files import lock
 from kfacealign.presets import cards, store
 
+DESCRIPTION = (
+    "Without a COMMAND, lists the bundled models: points, size, error, speed, and what they were trained on. kfacealign presets "
+    "COMMAND --help explains a command."
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(part="list")

@@ -7,6 +7,8 @@ from kfacealign.cli.arguments import add_part, count
 from kfacealign.console import make_console, shown
 from kfacealign.data.rendered.sampling import RANGES
 
+DESCRIPTION = "Renders faces with exact landmarks to disk. kfacealign synthetic LAYOUT --help lists the flags."
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     layouts = parser.add_subparsers(metavar="LAYOUT", dest="layout", required=True)
