@@ -1,7 +1,7 @@
 """The tracker of attentive 1D heatmaps on 300VW: Yin et al., "Attentive One-Dimensional Heatmap Regression", Sec. 5.1.
 
-    python recipes/heatmap1d.py --data-dir 300W --out runs/w300                               # first the detector
-    python recipes/heatmap1d_tracker.py --data-dir 300VW --detector runs/w300/model.keras        # the paper's settings, for a GPU
+    python recipes/heatmap1d.py --data-dir 300W                                                # first the detector
+    python recipes/heatmap1d_tracker.py --data-dir 300VW --detector runs/300w_attentive/model.keras   # the paper's settings
     python recipes/heatmap1d_tracker.py ... --variant frozen        # the detector as it is
     python recipes/heatmap1d_tracker.py ... --variant memoryless    # lambda = 0 (Table 2)
     python recipes/heatmap1d_tracker.py --scale quick              # minutes on a CPU: rendered clips, a detector that begins anew

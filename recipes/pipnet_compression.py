@@ -1,13 +1,13 @@
 """A trained PIPNet made small for a phone: eight-bit arithmetic or zeros in its weights, with the training that goes with it.
 
-    python recipes/pipnet_compression.py --model runs/wflw_resnet18/model.keras --data-dir WFLW                     # int8
-    python recipes/pipnet_compression.py --model runs/wflw_resnet18/model.keras --data-dir WFLW --sparsity 0.75     # pruned
-    python recipes/pipnet_compression.py --model runs/pipnet_quick/model.keras --scale quick                      # rendered faces
-    python recipes/pipnet_compression.py --model MODEL.keras --dataset pts --data-dir FOLDER                   # your own
+    python recipes/pipnet_compression.py --model runs/wflw_mobilenet_v2/model.keras --data-dir WFLW                # int8
+    python recipes/pipnet_compression.py --model runs/wflw_mobilenet_v2/model.keras --data-dir WFLW --sparsity 0.75   # pruned
+    python recipes/pipnet_compression.py --model runs/synthetic_mobilenet_v2/model.keras --scale quick            # rendered faces
+    python recipes/pipnet_compression.py --model MODEL.keras --dataset pts --data-dir FOLDER               # your own
 
-The model is any that recipes/pipnet.py or another recipe trained on a MobileNet; docs/quantization.md tells which
-layers there are twins of. Networks are rebuilt in tf-keras, fine-tuned through tensorflow-model-optimization with the
-model's own loss, and written as LiteRT files. Needs pip install 'kfacealign[qat]'.
+The model is a PIPNet of recipes/pipnet.py, or any other whose layers can be rebuilt in tf-keras; docs/quantization.md says
+which can. Networks are rebuilt in tf-keras, fine-tuned through tensorflow-model-optimization with the
+model's own loss, and written as LiteRT files. The recipe needs pip install 'kfacealign[qat]'.
 """
 
 import kfacealign as kfa

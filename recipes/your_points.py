@@ -7,7 +7,7 @@
     kfacealign align photo.jpg --model runs/mine/model.tflite
 
 FOLDER is a folder of images with .pts files, or any dataset that --dataset names. The test part (test/, or a tenth of the faces)
-is for the figures alone. A seventh of the other faces tell when it is enough: the training ends when their error has not fallen
+serves for the figures alone. 15 % of the other faces validate the epochs: the training ends when their error has not fallen
 for --patience epochs, and the best epoch's model is kept. An epoch has --steps batches at least; few faces come in it
 several times, in other views. The folder of the run has model.keras, model.tflite and predictions.png, the preview.
 """

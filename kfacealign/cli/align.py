@@ -42,8 +42,8 @@ DESCRIPTION = (
     "NAME.json (landmarks in image coordinates, scores, boxes) and one .pts file for each face: NAME.pts, or of several faces "
     "NAME_1.pts, NAME_2.pts, ... NAME is the photograph's path below the folder that all inputs have in common, without its "
     "suffix; it keeps the suffix where another photograph would write the same files (x.jpg beside x.png, X.jpg or x_1.jpg). "
-    "Photographs that were done before with the same settings are skipped, so that the same command goes on with an interrupted "
-    "run. A photograph that fails is named, and the others go on; the exit status is then 1."
+    "Photographs whose JSON file says that they were done before with the same settings are skipped, so that the same command "
+    "goes on with an interrupted run. A photograph that fails is named, and the others go on; the exit status is then 1."
 )
 
 
@@ -98,7 +98,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"coco one {TABLES['coco']} for the whole run",
     )
     add_pose(parser, " to the JSON file and the CSV table", picture="photograph")
-    parser.add_argument("--max-pixels", type=count, metavar="N", help="of a photograph that is decoded (default 200,000,000)")
+    parser.add_argument(
+        "--max-pixels", type=count, metavar="N", help="most pixels of a photograph that is decoded (default 200,000,000)"
+    )
     parser.add_argument("--no-overlay", action="store_true", help="do not draw the landmarks")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there; otherwise nothing is replaced")
 
@@ -115,7 +117,7 @@ def formats(text: str) -> list[str]:
 def run(arguments: argparse.Namespace) -> int:
     console, out, kinds = make_console(), Path(arguments.out), set(arguments.format or ("pts", "json"))
     if "none" in kinds and len(kinds) > 1:
-        raise ValueError("--format none stands alone")
+        raise ValueError("--format none goes with no other format")
     limit_pixels(arguments.max_pixels)
     found = photo_list.find_photos(arguments.photos, out=out, is_overlay=align_results.is_overlay)
     boxes = chosen_boxes(arguments, found.paths, console)
@@ -139,7 +141,7 @@ def chosen_boxes(arguments: argparse.Namespace, paths: Sequence[str], console: C
     boxes, unused = given_boxes.boxes_of(paths, given_boxes.read_boxes(arguments.boxes), arguments.boxes)
     if unused:
         few = f"{len(unused)} photograph{'s' * (len(unused) > 1)}"
-        say(console, f"{shown(arguments.boxes)} has boxes of {few} that the run has not, such as {shown(unused[0])}")
+        say(console, f"{shown(arguments.boxes)} has boxes of {few} not in this run, such as {shown(unused[0])}")
     return boxes
 
 

@@ -106,7 +106,7 @@ def add_detector(parser: argparse.ArgumentParser) -> None:
         "--min-score",
         type=finite,
         metavar="SCORE",
-        help="least score of a face, from 0 to 1 (default: 0.6; of haar 0, as its scores only count detections)",
+        help="least score of a face, from 0 to 1 (default: 0.6; with haar 0, because its scores only count detections)",
     )
 
 
@@ -123,7 +123,7 @@ def add_pose(parser: argparse.ArgumentParser, written: str, *, picture: str) -> 
         "--focal",
         type=positive,
         metavar="PIXELS",
-        help=f"of --pose: the camera's focal length in pixels of the {picture} (default: its longer side); the camera is taken "
+        help=f"with --pose: the camera's focal length in pixels of the {picture} (default: its longer side); the camera is taken "
         f"to look through the middle of the {picture}",
     )
 

@@ -22,7 +22,7 @@ DESCRIPTION = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser, required=True, help="a trained model (.keras), or a bundled one (kfacealign presets)")
-    add_dataset(parser, default="pts", help="default %(default)s")
+    add_dataset(parser, default="pts", help="the dataset to learn from (default %(default)s)")
     add_scheme(parser, "landmark scheme of --dataset pts and csv (default: the model's)")
     parser.add_argument("--out", metavar="NEW.keras", help="the calibrated model (default: NAME_calibrated.keras)")
     parser.add_argument(
@@ -39,8 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="rendered faces, where the dataset has no flags of hidden points (default %(default)s)",
     )
-    parser.add_argument("--epochs", type=positive_count, default=30, metavar="N", help="default %(default)s")
-    parser.add_argument("--seed", type=count, default=0, metavar="N", help="default %(default)s")
+    parser.add_argument("--epochs", type=positive_count, default=30, metavar="N", help="epochs of the head (default %(default)s)")
+    parser.add_argument("--seed", type=count, default=0, metavar="N", help="seed of the head and the rendered faces (default 0)")
 
 
 def run(arguments: argparse.Namespace) -> int:

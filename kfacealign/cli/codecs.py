@@ -10,6 +10,8 @@ from kfacealign.cli.arguments import add_part, add_scheme
 from kfacealign.console import make_console
 from kfacealign.data.readers.csv_lists import read_list
 
+DESCRIPTION = "Studies representations of landmarks. kfacealign codecs COMMAND --help explains a command."
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parts = parser.add_subparsers(metavar="COMMAND", required=True)

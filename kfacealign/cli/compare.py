@@ -34,9 +34,13 @@ DESCRIPTION = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("reports", nargs="+", metavar="REPORT", help="report.json of a run, or its folder; at least two")
-    parser.add_argument("--resamples", type=count, default=10_000, metavar="N", help="of the bootstrap (default %(default)s)")
-    parser.add_argument("--confidence", type=positive, default=95.0, metavar="PERCENT", help="default %(default)s")
-    parser.add_argument("--seed", type=int, default=0, help="default %(default)s")
+    parser.add_argument(
+        "--resamples", type=count, default=10_000, metavar="N", help="resamples of the bootstrap (default %(default)s)"
+    )
+    parser.add_argument(
+        "--confidence", type=positive, default=95.0, metavar="PERCENT", help="of the interval (default %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the resamples (default %(default)s)")
     parser.add_argument("--out", default="comparison", metavar="DIR", help="directory of the results (default %(default)s)")
 
 

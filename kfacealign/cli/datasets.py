@@ -26,6 +26,11 @@ CROP = 160  # pixels of a crop in the mosaic
 SHAPE = 640  # pixels of the picture of the mean shape
 COLUMNS = 8
 
+DESCRIPTION = (
+    "Without a COMMAND, lists the datasets that are read: sizes, normalisers, where to get them, and the papers' crops. "
+    "kfacealign datasets COMMAND --help explains a command."
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     names = tuple(entry.name for entry in catalogue.ENTRIES)
@@ -56,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dataset FORMAT reads again. What the format does not hold is told.",
     )
     for part in (check, pack):
-        part.add_argument("name", choices=names, metavar="NAME", help=f"of the dataset: {', '.join(names)}")
+        part.add_argument("name", choices=names, metavar="NAME", help=f"name of the dataset: {', '.join(names)}")
     for part in (check, pack, convert):
         part.add_argument("root", metavar="DIR", help="the dataset's directory")
         add_scheme(part, "landmark scheme of csv and pts (default ibug68), of celeba, and of files that do not name their points")
@@ -72,16 +77,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     convert.add_argument("--out", metavar="DIR", required=True, help="the folder that is written")
     convert.add_argument("--overwrite", action="store_true", help="replace the folder if each of its files is written again")
     suspects.add_arguments(parts)
-    check.add_argument("--faces", type=count, default=48, metavar="N", help="of the mosaic (default %(default)s)")
+    check.add_argument("--faces", type=count, default=48, metavar="N", help="faces in the mosaic (default %(default)s)")
     check.add_argument("--out", metavar="DIR", help="directory of the pictures (default check_NAME)")
-    check.add_argument("--max-pixels", type=count, metavar="N", help="of a photograph that is decoded (default 200,000,000)")
+    check.add_argument(
+        "--max-pixels", type=count, metavar="N", help="most pixels of a photograph that is decoded (default 200,000,000)"
+    )
     own_scheme.add_arguments(parts)
     pack.add_argument("out", metavar="OUT", help="the file, NAME.h5")
     pack.add_argument("--size", type=count, default=256, help="side of the crops in pixels (default %(default)s)")
     pack.add_argument("--enlarge", type=float, default=1.25, help="side of the crop over that of the box (default %(default)s)")
     pack.add_argument("--box", choices=("landmarks", "file"), help="the landmarks' box, or the one given (default landmarks)")
     pack.add_argument("--images", choices=("raw", *ENCODINGS), default="raw", help="how crops are stored (default %(default)s)")
-    pack.add_argument("--quality", type=count, metavar="Q", help="of jpeg and webp, 1 to 100 (default 80 and 85)")
+    pack.add_argument("--quality", type=count, metavar="Q", help="quality of jpeg and webp, 1 to 100 (default 80 and 85)")
     for part in ("train", "test"):
         text = f"take so many faces of the {part} part, evenly spread (default all)"
         pack.add_argument(f"--{part}", type=count, metavar="N", help=text)

@@ -31,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="PATH", help="NAME.tflite, NAME.onnx, or a folder for a SavedModel; not needed with --report"
     )
-    parser.add_argument("--format", choices=("litert", "onnx", "savedmodel"), help="by default as the suffix of --out says")
+    parser.add_argument(
+        "--format", choices=("litert", "onnx", "savedmodel"), help="format of the file (default: as the suffix of --out says)"
+    )
     parser.add_argument(
         "--precision",
         choices=("float32", "float16", "int8", "int8_io"),
@@ -46,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--flip", action="store_true", help="average with the answer on the mirrored crop, in the graph")
     parser.add_argument(
-        "--step", action="store_true", help="of a tracker: the graph takes one frame and its state and returns the new state"
+        "--step", action="store_true", help="for a tracker: the graph takes one frame and a state and returns the new state"
     )
     parser.add_argument(
         "--calibration",
@@ -59,13 +61,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--keep-float", nargs="+", default=(), metavar="NAME", help="for int8: layers to compute in float32 (see --report)"
     )
     parser.add_argument("--licence", metavar="TEXT", help="what the file says of the model's licence (default: a preset's card)")
-    parser.add_argument("--training-data", metavar="TEXT", help="of the data it was trained on (default: a preset's card)")
+    parser.add_argument(
+        "--training-data", metavar="TEXT", help="what the file says of the training data (default: a preset's card)"
+    )
     parser.add_argument(
         "--detector",
         type=detector,
         metavar="RULE",
-        help="what the file says of making the crop: 'haar' of this package's face detector's box, or SCALE,DX,DY: its side "
-        "over the box's, and how far its centre lies right of and below the box's, in sides of the box",
+        help="the rule that the file has for making the crop from a face detector's box: 'haar', that of this package's Haar "
+        "detector, or SCALE,DX,DY: the crop's side over the box's, and how far the crop's centre lies right of and below the "
+        "box's, in sides of the box",
     )
 
 
@@ -87,13 +92,13 @@ def run(arguments: argparse.Namespace) -> int:
     path = Path(presets.chosen(arguments.model, keras=True))
     integers = arguments.precision.startswith("int8")
     if path.suffix != ".keras":
-        raise ValueError(f"{path}: a model is exported from its .keras file")
+        raise ValueError(f"{path}: only a .keras file can be exported: give the one that it was made of")
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such model")
     if integers != (arguments.calibration is not None):
         raise ValueError("--precision int8 and --calibration (a folder of images, or a .npy array of crops) go together")
     if arguments.report and not integers:
-        raise ValueError("--report is about --precision int8")
+        raise ValueError("--report needs --precision int8")
     if not (arguments.out or arguments.report):
         raise ValueError("give --out, the file or folder to write")
     model, console = load_keras(path), make_console()

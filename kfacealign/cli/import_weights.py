@@ -23,7 +23,7 @@ DESCRIPTION = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a state dict saved by PyTorch (.pth, .pth.tar)")
-    parser.add_argument("--model", required=True, choices=("pipnet", "hih", "fan"))
+    parser.add_argument("--model", required=True, choices=("pipnet", "hih", "fan"), help="whose checkpoint it is")
     parser.add_argument(
         "--variant", help="pipnet: resnet18, resnet50 or resnet101; hih: tiny, small or base; fan: 2dfan (its default)"
     )

@@ -62,8 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_detector(parser)
     parser.add_argument("--any-rotation", action="store_true", help="read each picture on its sides and upside down, too")
     parser.add_argument("--five-points", action="store_true", help="read each face a second time, turned upright")
-    parser.add_argument("--column", metavar="NAME", help="of the pictures in Parquet files (default: found out)")
-    parser.add_argument("--max-pixels", type=count, metavar="N", help="of a picture that is decoded (default 200,000,000)")
+    parser.add_argument(
+        "--column", metavar="NAME", help="column of Parquet files that has the pictures (default: found by its content)"
+    )
+    parser.add_argument(
+        "--max-pixels", type=count, metavar="N", help="most pixels of a picture that is decoded (default 200,000,000)"
+    )
     parser.add_argument(
         "--overlays", metavar="DIR", help="also write each picture with its landmarks drawn, as DIR/SHARD/PICTURE.jpg"
     )
@@ -71,7 +75,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine", choices=ENGINES, default=ENGINES[0], help="processes of this machine, or actors of Ray Data on a cluster"
     )
-    parser.add_argument("--address", metavar="HOST:PORT", help="of the Ray cluster (default: RAY_ADDRESS, else this machine)")
+    parser.add_argument(
+        "--address", metavar="HOST:PORT", help="address of the Ray cluster (default: RAY_ADDRESS, else this machine)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="begin anew and replace results that are there")
 
 
@@ -110,7 +116,7 @@ def target_of(arguments: argparse.Namespace) -> results.Target:
         return results.Target(f"labels{FORMATS[arguments.to or 'parquet']}")
     if storage.is_url(arguments.out):
         raise ValueError(
-            f"--out {shown(arguments.out)}: results are written to a folder or file of this machine; copy them after"
+            f"--out {shown(arguments.out)}: results are written to a folder or file of this machine; copy them afterwards"
         )
     target = results.Target(arguments.out)
     if arguments.to == "coco" and target.kind != "coco":

@@ -71,7 +71,8 @@ def build_parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
     wanted = next((str(word) for word in argv if not str(word).startswith("-")), None)
     parser = argparse.ArgumentParser(
         prog="kfacealign",
-        description="Facial landmark alignment: find landmarks in photographs, evaluate, export.",
+        description="Finds facial landmarks in photographs and videos; measures, compares, calibrates and exports landmark "
+        "models. The recipes in the sources train them.",
         epilog="kfacealign COMMAND --help explains a command.",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)

@@ -50,7 +50,7 @@ def add_arguments(parts: Any) -> None:
     )
     part.add_argument("root", metavar="DIR", help="images with .pts files beside them, or lists in HRNet's CSV format")
     add_scheme(part, "compare this scheme with the faces, and write none")
-    part.add_argument("--name", metavar="NAME", help="of the scheme (default: that of the folder)")
+    part.add_argument("--name", metavar="NAME", help="name of the scheme (default: the folder's)")
     part.add_argument("--out", default="points.yaml", metavar="FILE", help="the file (default %(default)s)")
     part.add_argument("--overwrite", action="store_true", help="replace the file if it is there")
     part.add_argument(

@@ -31,7 +31,9 @@ DESCRIPTION = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("reference", metavar="REFERENCE", help="what the others are held against, mostly the .keras file")
+    parser.add_argument(
+        "reference", metavar="REFERENCE", help="the model that the others are compared with, mostly a .keras file"
+    )
     parser.add_argument("files", nargs="+", metavar="FILE", help=".tflite or .onnx files, or SavedModel folders")
     parser.add_argument(
         "--images",
@@ -42,13 +44,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_from(parser)
     add_trust(parser)
     parser.add_argument("--normalizer", help="what errors are divided by: inter_ocular, inter_pupil, box, diagonal or image")
-    parser.add_argument("--count", type=count, default=32, metavar="N", help="most faces, evenly spaced (default %(default)s)")
+    parser.add_argument(
+        "--count", type=count, default=32, metavar="N", help="most faces that are compared, evenly spaced (default %(default)s)"
+    )
     parser.add_argument(
         "--tolerance",
         type=float,
         default=1e-3,
         metavar="SHARE",
-        help="most that a landmark may differ, as a fraction of the crop's side (default %(default)s; int8 files need more)",
+        help="the most that a landmark may differ, as a fraction of the crop's side (default %(default)s; int8 files need more)",
     )
 
 

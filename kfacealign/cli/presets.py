@@ -13,12 +13,17 @@ from kfacealign.console import make_console, shown
 from kfacealign.files import lock
 from kfacealign.presets import cards, store
 
+DESCRIPTION = (
+    "Without a COMMAND, lists the bundled models: points, size, error, speed, and what they were trained on. kfacealign presets "
+    "COMMAND --help explains a command."
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(part="list")
     parts = parser.add_subparsers(metavar="COMMAND", dest="part")
     show = add_part(parts, "show", "print the card of a preset", "Prints all that is known of a bundled model, as Markdown.")
-    show.add_argument("name", metavar="NAME")
+    show.add_argument("name", metavar="NAME", help="name of the preset")
     make = add_part(
         parts,
         "make",
@@ -27,12 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "NAME.json and NAME.md. What only the training knows is read from the facts.json that recipes/preset_*.py leave by the "
         "model, errors on rendered faces from the weak_spots.json that benchmarks/weak_spots.py leaves there.",
     )
-    make.add_argument("name", metavar="NAME", help="of the preset: small letters, digits and _")
+    make.add_argument("name", metavar="NAME", help="name of the preset: small letters, digits and _")
     make.add_argument("--model", required=True, metavar="MODEL.keras", help="the trained model")
     add_from(make)
-    add_dataset(make, default="pts", help="default %(default)s")
+    add_dataset(make, default="pts", help="the dataset to measure on (default %(default)s)")
     add_scheme(make, "landmark scheme of --dataset pts and csv (default: the model's)")
-    make.add_argument("--clips", action="store_true", help="of a tracker: measure it on clips, too; --data-dir is YTF68")
+    make.add_argument("--clips", action="store_true", help="for a tracker: measure it on clips, too; --data-dir is YTF68")
     make.add_argument("--card-from", metavar="FILE.json", help="the facts of the training (default: facts.json beside the model)")
     make.add_argument(
         "--only-keras", action="store_true", help="bundle the .keras file alone, from which export makes the others"

@@ -37,11 +37,16 @@ DESCRIPTION = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_scheme(parser, "landmark scheme of both", required=True)
     parser.add_argument("--truth", required=True, metavar="PATH", help="the annotation")
-    parser.add_argument("--predictions", required=True, metavar="PATH")
+    parser.add_argument("--predictions", required=True, metavar="PATH", help="the predicted landmarks")
     parser.add_argument(
-        "--normalizer", action="append", choices=NORMALIZERS, help="only this one; may be given several times, the main one first"
+        "--normalizer",
+        action="append",
+        choices=NORMALIZERS,
+        help="measure by this normaliser only; may be given several times, the main one first",
     )
-    parser.add_argument("--thresholds", type=positive, nargs="+", metavar="PERCENT", help="of FR and AUC (default 8 10)")
+    parser.add_argument(
+        "--thresholds", type=positive, nargs="+", metavar="PERCENT", help="thresholds of failure rate and AUC (default 8 10)"
+    )
     parser.add_argument("--image-size", type=positive, metavar="PIXELS", help="side of the images, for the normaliser image")
     parser.add_argument(
         "--first-pixel",
@@ -51,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where .npz and .csv predictions have the centre of the first pixel: 0 as OpenCV, 1 as MATLAB (default %(default)s)",
     )
     parser.add_argument(
-        "--occlusion-threshold", type=float, default=0.5, metavar="T", help="scores from it on say hidden (default %(default)s)"
+        "--occlusion-threshold", type=float, default=0.5, metavar="T", help="least value that means hidden (default %(default)s)"
     )
     add_missing(parser)
     parser.add_argument(

@@ -33,10 +33,14 @@ def add_arguments(parts: argparse._SubParsersAction) -> None:
     add_trust(part)
     add_scheme(part, "landmark scheme of pts and csv (default: the model's)")
     add_missing(part)
-    part.add_argument("--part", dest="faces_of", choices=("train", "test"), default="train", help="default %(default)s")
+    part.add_argument(
+        "--part", dest="faces_of", choices=("train", "test"), default="train", help="whose labels (default %(default)s)"
+    )
     part.add_argument("--out", default="suspects.html", metavar="OUT.html", help="the page (default %(default)s)")
     part.add_argument("--faces", type=count, default=60, metavar="N", help="shown on the page (default %(default)s)")
-    part.add_argument("--max-pixels", type=count, metavar="N", help="of a photograph that is decoded (default 200,000,000)")
+    part.add_argument(
+        "--max-pixels", type=count, metavar="N", help="most pixels of a photograph that is decoded (default 200,000,000)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

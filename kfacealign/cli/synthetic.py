@@ -7,6 +7,8 @@ from kfacealign.cli.arguments import add_part, count
 from kfacealign.console import make_console, shown
 from kfacealign.data.rendered.sampling import RANGES
 
+DESCRIPTION = "Renders faces with exact landmarks to disk. kfacealign synthetic LAYOUT --help lists the flags."
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     layouts = parser.add_subparsers(metavar="LAYOUT", dest="layout", required=True)
@@ -17,10 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         description = f"Renders faces with exact landmarks: {help}. The same arguments give the same files."
         part = add_part(layouts, layout, help, description)
-        part.add_argument("out", metavar="DIR")
+        part.add_argument("out", metavar="DIR", help="folder that is written")
         if layout == "clips":
-            part.add_argument("--clips", type=count, default=20, metavar="N", help="default %(default)s")
-            part.add_argument("--frames", type=count, default=30, metavar="N", help="of a clip (default %(default)s)")
+            part.add_argument("--clips", type=count, default=20, metavar="N", help="number of clips (default %(default)s)")
+            part.add_argument("--frames", type=count, default=30, metavar="N", help="frames of a clip (default %(default)s)")
         else:
             part.add_argument("--train", type=count, default=2000, metavar="N", help="training faces (default %(default)s)")
             part.add_argument("--test", type=count, default=400, metavar="N", help="test faces (default %(default)s)")
@@ -35,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             default="usual",
             help="usual (default): adults turned by 60 degrees at most; full: also profiles, any roll, infants, bad pictures",
         )
-        part.add_argument("--seed", type=int, default=0, help="default %(default)s")
+        part.add_argument("--seed", type=int, default=0, help="seed of the faces (default %(default)s)")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -80,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_detector(parser)
     parser.add_argument("--frames", type=positive_count, metavar="N", help="stop after N frames, for webcams and streams")
     parser.add_argument(
-        "--fps", type=positive, default=25.0, metavar="FPS", help="of a folder's frames, which does not say (default %(default)g)"
+        "--fps", type=positive, default=25.0, metavar="FPS", help="frames a second of a folder of frames (default %(default)g)"
     )
     parser.add_argument(
         "--threshold",
@@ -97,14 +97,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive,
         default=1.0,
         metavar="HZ",
-        help="of --smooth: less trembles less where a face rests (default %(default)g)",
+        help="with --smooth: with a lower value points tremble less where a face rests (default %(default)g)",
     )
     parser.add_argument(
         "--beta",
         type=not_negative,
         default=20.0,
         metavar="B",
-        help="of --smooth: more lags less where a face moves (default %(default)g)",
+        help="with --smooth: with a higher value points lag less where a face moves (default %(default)g)",
     )
     add_pose(parser, "", picture="frame")
 

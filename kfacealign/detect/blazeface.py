@@ -34,7 +34,7 @@ REACH = 13  # a face is found from this fraction of the square on: 1 / REACH of 
 class BlazeFaceDetector:
     """Finds faces with BlazeFace, in the whole image and, where they may be small, in overlapping tiles of it.
 
-    The model finds faces from a thirteenth of a square's side on, and has an inkling of those of half the size. So of the
+    The model finds faces from a thirteenth of a square's side on, and gives those of half the size a low score. So of the
     finest tiles only those are looked at in which the look above has seen a hint of a face.
 
     Args:

@@ -11,7 +11,7 @@ NAMES = ("blazeface", "haar")  # the best first; YuNet is named by its file
 
 
 def make(detector: str | Detector | None = None, *, min_score: float | None = None) -> Detector:
-    """The detector that is meant.
+    """The face detector that a name or a file stands for.
 
     Args:
         detector: "blazeface", "haar", the path of YuNet's `.onnx` file, or an object with a method `detect`, which is returned

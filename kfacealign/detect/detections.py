@@ -42,10 +42,10 @@ class Detections:
 
 
 class Detector(Protocol):
-    """Whatever finds faces."""
+    """An object that finds faces: any class with this method will do."""
 
     def detect(self, image: np.ndarray) -> Detections:
-        """The faces in an image, (H, W, 3) uint8 RGB."""
+        """The faces in an image (H, W, 3) uint8 RGB; boxes are in image coordinates, brows to chin and ear to ear."""
 
 
 def none() -> Detections:

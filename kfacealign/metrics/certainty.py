@@ -10,12 +10,15 @@ import numpy as np
 
 
 def gaussian_radius(level: float) -> float:
-    """The radius of the ellipse that holds the share `level` of a Gaussian in the plane, sqrt(-2 ln(1 - level))."""
+    """The radius, in standard deviations, of the ellipse that holds the share `level` of a Gaussian in the plane.
+
+    It is sqrt(-2 ln(1 - level)); `level` is from 0 to below 1.
+    """
     return math.sqrt(-2.0 * math.log(1.0 - level))
 
 
 def ellipse_distances(errors: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """The distances r of errors.
+    """How far errors lie out in their ellipses, in standard deviations: r = sqrt(e^T C^-1 e).
 
     Args:
         errors: `(..., 2)`, x and y.
@@ -35,8 +38,11 @@ def conformal_radius(distances: np.ndarray, level: float) -> float:
     An ellipse of this radius holds a new error, drawn as the n were, with a probability of at least `level`.
 
     Args:
-        distances: `(n,)`.
+        distances: `(n,)`, as of `ellipse_distances`.
         level: from 0 to below 1.
+
+    Returns:
+        The radius, in standard deviations.
 
     Raises:
         ValueError: there are so few distances that none is far enough.
@@ -49,17 +55,29 @@ def conformal_radius(distances: np.ndarray, level: float) -> float:
 
 
 def coverage(distances: np.ndarray, radius: float, *, weights: np.ndarray | None = None) -> float:
-    """The share of distances `(...)` that are at most `radius`, counted by weights `(...)`."""
+    """The share of errors that an ellipse of the radius holds.
+
+    Args:
+        distances: `(...)`, as of `ellipse_distances`.
+        radius: of the ellipse, in standard deviations.
+        weights: `(...)`, how much each error counts; None counts all alike.
+
+    Returns:
+        A number in [0, 1].
+    """
     return float(np.average(np.asarray(distances) <= radius, weights=weights))
 
 
 def calibration_error(probabilities: np.ndarray, truth: np.ndarray, *, bins: int = 15) -> float:
-    """The expected calibration error: the mean distance of what was said from what was, over bins of equal width.
+    """The expected calibration error: how far the said probability lies from the true share, averaged over bins of equal width.
 
     Args:
         probabilities: `(...)` from 0 to 1.
         truth: `(...)` flags.
         bins: number of bins of the probability.
+
+    Returns:
+        A number in [0, 1]; 0 where every bin says what is true.
     """
     said, was = np.asarray(probabilities, np.float64).ravel(), np.asarray(truth, np.float64).ravel()
     places = np.minimum((said * bins).astype(int), bins - 1)
@@ -73,6 +91,9 @@ def average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
     Args:
         scores: `(...)`; entries of one score are taken together.
         truth: `(...)` flags.
+
+    Returns:
+        A number in [0, 1]; 1 where all true entries have the highest scores.
 
     Raises:
         ValueError: nothing is true.

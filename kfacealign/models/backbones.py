@@ -122,7 +122,9 @@ def keras_hub_resnet(name: str) -> type:
     try:
         from keras_hub.models import ResNetBackbone
     except ImportError as error:
-        raise ValueError(f"backbone {name} needs KerasHub ({error}): pip install keras-hub, or use a MobileNet") from error
+        raise ValueError(
+            f"backbone {name} needs KerasHub ({error}): pip install 'kfacealign[resnet]', or use a MobileNet"
+        ) from error
     return ResNetBackbone
 
 

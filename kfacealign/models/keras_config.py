@@ -107,7 +107,7 @@ def check_config(content: bytes) -> None:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"its description is no JSON ({type(error).__name__})") from None
     if not isinstance(config, dict) or "class_name" not in config:
-        raise ValueError("its description is that of no model")
+        raise ValueError("its description is not that of a model")
     registered = keras.saving.get_custom_objects()
     objects = 0
     for key, value, ours in walk(config, registered):

@@ -64,7 +64,7 @@ def path(name: str, *, format: str = "keras") -> Path:
     files, file = card(name)["files"], FOLDER / f"{name}.{format}"
     if format not in files:
         raise ValueError(
-            f"{name} is bundled as .keras alone: kfacealign export --model {name} --out {name}.{format} makes the other"
+            f"{name} is bundled as .keras alone: kfacealign export --model {name} --out {name}.{format} makes the other file"
         )
     described = files[format]
     if not file.is_file():

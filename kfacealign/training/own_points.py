@@ -34,8 +34,8 @@ def three_parts(settings: argparse.Namespace) -> tuple[data.Dataset, Faces, list
     """
     if settings.scheme is None and settings.dataset in ("pts", "csv"):
         raise ValueError(
-            "--scheme is missing: what are your points? kfacealign datasets scheme FOLDER --name mine writes points.yaml, and "
-            "--scheme points.yaml names it"
+            "--scheme is missing, which says what your points are: kfacealign datasets scheme FOLDER --name mine writes "
+            "points.yaml, and --scheme points.yaml names it"
         )
     faces = load_dataset(settings.dataset, settings.data_dir, scheme=settings.scheme, missing=settings.missing)
     notes = []
@@ -44,12 +44,12 @@ def three_parts(settings: argparse.Namespace) -> tuple[data.Dataset, Faces, list
     people = who(faces.train, settings.person)
     if len(set(people)) < 2:
         raise ValueError(
-            f"{faces.name}: {len(faces.train)} training faces of {len(set(people))} people are too few: somebody is needed to "
-            "train on and somebody else to tell when it is enough"
+            f"{faces.name}: {len(faces.train)} training faces of {len(set(people))} people are too few: one person is needed "
+            "to train on, and another to validate the epochs"
         )
     held = held_out(people, VALIDATION, seed=settings.seed)
     trained, validation = faces.train[np.flatnonzero(~held)], faces.train[np.flatnonzero(held)]
-    notes.append(f"{len(validation)} more faces, which are not trained on, tell when it is enough")
+    notes.append(f"{len(validation)} more faces, which are not trained on, validate the epochs")
     return dataclasses.replace(faces, train=trained), validation, notes
 
 

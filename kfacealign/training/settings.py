@@ -167,7 +167,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     add("--data-dir", help="the dataset's directory (synthetic faces are written to it; default data/DATASET)")
     add("--missing", type=missing.mark, action="append", default=[], metavar="MARK", help=missing.HELP)
     add("--scale", choices=SCALES, default="paper", help="'quick' is for minutes on a CPU")
-    add("--seed", type=int, default=0)
+    add("--seed", type=int, default=0, help="seed of weights, order of the faces and random views (default 0)")
     add("--out", help="directory of the results (default runs/DATASET_VARIANT...)")
     add("--resume", action="store_true", help="go on after the last finished epoch in --out")
     add("--strict", action="store_true", help="stop at an image that cannot be read instead of skipping it")
@@ -178,10 +178,21 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 def add_arithmetic(parser: argparse.ArgumentParser) -> None:
     """The flags of where and how a training computes."""
     add = parser.add_argument
-    add("--precision", choices=tuple(PRECISIONS), default="float32", help="of the layers; losses are float32 in any case")
+    add(
+        "--precision",
+        choices=tuple(PRECISIONS),
+        default="float32",
+        help="type of the layers' arithmetic; losses are float32 in any case",
+    )
     add("--mixed-precision", dest="precision", action="store_const", const="float16", help="the same as --precision float16")
     add("--devices", type=count_or_all, metavar="N|all", help="devices that share each batch, with Keras on JAX")
-    add("--steps-per-call", type=int, default=1, metavar="N", help="training steps that Keras makes between two looks at them")
+    add(
+        "--steps-per-call",
+        type=int,
+        default=1,
+        metavar="N",
+        help="training steps that Keras makes before it looks at losses and callbacks",
+    )
 
 
 def fill(

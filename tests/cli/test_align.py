@@ -282,7 +282,7 @@ def test_export_writes_a_model_that_works(folder, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--model", "{folder}/m.tflite", "--out", "x"], "a model is exported from its .keras file"),
+        (["--model", "{folder}/m.tflite", "--out", "x"], "only a .keras file can be exported"),
         (["--model", "{folder}/none.keras", "--out", "x"], "no such model"),
         (["--model", "{folder}/m.keras", "--out", "{tmp}/x.tflite", "--precision", "int8"], "--precision int8 and --calibration"),
         (

@@ -304,7 +304,7 @@ def test_arguments_that_cannot_be(align, capsys, arguments, message):
 def test_none_stands_alone(align, photo, tmp_path, capsys):
     photo(tmp_path / "x.png")
     assert align("x.png", "--format", "none,pts") == 2
-    assert "--format none stands alone" in capsys.readouterr().err
+    assert "--format none goes with no other format" in capsys.readouterr().err
 
 
 def test_boxes_from_a_file(align, photo, tmp_path, capsys):
@@ -315,7 +315,7 @@ def test_boxes_from_a_file(align, photo, tmp_path, capsys):
     )
     assert align("p", "--boxes", "p/b.csv", box=None) == 1
     shown = capsys.readouterr().out
-    assert "p/b.csv has boxes of 1 photograph that the run has not, such as q.png" in shown
+    assert "p/b.csv has boxes of 1 photograph not in this run, such as q.png" in shown
     assert "p/z.png: skipped: no box in p/b.csv" in shown
     assert "p/y.png: skipped: the box" in shown
     faces = json.loads(Path("out/x.json").read_text())["faces"]

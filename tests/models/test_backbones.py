@@ -83,7 +83,7 @@ def test_weights_that_cannot_be_fetched(monkeypatch, name, loader, folder):
 
 def test_a_missing_kerashub_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "keras_hub.models", None)
-    with pytest.raises(ValueError, match=r"resnet50 needs KerasHub .*pip install keras-hub"):
+    with pytest.raises(ValueError, match=r"resnet50 needs KerasHub .*pip install 'kfacealign\[resnet\]'"):
         backbone("resnet50", 64)
 
 

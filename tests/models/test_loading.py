@@ -212,7 +212,7 @@ def test_sizes_beyond_reason(path, whole):
     refused(packed(path, many), "too many parts")
     refused(packed(path, {**whole, CONFIG: b"[" * 100_000 + b"]" * 100_000}), "no JSON|no model")
     refused(packed(path, {**whole, CONFIG: b"no JSON"}), "no JSON")
-    refused(packed(path, {**whole, CONFIG: b"[]"}), "that of no model")
+    refused(packed(path, {**whole, CONFIG: b"[]"}), "not that of a model")
 
     def deepen(config):
         inner = config["config"]

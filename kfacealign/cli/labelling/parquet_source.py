@@ -77,7 +77,7 @@ def column_of(schema: Any, column: str | None) -> str:
             raise ValueError(f"no column holds the bytes of image files, or several do; name it by --column: {there}")
         chosen = likely[0]
     if schema.names.count(chosen) > 1:
-        raise ValueError(f"there are several columns {chosen!r}")
+        raise ValueError(f"there are several columns called {chosen!r}")
     return chosen
 
 

@@ -290,7 +290,7 @@ def test_workers_run_without_keras_and_tensorflow(photos, tmp_path, monkeypatch)
         (["*.nothing", "--out", "faces.parquet"], "no picture was found"),
         ([".", "--out", "faces.parquet", "--model", "model.keras"], "without Keras and TensorFlow"),
         ([".", "--out", "faces.parquet", "--model", "none.tflite"], "none.tflite"),
-        ([".", "--out", "s3://bucket/x"], "copy them after"),
+        ([".", "--out", "s3://bucket/x"], "copy them afterwards"),
         ([".", "--out", "faces.parquet", "--address", "x:1"], "add --engine ray"),
         ([".", "--out", "other.parquet"], "is none of kfacealign label"),
         (["odd.parquet", "--out", "faces.parquet"], "odd.parquet: no column holds the bytes"),

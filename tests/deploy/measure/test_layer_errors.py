@@ -109,7 +109,7 @@ def test_the_command_prints_the_report(model, crops, tmp_path, capsys):
     assert "spoilt" in capsys.readouterr().out
     for extra, message in (
         (int8, "give --out"),
-        (["--report"], "--report is about --precision int8"),
+        (["--report"], "--report needs --precision int8"),
         (["--keep-float", "spoilt", "--out", str(tmp_path / "m.tflite")], "keep_float is for int8"),
         (["--step", "--out", str(tmp_path / "m.onnx")], "FaceAligner has no step"),
     ):
