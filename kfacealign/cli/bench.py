@@ -23,7 +23,7 @@ DESCRIPTION = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("models", nargs="+", metavar="MODEL", help=".keras, .tflite or .onnx files, or SavedModel folders")
+    parser.add_argument("models", nargs="+", metavar="MODEL", help=".keras, .tflite, .onnx or .xml files, or SavedModel folders")
     parser.add_argument("--threads", nargs="+", type=count, default=[1], metavar="N", help="numbers of CPU threads (default 1)")
     parser.add_argument("--runs", type=count, default=100, metavar="N", help="timed reads of each (default %(default)s)")
     add_from(parser)

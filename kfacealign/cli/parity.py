@@ -32,7 +32,7 @@ DESCRIPTION = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("reference", metavar="REFERENCE", help="what the others are held against, mostly the .keras file")
-    parser.add_argument("files", nargs="+", metavar="FILE", help=".tflite or .onnx files, or SavedModel folders")
+    parser.add_argument("files", nargs="+", metavar="FILE", help=".tflite, .onnx or .xml files, or SavedModel folders")
     parser.add_argument(
         "--images",
         metavar="DIR",

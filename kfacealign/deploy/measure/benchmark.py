@@ -21,6 +21,7 @@ import numpy as np
 
 from kfacealign.deploy import metadata
 from kfacealign.deploy.measure import inspection
+from kfacealign.deploy.runtime import formats
 
 WARM_UP = 5  # reads of each file that do not count
 # Seconds between two reads: for a while after a read, threads of ONNX Runtime and TensorFlow look for more work, on the core
@@ -28,7 +29,6 @@ WARM_UP = 5  # reads of each file that do not count
 PAUSE = 0.01
 # It marks the lines by which a process reports; libraries write to the same stream.
 PREFIX = "kfacealign-benchmark "
-SUFFIXES = (".keras", ".tflite", ".onnx")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +75,8 @@ def bench(
     The files take turns, so that whatever else the machine does slows down all of them.
 
     Args:
-        paths: `.keras`, `.tflite` and `.onnx` files and SavedModel folders, in any mix; ratios are to the first.
+        paths: `.keras`, `.tflite`, `.onnx` and OpenVINO's `.xml` files and SavedModel folders, in any mix; ratios are to the
+            first.
         threads: numbers of CPU threads. Under JAX, `.keras` files take as many as they like.
         runs: timed reads of each file on each number of threads.
         methods: modules that define the classes of `.keras` files, where these are of another package.
@@ -123,11 +124,11 @@ def check(path: str | os.PathLike) -> None:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such model")
-    if path.suffix in (".tflite", ".onnx"):
+    if path.suffix in inspection.SUFFIXES:
         found = inspection.read_metadata(path)
         metadata.parse(None if found is None else json.dumps(found), path)
-    elif path.suffix not in SUFFIXES and not (path / "saved_model.pb").exists():
-        raise ValueError(f"{path} is not a model: give a .keras, .tflite or .onnx file or a SavedModel folder")
+    elif path.suffix != ".keras" and not (path / "saved_model.pb").exists():
+        raise ValueError(f"{path} is not a model: give a .keras, .tflite, .onnx or .xml file or a SavedModel folder")
 
 
 def facts_of(
@@ -138,8 +139,12 @@ def facts_of(
     if path.endswith(".tflite"):
         _, delegated, nodes, _ = inspection.delegated_nodes(path)
     memory = measured({"measure": "memory", "paths": [path], "threads": threads, "runs": 3, **means}, advance)
-    files = [file for file in [Path(path), *Path(path).rglob("*")] if file.is_file()]
-    return {"bytes": sum(file.stat().st_size for file in files), "delegated": delegated, "nodes": nodes, **memory}
+    return {
+        "bytes": sum(file.stat().st_size for file in formats.files_of(path)),
+        "delegated": delegated,
+        "nodes": nodes,
+        **memory,
+    }
 
 
 # === Processes ===
