@@ -12,9 +12,10 @@ def load(source: str | os.PathLike = store.DEFAULT, *, threads: int | None = Non
     """A trained model by the path of its file or by the name of a preset.
 
     Args:
-        source: a `.keras`, `.tflite` or `.onnx` file, a SavedModel folder, or one of `kfacealign.presets.names()`, whose
-            `.keras` file is loaded. The name goes before the path: a file that is called like a preset is ./NAME.
-        threads: CPU threads of a TFLite or ONNX model; None leaves it to the runtime.
+        source: a `.keras`, `.tflite`, `.onnx` or OpenVINO's `.xml` file, a SavedModel folder, or one of
+            `kfacealign.presets.names()`, whose `.keras` file is loaded. The name goes before the path: a file that is
+            called like a preset is ./NAME.
+        threads: CPU threads of a TFLite, ONNX or OpenVINO model; None leaves it to the runtime.
         trust: whether a SavedModel folder may be loaded. It is a program, and loading it can do whatever its author wrote.
 
     Returns:

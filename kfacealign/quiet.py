@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,3 +57,25 @@ def import_onnxruntime() -> ModuleType:
     import onnxruntime
 
     return onnxruntime
+
+
+def import_openvino() -> ModuleType:
+    """OpenVINO with its telemetry off.
+
+    When it is imported it sends an event to Google Analytics by its package `openvino_telemetry`, and keeps a number for the
+    device in the user's home, unless the user has opted out there. Where that package is not found it takes a stand-in of its
+    own that does nothing. So the package is hidden while OpenVINO is imported, and only then.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    hidden = "openvino_telemetry"
+    known = sys.modules.get(hidden)
+    sys.modules[hidden] = None
+    try:
+        import openvino
+    finally:
+        del sys.modules[hidden]
+        if known is not None:
+            sys.modules[hidden] = known
+    return openvino

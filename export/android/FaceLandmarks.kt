@@ -1,31 +1,43 @@
 // Landmarks of one face by a .tflite file of kfacealign. Read, not compiled: see README.md.
 package kfacealign
 
+import android.content.res.AssetManager
 import android.graphics.Bitmap
 import android.graphics.Canvas
 import android.graphics.Matrix
 import android.graphics.Paint
 import android.graphics.PointF
 import android.graphics.RectF
-import java.nio.ByteBuffer
-import java.nio.ByteOrder
-import java.nio.FloatBuffer
+import com.google.ai.edge.litert.Accelerator
+import com.google.ai.edge.litert.CompiledModel
+import com.google.ai.edge.litert.LiteRtException
 import kotlin.math.max
 import org.json.JSONObject
-import org.tensorflow.lite.Interpreter
 
-class FaceLandmarks(model: ByteBuffer, metadata: String, threads: Int = 2) : AutoCloseable {
+/** `wanted` are the accelerators in the order in which they are tried; the CPU, which takes every model, comes last. */
+class FaceLandmarks(
+  assets: AssetManager,
+  model: String,
+  metadata: String,
+  wanted: List<Accelerator> = listOf(Accelerator.CPU),
+  threads: Int = 2,
+) : AutoCloseable {
   private val described = JSONObject(metadata)
   private val size = described.getInt("input_size")
   private val enlarge = described.getDouble("enlarge").toFloat()
-  private val bytesIn = described.getJSONObject("input").optString("dtype", "float32") == "uint8"
   val pointNames: List<String> = described.getJSONArray("point_names").let { names -> List(names.length(), names::getString) }
 
-  private val interpreter = Interpreter(model, Interpreter.Options().setNumThreads(threads))
+  init {
+    val type = described.getJSONObject("input").optString("dtype", "float32")
+    require(type == "float32") { "the model reads $type: export it without --precision int8_io" }
+  }
+
+  private val compiled = compile(assets, model, wanted, threads)
+  private val input = compiled.createInputBuffer("image", SIGNATURE)
+  private val landmarks = compiled.createOutputBuffer("landmarks", SIGNATURE)
+  private val scores = compiled.createOutputBuffer("scores", SIGNATURE)
   private val pixels = IntArray(size * size)
-  private val input = ByteBuffer.allocateDirect(size * size * 3 * if (bytesIn) 1 else 4).order(ByteOrder.nativeOrder())
-  private val landmarks = FloatBuffer.allocate(pointNames.size * 2)
-  private val scores = FloatBuffer.allocate(pointNames.size)
+  private val values = FloatArray(size * size * 3)
   private val crop = Bitmap.createBitmap(size, size, Bitmap.Config.ARGB_8888)
 
   class Face(val points: List<PointF>, val scores: FloatArray)
@@ -41,15 +53,12 @@ class FaceLandmarks(model: ByteBuffer, metadata: String, threads: Int = 2) : Aut
     crop.eraseColor(android.graphics.Color.BLACK)
     Canvas(crop).drawBitmap(image, toCrop, Paint(Paint.FILTER_BITMAP_FLAG))
     fill()
-    landmarks.rewind()
-    scores.rewind()
-    val outputs = mutableMapOf<String, Any>("landmarks" to landmarks, "scores" to scores)
-    interpreter.runSignature(mapOf<String, Any>("image" to input), outputs, "serving_default")
+    input.writeFloat(values)
+    compiled.run(mapOf("image" to input), mapOf("landmarks" to landmarks, "scores" to scores), SIGNATURE)
+    val found = landmarks.readFloat()
     val side = square.width()
-    val points = List(pointNames.size) { k ->
-      PointF(square.left + side * landmarks.get(2 * k), square.top + side * landmarks.get(2 * k + 1))
-    }
-    return Face(points, scores.array().copyOf())
+    val points = List(pointNames.size) { k -> PointF(square.left + side * found[2 * k], square.top + side * found[2 * k + 1]) }
+    return Face(points, scores.readFloat())
   }
 
   /** The box to look in on the next frame. */
@@ -65,17 +74,35 @@ class FaceLandmarks(model: ByteBuffer, metadata: String, threads: Int = 2) : Aut
   /** RGB of the crop, 0..255, row by row. */
   private fun fill() {
     crop.getPixels(pixels, 0, size, 0, 0, size, size)
-    input.rewind()
+    var place = 0
     for (pixel in pixels) {
-      for (shift in intArrayOf(16, 8, 0)) {
-        val value = pixel shr shift and 0xff
-        if (bytesIn) input.put(value.toByte()) else input.putFloat(value.toFloat())
-      }
+      for (shift in intArrayOf(16, 8, 0)) values[place++] = (pixel shr shift and 0xff).toFloat()
     }
-    input.rewind()
   }
 
-  override fun close() = interpreter.close()
+  override fun close() {
+    listOf(input, landmarks, scores).forEach { it.close() }
+    compiled.close()
+  }
+
+  private companion object {
+    const val SIGNATURE = "serving_default"
+
+    /** The model on the first accelerator that takes it. */
+    fun compile(assets: AssetManager, model: String, wanted: List<Accelerator>, threads: Int): CompiledModel {
+      var last: LiteRtException? = null
+      for (accelerator in wanted) {
+        val options = CompiledModel.Options(accelerator)
+        if (accelerator == Accelerator.CPU) options.cpuOptions = CompiledModel.CpuOptions(numThreads = threads)
+        try {
+          return CompiledModel.create(assets, model, options)
+        } catch (error: LiteRtException) {
+          last = error
+        }
+      }
+      throw IllegalArgumentException("$model cannot be compiled for any of $wanted", last)
+    }
+  }
 }
 
 /** An upright copy of a camera frame; `degrees` as of `ImageProxy.imageInfo.rotationDegrees`. */

@@ -8,7 +8,8 @@ from kfacealign import scheme_files, schemes
 from kfacealign.console import shown
 
 MODEL_HELP = (
-    "a trained model (.keras), an exported one (.tflite, .onnx or a SavedModel folder), or a bundled one (kfacealign presets)"
+    "a trained model (.keras), an exported one (.tflite, .onnx, .xml of OpenVINO or a SavedModel folder), or a bundled one "
+    "(kfacealign presets)"
 )
 FLIP_HELP = "average with the answer on the mirrored crop (.keras models; exported ones by export --flip)"
 

@@ -23,9 +23,16 @@ DESCRIPTION = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("models", nargs="+", metavar="MODEL", help=".keras, .tflite or .onnx files, or SavedModel folders")
+    parser.add_argument("models", nargs="+", metavar="MODEL", help=".keras, .tflite, .onnx or .xml files, or SavedModel folders")
     parser.add_argument("--threads", nargs="+", type=count, default=[1], metavar="N", help="numbers of CPU threads (default 1)")
     parser.add_argument("--runs", type=count, default=100, metavar="N", help="timed reads of each model (default %(default)s)")
+    parser.add_argument(
+        "--runtime",
+        choices=("interpreter", "compiled"),
+        default="interpreter",
+        help="compiled: run .tflite files a second time, by LiteRT's CompiledModel, and say how far its answers are from the "
+        "interpreter's (default %(default)s)",
+    )
     add_from(parser)
     add_trust(parser)
     parser.add_argument("--json", metavar="FILE", help="also write the figures there")
@@ -38,13 +45,15 @@ def run(arguments: argparse.Namespace) -> int:
     threads = list(dict.fromkeys(arguments.threads))
     for path in arguments.models:
         benchmark.check(path)
-    wanted = {"threads": threads, "runs": arguments.runs}
+    wanted = {"threads": threads, "runs": arguments.runs, "compiled": arguments.runtime == "compiled"}
     means = {"methods": arguments.methods, "trust": arguments.trust}
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("measuring", total=benchmark.steps(arguments.models, **wanted))
         costs = benchmark.bench(arguments.models, **wanted, **means, advance=lambda: bar.advance(task))
     console.print(table(costs, arguments.runs))
     console.print(note(costs), soft_wrap=True)
+    for line in differences(costs):
+        console.print(line, soft_wrap=True)
     if arguments.json:
         content = {"cores": os.cpu_count(), "runs": arguments.runs, "files": [dataclasses.asdict(cost) for cost in costs]}
         with replacing(arguments.json) as temporary:
@@ -61,7 +70,7 @@ def table(costs: Sequence[benchmark.Cost], runs: int) -> Table:
     made = Table(*columns, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     made.title, made.title_justify = f"one crop, {runs} reads by each model in turns, {os.cpu_count()} cores; ms and MB", "left"
     first = costs[0].threads
-    for place, (cost, name) in enumerate(zip(costs, short([cost.path for cost in costs]), strict=True)):
+    for place, (cost, name) in enumerate(zip(costs, names(costs), strict=True)):
         if place and cost.threads != costs[place - 1].threads:
             made.add_section()
         facts = ("", "", "", "")
@@ -78,6 +87,19 @@ def note(costs: Sequence[benchmark.Cost]) -> str:
         "memory: the most resident while the model is loaded and reads crops in a process of its own, less what was resident "
         "before, when Python, this package and its backend were (before)."
     )
+
+
+def names(costs: Sequence[benchmark.Cost]) -> list[str]:
+    """Short names of the rows, with the runtime where it is not the usual one."""
+    paths = short([cost.path for cost in costs])
+    return [f"{path}, {cost.runtime}" if cost.runtime else path for path, cost in zip(paths, costs, strict=True)]
+
+
+def differences(costs: Sequence[benchmark.Cost]) -> list[str]:
+    """How far the answers of CompiledModel are from those of the interpreter, a sentence for each file."""
+    told = {cost.path: cost.difference for cost in costs if cost.difference is not None}
+    far = {path: f"differ by at most {found:.1e} from" if found else "are to the bit" for path, found in told.items()}
+    return [f"{shown(path)}: compiled, its answers on noise {words} those of the interpreter" for path, words in far.items()]
 
 
 def added(cost: benchmark.Cost) -> int | None:

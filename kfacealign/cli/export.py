@@ -1,4 +1,4 @@
-"""`kfacealign export`: a trained model as TFLite, ONNX or SavedModel, and what int8 costs it."""
+"""`kfacealign export`: a trained model as TFLite, ONNX, OpenVINO or SavedModel, and what int8 costs it."""
 
 import argparse
 import contextlib
@@ -13,6 +13,7 @@ from rich.text import Text
 from kfacealign import deploy, presets
 from kfacealign.cli.arguments import add_model
 from kfacealign.console import make_console, shown
+from kfacealign.deploy.runtime.formats import files_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,16 +30,20 @@ DESCRIPTION = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser, required=True, help="a trained model (.keras), or a bundled one (kfacealign presets)")
     parser.add_argument(
-        "--out", metavar="PATH", help="NAME.tflite, NAME.onnx, or a folder for a SavedModel; not needed with --report"
+        "--out",
+        metavar="PATH",
+        help="NAME.tflite, NAME.onnx, NAME.xml (OpenVINO), or a folder for a SavedModel; not needed with --report",
     )
     parser.add_argument(
-        "--format", choices=("litert", "onnx", "savedmodel"), help="format of the file (default: as the suffix of --out says)"
+        "--format",
+        choices=("litert", "onnx", "openvino", "savedmodel"),
+        help="format of the file (default: as the suffix of --out says)",
     )
     parser.add_argument(
         "--precision",
         choices=("float32", "float16", "int8", "int8_io"),
         default="float32",
-        help="int8_io: int8 that reads bytes, 0..255; all but float32 are for TFLite (default %(default)s)",
+        help="int8_io: int8 that reads bytes, 0..255; int8 is for TFLite, float16 for TFLite and OpenVINO (default %(default)s)",
     )
     parser.add_argument(
         "--batch",
@@ -147,5 +152,5 @@ def write(arguments: argparse.Namespace, model: "FaceAligner", calibration: "np.
 
 
 def size(path: Path) -> int:
-    """Bytes of a file, or of all files in a folder."""
-    return sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())
+    """Bytes of all files of a model."""
+    return sum(file.stat().st_size for file in files_of(path))

@@ -10,9 +10,10 @@ from rich.table import Column, Table
 from kfacealign.console import make_console, shown
 from kfacealign.deploy import error_bands
 from kfacealign.deploy.measure import inspection
+from kfacealign.deploy.runtime.formats import files_of
 
 DESCRIPTION = (
-    "Prints the metadata of a .tflite or .onnx file, its inputs and outputs, its operators with their counts, and how many "
+    "Prints the metadata of a .tflite, .onnx or .xml file, its inputs and outputs, its operators with their counts, and how many "
     "nodes of a .tflite file XNNPACK takes."
 )
 
@@ -25,13 +26,13 @@ def run(arguments: argparse.Namespace) -> int:
     path = Path(arguments.file)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
-    if path.suffix not in (".tflite", ".onnx"):
-        raise ValueError(f"{path}: inspect reads .tflite and .onnx files")
+    if path.suffix not in inspection.SUFFIXES:
+        raise ValueError(f"{path}: inspect reads .tflite, .onnx and OpenVINO's .xml files")
     console = make_console()
     found = inspection.read_metadata(path)
     inputs, outputs = inspection.tensors(path)
     counted = inspection.operators(path)
-    console.print(f"{shown(path)}, {path.stat().st_size / 1e6:.2f} MB", soft_wrap=True)
+    console.print(f"{shown(path)}, {sum(file.stat().st_size for file in files_of(path)) / 1e6:.2f} MB", soft_wrap=True)
     console.print(metadata_table(found) if found else "no kfacealign metadata: the file was not written by kfacealign export")
     if found and error_bands.is_bands(found.get("errors")):
         console.print(error_table(found["errors"]))
@@ -41,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     console.print(operator_table(counted))
     if path.suffix == ".onnx":
         console.print(f"opset {inspection.onnx_opset(path)}")
+    if path.suffix != ".tflite":
         return 0
     delegates, taken, total, left = inspection.delegated_nodes(path)
     rest = f"left to the interpreter: {', '.join(left) or 'none'}"

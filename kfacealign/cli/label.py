@@ -138,7 +138,7 @@ def settings_of(arguments: argparse.Namespace, console: Console) -> tuple[str, A
     if os.path.isdir(model) or not model.lower().endswith((".tflite", ".onnx")):
         what = "workers run exported models, without Keras and TensorFlow"
         raise ValueError(
-            f"{shown(model)}: {what}; write one by kfacealign export --format tflite, or install LiteRT for the presets"
+            f"{shown(model)}: {what}; write one by kfacealign export --out NAME.tflite, or install LiteRT for the presets"
         )
     if (model.lower().endswith(".tflite") or detector == "blazeface") and importlib.util.find_spec("ai_edge_litert") is None:
         raise ImportError("the workers run without TensorFlow and need LiteRT: pip install 'kfacealign[scale]'")

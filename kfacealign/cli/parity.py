@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "reference", metavar="REFERENCE", help="the model that the others are compared with, mostly a .keras file"
     )
-    parser.add_argument("files", nargs="+", metavar="FILE", help=".tflite or .onnx files, or SavedModel folders")
+    parser.add_argument("files", nargs="+", metavar="FILE", help=".tflite, .onnx or .xml files, or SavedModel folders")
     parser.add_argument(
         "--images",
         metavar="DIR",

@@ -1,7 +1,7 @@
 """Exporting aligners, running what was exported, measuring it, and making it small.
 
-exporting/      what writes SavedModels, TFLite and ONNX files
-runtime/        what runs them; it needs neither Keras nor TensorFlow for a `.tflite` or `.onnx` file
+exporting/      what writes SavedModels, TFLite and ONNX files and OpenVINO models
+runtime/        what runs them; it needs neither Keras nor TensorFlow for a `.tflite`, `.onnx` or `.xml` file
 measure/        parity, inspection, benchmark, error by layer
 compression/    quantisation-aware training and pruning through tf-keras twins
 """

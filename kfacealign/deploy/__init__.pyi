@@ -6,5 +6,6 @@ from .measure.layer_errors import report_table as report_table
 from .runtime.litert import LiteRTAligner as LiteRTAligner
 from .runtime.loading import load as load
 from .runtime.onnx import OnnxAligner as OnnxAligner
+from .runtime.openvino import OpenVinoAligner as OpenVinoAligner
 from .runtime.saved_model import SavedModelAligner as SavedModelAligner
 from .runtime.streaming import StreamingRuntime as StreamingRuntime

@@ -288,6 +288,7 @@ ENTRIES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "float_layers": (lambda value: value is None or is_list_of(value, is_text), "a list of names"),
     "flip": (lambda value: isinstance(value, bool), "true or false"),
     "errors": (error_bands.is_bands, "a list of bands with `of`, `from`, `to` and `error`"),
+    "weights_sha256": (is_text, "text"),
     "format_version": (lambda value: is_whole(value, 1, 10_000), "a whole number"),
     "precision": (is_text, "text"),
     "model": (is_text, "text"),

@@ -69,3 +69,33 @@ def test_mistakes(folder, tmp_path, capsys):
     ):
         assert main(["bench", *map(str, arguments)]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_the_compiled_model_beside_the_interpreter(folder, tmp_path, capsys):
+    pytest.importorskip("ai_edge_litert.compiled_model", reason="LiteRT is not installed (extra: export)")
+    path = str(folder / "m.tflite")
+    assert main(["bench", path, "--runtime", "compiled", "--runs", "3", "--json", str(tmp_path / "bench.json")]) == 0
+    printed = capsys.readouterr().out
+    assert "m.tflite: compiled, its answers on noise " in " ".join(printed.split())
+    records = json.loads((tmp_path / "bench.json").read_text())["files"]
+    assert [(record["path"], record["runtime"]) for record in records] == [(path, ""), (path, "compiled")]
+    assert records[0]["difference"] is None and 0 <= records[1]["difference"] < 1e-5
+    assert records[1]["nodes"] is None and 0 < records[1]["median"] <= records[1]["p90"]
+
+
+def test_how_far_the_compiled_model_is():
+    costs = [
+        benchmark.Cost(path, 1, 2.0, 3.0, 1.0, 1, None, None, None, None, runtime="compiled", difference=difference)
+        for path, difference in (("a.tflite", 0.0), ("b.tflite", 0.0013))
+    ]
+    assert command.names(costs) == ["a.tflite, compiled", "b.tflite, compiled"]
+    assert command.differences(costs) == [
+        "a.tflite: compiled, its answers on noise are to the bit those of the interpreter",
+        "b.tflite: compiled, its answers on noise differ by at most 1.3e-03 from those of the interpreter",
+    ]
+
+
+def test_the_compiled_model_is_for_tflite_files(folder, tmp_path, capsys):
+    (tmp_path / "m.keras").touch()
+    assert main(["bench", str(tmp_path / "m.keras"), "--runtime", "compiled"]) == 2
+    assert "LiteRT's CompiledModel runs .tflite files, and there is none among these" in capsys.readouterr().err

@@ -97,10 +97,13 @@ def trusted(root: Path, _: Sequence[str]) -> Any:
     return aligned(root / "m", **({"trust": True} if "trust" in inspect.signature(loading.load).parameters else {}))
 
 
-KERAS, TFLITE, ONNX = ("keras", "tensorflow"), ("ai_edge_litert",), ("onnxruntime",)
+KERAS, TFLITE, ONNX, OPENVINO = ("keras", "tensorflow"), ("ai_edge_litert",), ("onnxruntime",), ("openvino",)
 MODELS = {
     "model-tflite": Target(make=copies("m.tflite"), call=lambda root, _: aligned(root / "m.tflite"), needs=(*KERAS, *TFLITE)),
     "model-onnx": Target(make=copies("m.onnx"), call=lambda root, _: aligned(root / "m.onnx"), needs=(*KERAS, *ONNX)),
+    "model-openvino": Target(
+        make=copies("m.xml", "m.bin"), call=lambda root, _: aligned(root / "m.xml"), needs=(*KERAS, *OPENVINO)
+    ),
     "metadata-tflite": Target(
         make=copies("bare.tflite", "metadata.json"),
         call=metadata_of_tflite,

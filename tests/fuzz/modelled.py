@@ -1,5 +1,6 @@
 """The smallest models there are, in each format, and a SavedModel that does harm; TensorFlow writes them once for a run."""
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -27,10 +28,14 @@ def tiny() -> models.FaceAligner:
 
 
 def write(folder: Path) -> None:
-    """Writes m.keras, m.tflite, m.onnx, m/ (a SavedModel), bare.tflite, metadata.json and graph/ into a folder."""
+    """Writes m.keras, m.tflite, m.onnx, m/ (a SavedModel), bare.tflite, metadata.json and graph/ into a folder.
+
+    Where OpenVINO is installed, also m.xml and m.bin.
+    """
     model = tiny()
     model.save(folder / "m.keras")
-    for name in ("m.tflite", "m.onnx", "m"):
+    further = ("m.xml",) if importlib.util.find_spec("openvino") else ()
+    for name in ("m.tflite", "m.onnx", *further, "m"):
         deploy.export(model, folder / name)
     (folder / "bare.tflite").write_bytes(conversion.convert(deploy.inference_model(model)))
     (folder / "metadata.json").write_text(json.dumps(deploy.load(folder / "m.tflite").metadata))

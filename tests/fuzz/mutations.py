@@ -107,7 +107,7 @@ SUITED = {
     (".npz",): (*ZIP, "zip_bomb"),
     (".keras",): (*ZIP, *["keras_harm"] * 8),
     (".png",): (*BINARY, "png_size"),
-    (".mat", ".h5", ".avi", ".jpg", ".bmp", ".webp", ".tif", ".gif", ".tflite", ".onnx", ".pb"): BINARY,
+    (".mat", ".h5", ".avi", ".jpg", ".bmp", ".webp", ".tif", ".gif", ".tflite", ".onnx", ".pb", ".bin"): BINARY,
     (".npy",): (*BINARY, "npy_header", "npy_header"),
     (".ppm", ".pgm"): (*TEXT, "field", "run"),
     (".name",): ("name_fragment",),

@@ -1,5 +1,6 @@
 """Models that say how sure they are: the head by hand, files, mirrored crops, exports, and models that do not say it."""
 
+import importlib.util
 import json
 
 import keras
@@ -183,9 +184,11 @@ def test_saved_models_and_mirrored_tflite_files_say_the_same(small, tmp_path):
     assert_same(flipped.align_all(images), small.align_all(images, flip=True), margin=1e-4)
 
 
-def test_onnx_files_say_the_same(small, tmp_path):
-    pytest.importorskip("tf2onnx")
-    found = deploy.load(deploy.export(small, tmp_path / "made.onnx"))
+@pytest.mark.parametrize(("name", "needed"), [("made.onnx", "tf2onnx"), ("made.xml", "openvino")])
+def test_onnx_files_and_openvino_models_say_the_same(small, tmp_path, name, needed):
+    if importlib.util.find_spec(needed) is None:
+        pytest.skip(f"{needed} is not installed")
+    found = deploy.load(deploy.export(small, tmp_path / name))
     assert found.answers == ("landmarks", "scores", "visibility", "covariance")
     assert_same(found.align_all(crops(2)), small.align_all(crops(2)), margin=1e-4)
 

@@ -110,7 +110,7 @@ class QuantizedAligner(TwinnedAligner):
             return content, {"parts": sizes, "float_parts": [name for name in sizes if name not in self.twins]}
 
         describe = functools.partial(metadata.describe, self.aligner, "int8", **notes)
-        return exporter.write(path, "litert", describe=describe, to_tflite=to_tflite)
+        return exporter.write(path, "litert", precision="int8", describe=describe, to_tflite=to_tflite)
 
     def to_tflite(self) -> tuple[bytes, dict[str, int]]:
         """Bytes of the TFLite file without metadata, and the number of operators of each part, by the parts' names."""

@@ -1,5 +1,6 @@
-"""Export: pixels -> network -> decode as one graph, as a SavedModel folder, a TFLite file or an ONNX file."""
+"""Export: pixels -> network -> decode as one graph, as a SavedModel folder, a TFLite file, an ONNX file or an OpenVINO model."""
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable, Collection
@@ -10,16 +11,20 @@ import numpy as np
 from kfacealign.backend import keras
 from kfacealign.data.faces import Faces
 from kfacealign.deploy import flatbuffer, metadata
-from kfacealign.deploy.exporting import litert, onnx
+from kfacealign.deploy.exporting import litert, onnx, openvino
 from kfacealign.deploy.exporting.calibration import calibration_crops
 from kfacealign.deploy.exporting.conversion import write_saved_model
 from kfacealign.deploy.exporting.graphs import inference_model, part_models
+from kfacealign.deploy.runtime.openvino import weights_of
 from kfacealign.files import replacing
 from kfacealign.models.aligner import FaceAligner
 
 PRECISIONS = ("float32", "float16", "int8", "int8_io")
 # Format -> the suffix of its files; a SavedModel is a folder and has none.
-FORMATS = {"litert": ".tflite", "onnx": ".onnx", "savedmodel": ""}
+FORMATS = {"litert": ".tflite", "onnx": ".onnx", "openvino": ".xml", "savedmodel": ""}
+NAMES = {"litert": "a TFLite model", "onnx": "an ONNX model", "openvino": "an OpenVINO model", "savedmodel": "a SavedModel"}
+# Format -> the precisions that it has.
+AVAILABLE = {"litert": PRECISIONS, "onnx": ("float32",), "openvino": openvino.PRECISIONS, "savedmodel": ("float32",)}
 
 
 def export(
@@ -43,21 +48,23 @@ def export(
     Whatever the format, the graph reads `image` (1, S, S, 3) float32 RGB 0..255 and returns `landmarks` (1, K, 2) in crop
     coordinates and `scores` (1, K). What its user needs besides, such as the scheme, the names of the points and the
     conventions, is JSON in the metadata entry `kfacealign` of a TFLite file, in the property `kfacealign` of an ONNX file,
-    and in the file `assets.extra/kfacealign.json` of a SavedModel. See docs/export.md.
+    in the entry `kfacealign` of the `rt_info` of an OpenVINO model, and in the file `assets.extra/kfacealign.json` of a
+    SavedModel. See docs/export.md.
 
     A TFLite file holds built-in operators only. Network and decoding are converted apart and joined: `precision` applies to
     the network, and decoding is always float32. The metadata of an int8 file lists the parts that stay in float as
-    `float_parts`. An ONNX file has the opset `onnx.OPSET`, and has passed ONNX's checker and one run of ONNX Runtime. The
-    file or folder appears whole or not at all.
+    `float_parts`. An ONNX file has the opset `onnx.OPSET`, and has passed ONNX's checker and one run of ONNX Runtime. An
+    OpenVINO model is made of such a file and is two files, NAME.xml and NAME.bin, of which the first appears last and knows
+    the second by its checksum. The file or folder appears whole or not at all.
 
     Args:
         aligner: a `FaceAligner`.
         path: file or folder to write; one that exists is replaced.
-        format: "litert", "onnx" or "savedmodel"; by default litert for a path in `.tflite`, onnx for one in `.onnx`, and
-            savedmodel for one without suffix.
+        format: "litert", "onnx", "openvino" or "savedmodel"; by default litert for a path in `.tflite`, onnx for one in
+            `.onnx`, openvino for one in `.xml`, and savedmodel for one without suffix.
         precision: "float32", "float16" (weights), "int8" (weights per channel, and activations) or "int8_io": int8 whose
             input `image` is uint8, a byte standing for its value, so that an app feeds the camera's pixels; the outputs
-            are float32 as they come out of decoding. ONNX and SavedModel are float32.
+            are float32 as they come out of decoding. ONNX and SavedModel are float32; OpenVINO is float32 or float16.
         calibration: for int8, examples of what the network will see: crops `(N, S, S, 3)` RGB 0..255, or `Faces`, which are
             cropped as in training.
         calibration_size: number of calibration crops used, evenly spaced.
@@ -103,6 +110,7 @@ def export(
     return write(
         path,
         format,
+        precision=precision,
         describe=functools.partial(metadata.describe, aligner, precision, **notes),
         to_tflite=to_tflite,
         to_graph=functools.partial(inference_model, aligner, flip=flip, batch=batch),
@@ -113,6 +121,7 @@ def write(
     path: Path,
     format: str,
     *,
+    precision: str,
     describe: Callable[..., str],
     to_tflite: Callable[[], tuple[bytes, dict]],
     to_graph: Callable[[], keras.Model] | None = None,
@@ -122,9 +131,10 @@ def write(
     Args:
         path: the file or folder; one that exists is replaced.
         format: one of `FORMATS`.
+        precision: that of the weights of an OpenVINO model; for other formats it is a matter of the functions.
         describe: returns the metadata text; it is called with the entries that only the format knows as keywords.
         to_tflite: returns the bytes of a TFLite file without metadata, and such entries of the metadata.
-        to_graph: returns the functional model that a SavedModel or an ONNX file holds.
+        to_graph: returns the functional model that a SavedModel, an ONNX file or an OpenVINO model holds.
 
     Returns:
         The path.
@@ -133,16 +143,23 @@ def write(
         ValueError: the notes are wrong, or an operator has no counterpart in the format.
     """
     describe()  # Validate the notes first: export takes minutes.
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, beside(path, format):
         if format == "savedmodel":
             write_saved_model(to_graph(), temporary)
             write_notes(temporary, describe())
         elif format == "onnx":
             temporary.write_bytes(onnx.to_onnx(to_graph(), describe(opset=onnx.OPSET)))
+        elif format == "openvino":
+            openvino.write(onnx.to_onnx(to_graph(), ""), temporary, precision, describe)
         else:
             content, entries = to_tflite()
             temporary.write_bytes(flatbuffer.add_metadata(content, metadata.NAME, describe(**entries)))
     return path
+
+
+def beside(path: Path, format: str) -> contextlib.AbstractContextManager:
+    """What replaces the second file of an OpenVINO model, before the first is replaced; nothing for other formats."""
+    return replacing(weights_of(path)) if format == "openvino" else contextlib.nullcontext()
 
 
 def write_notes(folder: Path, text: str) -> None:
@@ -169,8 +186,8 @@ def format_of(path: Path) -> str:
         if path.suffix == suffix:
             return format
     raise ValueError(
-        f"cannot tell the format from {path.name}: end it in .tflite for LiteRT or .onnx for ONNX, give a folder name without "
-        f"suffix for a SavedModel, or pass format={', '.join(map(repr, FORMATS))}"
+        f"cannot tell the format from {path.name}: end it in .tflite for LiteRT, .onnx for ONNX or .xml for OpenVINO, give a "
+        f"folder name without suffix for a SavedModel, or pass format={', '.join(map(repr, FORMATS))}"
     )
 
 
@@ -198,9 +215,8 @@ def check(
         raise ValueError(f"format is one of {', '.join(FORMATS)}, not {format!r}")
     if precision not in PRECISIONS:
         raise ValueError(f"precision is one of {', '.join(PRECISIONS)}, not {precision!r}")
-    if format != "litert" and precision != "float32":
-        named = "a SavedModel" if format == "savedmodel" else "an ONNX model"
-        raise ValueError(f"{named} is float32; for {precision} export to a .tflite file")
+    if precision not in AVAILABLE[format]:
+        raise ValueError(f"{NAMES[format]} is {' or '.join(AVAILABLE[format])}; for {precision} export to a .tflite file")
     if batch not in (1, None):
         raise ValueError(f"batch is 1, or None for any number of crops, not {batch!r}")
     if keep_float and not precision.startswith("int8"):
@@ -212,6 +228,8 @@ def check(
         )
     if format != "savedmodel" and path.is_dir():
         raise ValueError(f"{path} is a folder; a {FORMATS[format]} model is a file")
+    if format == "openvino" and weights_of(path).exists() and not path.exists():
+        raise ValueError(f"{weights_of(path)} exists without {path.name}, so it may be another program's; choose another name")
     if format == "savedmodel" and path.exists() and not (path / "saved_model.pb").exists():
         raise ValueError(f"{path} exists and is not a SavedModel; choose another name")
     if path.suffix in FORMATS.values() and path.suffix != FORMATS[format]:

@@ -29,15 +29,15 @@ def export_step(
 
     The graph reads `image` (1, S, S, 3) float32 RGB 0..255 and the states, such as `state_x` and `state_y`, which are all
     zero before the first frame of a clip. It returns `landmarks` (1, K, 2) in crop coordinates, `scores` (1, K), and the
-    states for the next frame under the names of the states that it read. In ONNX, where two tensors cannot share a name,
-    these are called `next_state_x` and so on. A TFLite file holds built-in operators only. The metadata is that which
-    `kfacealign.deploy.export` writes, with the shapes of the states as `states` in addition. The file or folder appears
-    whole or not at all.
+    states for the next frame under the names of the states that it read. In ONNX and OpenVINO, where two tensors
+    cannot share a name, these are called `next_state_x` and so on. A TFLite file holds built-in operators only. The metadata
+    is that which `kfacealign.deploy.export` writes, with the shapes of the states as `states` in addition. The file or
+    folder appears whole or not at all.
 
     Args:
         tracker: an `AttentiveHeatmap1DTracker`.
         path: the file or folder; one that exists is replaced.
-        precision: "float32", or for TFLite "float16" (weights).
+        precision: "float32", or for TFLite and OpenVINO "float16" (weights).
         format: see `kfacealign.deploy.export`.
         licence: see there.
         training_data: see there.
@@ -71,6 +71,7 @@ def export_step(
     return exporter.write(
         path,
         format,
+        precision=precision,
         describe=functools.partial(metadata.describe, tracker, precision, **notes),
         to_tflite=to_tflite,
         to_graph=functools.partial(step_model, tracker),

@@ -21,6 +21,8 @@ import numpy as np
 
 from kfacealign.deploy import metadata
 from kfacealign.deploy.measure import inspection
+from kfacealign.deploy.runtime import formats
+from kfacealign.deploy.runtime.compiled import CompiledAligner
 
 WARM_UP = 5  # reads of each file that do not count
 # Seconds between two reads: for a while after a read, threads of ONNX Runtime and TensorFlow look for more work, on the core
@@ -28,7 +30,6 @@ WARM_UP = 5  # reads of each file that do not count
 PAUSE = 0.01
 # It marks the lines by which a process reports; libraries write to the same stream.
 PREFIX = "kfacealign-benchmark "
-SUFFIXES = (".keras", ".tflite", ".onnx")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Cost:
         before: bytes resident before loading, when kfacealign and its backend were imported.
         peak: the most bytes resident while loading and reading crops, those of `before` included. `before` and `peak` are
             measured on the first number of threads, and None where the system does not tell.
+        runtime: "compiled" where LiteRT's CompiledModel has run the file; "" for what `kfacealign.deploy.load` chooses.
+        difference: of "compiled": the largest difference of an output's number from the interpreter's, on noise.
     """
 
     path: str
@@ -59,6 +62,8 @@ class Cost:
     nodes: int | None
     before: int | None
     peak: int | None
+    runtime: str = ""
+    difference: float | None = None
 
 
 def bench(
@@ -68,6 +73,7 @@ def bench(
     runs: int = 100,
     methods: Sequence[str] = (),
     trust: bool = False,
+    compiled: bool = False,
     advance: Callable[[], Any] = lambda: None,
 ) -> list[Cost]:
     """Latency, memory and size of models.
@@ -75,19 +81,22 @@ def bench(
     The files take turns, so that whatever else the machine does slows down all of them.
 
     Args:
-        paths: `.keras`, `.tflite` and `.onnx` files and SavedModel folders, in any mix; ratios are to the first.
+        paths: `.keras`, `.tflite`, `.onnx` and OpenVINO's `.xml` files and SavedModel folders, in any mix; ratios are to the
+            first.
         threads: numbers of CPU threads. Under JAX, `.keras` files take as many as they like.
         runs: timed reads of each file on each number of threads.
         methods: modules that define the classes of `.keras` files, where these are of another package.
         trust: whether SavedModel folders may be loaded, which are programs.
+        compiled: whether `.tflite` files are measured a second time, by LiteRT's CompiledModel.
         advance: called after each of the `steps`, for a progress bar.
 
     Returns:
-        List of `Cost`, ordered by threads, then as the files are.
+        List of `Cost`, ordered by threads, then as the files are; "compiled" comes behind the same file's own.
 
     Raises:
         FileNotFoundError: a file is not there.
-        ValueError: a file was not written by kfacealign, or does not run.
+        ValueError: a file was not written by kfacealign, or does not run; or CompiledModel is asked for, and no file is
+            `.tflite` or it cannot be compiled.
 
     Example:
         >>> for cost in bench(["model.keras", "model.tflite", "model.onnx"], threads=(1, 2)):
@@ -97,20 +106,36 @@ def bench(
     for path in paths:
         check(path)
     means = {"methods": list(methods), "trust": trust}
-    facts = {path: facts_of(path, threads[0], means, advance=advance) for path in dict.fromkeys(paths)}
+    rows = rows_of(paths, compiled)
+    facts = {row: facts_of(*row, threads[0], means, advance=advance) for row in dict.fromkeys(rows)}
     costs = []
     for number in threads:
-        task = {"measure": "latency", "paths": paths, "threads": number, "runs": runs, **means}
-        taken = measured(task, advance)
+        ways = {"paths": [path for path, _ in rows], "runtimes": [runtime for _, runtime in rows]}
+        taken = measured({"measure": "latency", **ways, "threads": number, "runs": runs, **means}, advance)
         medians = [float(np.median(times)) for times in taken]
-        for path, times, median in zip(paths, taken, medians, strict=True):
-            costs.append(Cost(path, number, median, float(np.percentile(times, 90)), median / medians[0], **facts[path]))
+        for row, times, median in zip(rows, taken, medians, strict=True):
+            figures = (number, median, float(np.percentile(times, 90)), median / medians[0])
+            costs.append(Cost(row[0], *figures, **facts[row], runtime=row[1]))
     return costs
 
 
-def steps(paths: Iterable[str | os.PathLike], *, threads: Sequence[int], runs: int) -> int:
+def rows_of(paths: Sequence[str], compiled: bool) -> list[tuple[str, str]]:
+    """(path, runtime) of each row of the table.
+
+    Raises:
+        ValueError: CompiledModel is asked for, and no file is `.tflite`.
+    """
+    if compiled and not any(path.endswith(".tflite") for path in paths):
+        raise ValueError("LiteRT's CompiledModel runs .tflite files, and there is none among these")
+    twice = ("", "compiled")
+    return [(path, runtime) for path in paths for runtime in (twice if compiled and path.endswith(".tflite") else twice[:1])]
+
+
+def steps(paths: Iterable[str | os.PathLike], *, threads: Sequence[int], runs: int, compiled: bool = False) -> int:
     """How often `bench` calls `advance`."""
-    return len(set(map(str, paths))) + len(threads) * (WARM_UP + runs)
+    rows = set(rows_of(list(map(str, paths)), compiled))
+    further = sum(runtime == "compiled" for _, runtime in rows)
+    return len(rows) + further + len(threads) * (WARM_UP + runs)
 
 
 def check(path: str | os.PathLike) -> None:
@@ -123,23 +148,31 @@ def check(path: str | os.PathLike) -> None:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such model")
-    if path.suffix in (".tflite", ".onnx"):
+    if path.suffix in inspection.SUFFIXES:
         found = inspection.read_metadata(path)
         metadata.parse(None if found is None else json.dumps(found), path)
-    elif path.suffix not in SUFFIXES and not (path / "saved_model.pb").exists():
-        raise ValueError(f"{path} is not a model: give a .keras, .tflite or .onnx file or a SavedModel folder")
+    elif path.suffix != ".keras" and not (path / "saved_model.pb").exists():
+        raise ValueError(f"{path} is not a model: give a .keras, .tflite, .onnx or .xml file or a SavedModel folder")
 
 
 def facts_of(
-    path: str, threads: int, means: dict[str, Any], *, advance: Callable[[], Any] = lambda: None
-) -> dict[str, int | None]:
+    path: str, runtime: str, threads: int, means: dict[str, Any], *, advance: Callable[[], Any] = lambda: None
+) -> dict[str, int | float | None]:
     """The arguments of `Cost` that do not change with the number of threads."""
     delegated = nodes = None
-    if path.endswith(".tflite"):
+    task = {"paths": [path], "runtimes": [runtime], "threads": threads, "runs": 3, **means}
+    memory = measured({"measure": "memory", **task}, advance)
+    if runtime == "compiled":
+        both = {**task, "paths": [path, path], "runtimes": ["", runtime]}
+        memory["difference"] = measured({"measure": "difference", **both}, advance)
+    elif path.endswith(".tflite"):
         _, delegated, nodes, _ = inspection.delegated_nodes(path)
-    memory = measured({"measure": "memory", "paths": [path], "threads": threads, "runs": 3, **means}, advance)
-    files = [file for file in [Path(path), *Path(path).rglob("*")] if file.is_file()]
-    return {"bytes": sum(file.stat().st_size for file in files), "delegated": delegated, "nodes": nodes, **memory}
+    return {
+        "bytes": sum(file.stat().st_size for file in formats.files_of(path)),
+        "delegated": delegated,
+        "nodes": nodes,
+        **memory,
+    }
 
 
 # === Processes ===
@@ -149,11 +182,12 @@ def measured(task: dict, advance: Callable[[], Any]) -> Any:
     """The result of a task in a process of its own.
 
     Args:
-        task: dict of `measure` ("latency" or "memory"), `paths`, `threads`, `runs`, `methods` and `trust`, see `bench`.
+        task: dict of `measure` ("latency", "memory" or "difference"), `paths`, `threads`, `runs`, `methods` and `trust`, see
+            `bench`; and, where they are not all "", `runtimes`, that of each path.
         advance: called after each step that the process reports.
 
     Returns:
-        What `latencies` or `memory` returns.
+        What `latencies`, `memory` or `difference` returns.
 
     Raises:
         ValueError: the process failed; the message says why.
@@ -192,18 +226,22 @@ def listen(command: Sequence[str], environment: dict[str, str], complaints: Text
 
 
 def work(task: dict) -> Any:
-    """The work of the process: `latencies` or `memory`, as the task says."""
+    """The work of the process: `latencies`, `memory` or `difference`, as the task says."""
     # Keras and its backend are imported whatever the files need, so that `before` means the same for all of them.
     from kfacealign import deploy, models  # noqa: F401
 
     for module in task.get("methods", ()):
         importlib.import_module(module)
 
-    def load():
-        return [deploy.load(path, threads=task["threads"], trust=task.get("trust", False)) for path in task["paths"]]
+    def opened(path, runtime):
+        if runtime == "compiled":
+            return CompiledAligner(path, threads=task["threads"])
+        return deploy.load(path, threads=task["threads"], trust=task.get("trust", False))
 
-    measure = latencies if task["measure"] == "latency" else memory
-    return measure(load, task["runs"])
+    def load():
+        return list(map(opened, task["paths"], task.get("runtimes") or [""] * len(task["paths"])))
+
+    return {"latency": latencies, "memory": memory, "difference": difference}[task["measure"]](load, task["runs"])
 
 
 def latencies(load: Callable[[], list], runs: int) -> list[list[float]]:
@@ -235,6 +273,15 @@ def memory(load: Callable[[], list], runs: int) -> dict[str, int | None]:
             model.align(noise(model.input_size), verbose=0)
     say("step", 0)
     return {"before": before, "peak": resident("VmHWM")}
+
+
+def difference(load: Callable[[], list], runs: int) -> float:
+    """The largest difference of a number in the answers of two models, on `runs` crops of noise."""
+    first, second = load()
+    crops = np.random.default_rng(0).integers(0, 256, (runs, first.input_size, first.input_size, 3), "uint8")
+    wanted, found = first.align_all(crops, verbose=0), second.align_all(crops, verbose=0)
+    say("step", 0)
+    return max(float(np.abs(found[name] - wanted[name]).max()) for name in wanted)
 
 
 def noise(size: int) -> np.ndarray:

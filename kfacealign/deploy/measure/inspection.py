@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from kfacealign.deploy import flatbuffer, metadata
+from kfacealign.deploy.runtime import openvino
 from kfacealign.deploy.runtime.exported import first_line
 from kfacealign.deploy.runtime.tflite_check import check_tflite
 from kfacealign.files import read_bytes
@@ -19,6 +20,8 @@ from kfacealign.quiet import quiet
 
 if TYPE_CHECKING:
     import onnx
+
+SUFFIXES = (".tflite", ".onnx", ".xml")  # of the files that can be looked into
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,17 +131,19 @@ def operators(path: str | os.PathLike) -> list[tuple[str, str, int]]:
     """The operators of a file, the most frequent first.
 
     Args:
-        path: a `.tflite` or `.onnx` file.
+        path: a `.tflite`, `.onnx` or OpenVINO's `.xml` file.
 
     Returns:
-        List of (operator, element type, count). The element type is that of a TFLite operator's first output; it is "" for
-        ONNX files, which do not say it.
+        List of (operator, element type, count). The element type is that of an operator's first output; it is "" for ONNX
+        files, which do not say it, and for OpenVINO's ends, which have none.
 
     Raises:
-        ValueError: the file is neither.
+        ValueError: the file is none of these.
     """
     if is_onnx(path):
         found = [(node.op_type, "") for node in onnx_model(path).graph.node]
+    elif is_openvino(path):
+        found = [openvino_operator(node) for node in openvino.read_model(path).get_ops()]
     else:
         found = undamaged(flatbuffer.operators, path)
     counted = sorted(collections.Counter(found).items(), key=lambda entry: (-entry[1], entry[0]))
@@ -149,8 +154,11 @@ def tensors(path: str | os.PathLike) -> tuple[list[Tensor], list[Tensor]]:
     """The inputs and the outputs of a file.
 
     Raises:
-        ValueError: the file is neither TFLite nor ONNX, or damaged.
+        ValueError: the file is neither TFLite, ONNX nor OpenVINO, or damaged.
     """
+    if is_openvino(path):
+        model = openvino.read_model(path)
+        return [openvino_tensor(port) for port in model.inputs], [openvino_tensor(port) for port in model.outputs]
     if is_onnx(path):
         graph = onnx_model(path).graph
         constants = {entry.name for entry in graph.initializer}
@@ -168,9 +176,11 @@ def read_metadata(path: str | os.PathLike) -> dict | None:
     """The `kfacealign` metadata of a file, or None if it has none.
 
     Raises:
-        ValueError: the file is neither TFLite nor ONNX, or its metadata is not a JSON object.
+        ValueError: the file is neither TFLite, ONNX nor OpenVINO, or its metadata is not a JSON object.
     """
-    if is_onnx(path):
+    if is_openvino(path):
+        text = openvino.read_text(path)
+    elif is_onnx(path):
         text = {entry.key: entry.value for entry in onnx_model(path).metadata_props}.get(metadata.NAME)
     else:
         text = undamaged(flatbuffer.read_metadata, path, metadata.NAME)
@@ -278,3 +288,23 @@ def onnx_tensor(value: "onnx.ValueInfoProto") -> Tensor:
     kind = value.type.tensor_type
     shape = tuple(size.dim_param or (size.dim_value if size.HasField("dim_value") else -1) for size in kind.shape.dim)
     return Tensor(value.name, shape, onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name)
+
+
+# === OpenVINO ===
+
+
+def is_openvino(path: str | os.PathLike) -> bool:
+    """Whether a file is named like an OpenVINO model."""
+    return os.fspath(path).endswith(".xml")
+
+
+def openvino_operator(node: Any) -> tuple[str, str]:
+    """The name of an operator, and the type of its first output."""
+    name = node.get_type_name()
+    return name, "" if name == "Result" else node.output(0).get_element_type().to_string()
+
+
+def openvino_tensor(port: Any) -> Tensor:
+    """A `Tensor` from what OpenVINO tells of an input or output."""
+    shape = tuple(-1 if side is None else side for side in openvino.as_shape(port))
+    return Tensor(min(port.get_names()), shape, port.get_element_type().to_dtype().name)

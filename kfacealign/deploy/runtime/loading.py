@@ -16,13 +16,13 @@ def load(path: str | os.PathLike, *, threads: int | None = None, trust: bool = F
     """Any saved model by its path, all with `align`, `scheme`, `input_size` and `enlarge`.
 
     Args:
-        path: a `.keras` file, a `.tflite` or `.onnx` file, or a SavedModel folder.
-        threads: CPU threads of a TFLite or ONNX model; None leaves it to the runtime.
+        path: a `.keras` file, a `.tflite`, `.onnx` or OpenVINO's `.xml` file, or a SavedModel folder.
+        threads: CPU threads of a TFLite, ONNX or OpenVINO model; None leaves it to the runtime.
         trust: whether a SavedModel folder may be loaded. It is a program, and loading it can do whatever its author wrote.
 
     Returns:
-        A `FaceAligner`, `LiteRTAligner`, `OnnxAligner` or `SavedModelAligner`; a `StreamingRuntime` where the file is the
-        step of a tracker.
+        A `FaceAligner`, `LiteRTAligner`, `OnnxAligner`, `OpenVinoAligner` or `SavedModelAligner`; a
+        `StreamingRuntime` where the file is the step of a tracker.
 
     Raises:
         FileNotFoundError: nothing is at `path`.

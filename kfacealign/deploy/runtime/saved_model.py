@@ -29,7 +29,7 @@ class SavedModelAligner(ExportedAligner):
         if not trust:
             raise ValueError(
                 f"{path} is a SavedModel, a program: loading it can read, write and delete whatever you can. If you trust "
-                "whoever made it, say so by --trust (in Python trust=True); .keras, .tflite and .onnx files need no trust"
+                "whoever made it, say so by --trust (in Python trust=True); .keras, .tflite, .onnx and .xml files need no trust"
             )
         file = Path(path) / metadata.FILE
         described = metadata.parse(read_bytes(file, limit=metadata.LIMIT) if file.exists() else None, path)

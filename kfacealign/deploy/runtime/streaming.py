@@ -17,7 +17,7 @@ class StreamingRuntime(ExportedAligner):
     remembers.
 
     Args:
-        path: the `.tflite` or `.onnx` file, or the SavedModel folder.
+        path: the `.tflite`, `.onnx` or OpenVINO's `.xml` file, or the SavedModel folder.
         threads: number of CPU threads; None leaves it to the runtime.
         trust: whether a SavedModel folder may be loaded. It is a program, and loading it can do whatever its author wrote.
 

@@ -335,7 +335,7 @@ def test_photographs_in_place_of_crops_are_warned_of(tmp_path):
         ("m.pb", {}, "cannot tell the format from m.pb"),
         ("m", {"precision": "float16"}, "a SavedModel is float32"),
         ("m.onnx", {"precision": "int8"}, "an ONNX model is float32; for int8 export to a .tflite file"),
-        ("m", {"format": "coreml"}, "format is one of litert, onnx, savedmodel, not 'coreml'"),
+        ("m", {"format": "coreml"}, "format is one of litert, onnx, openvino, savedmodel, not 'coreml'"),
         ("m", {"batch": 8}, "batch is 1, or None for any number of crops, not 8"),
         ("m", {"detector": "mtcnn"}, 'detector is None, "haar" or a dict'),
         ("m", {"detector": {"scale": -1, "shift": [0, 0]}}, "a positive scale and a shift of two numbers"),

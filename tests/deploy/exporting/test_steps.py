@@ -1,5 +1,6 @@
 """The tracker's step as a TFLite file."""
 
+import importlib.util
 from types import SimpleNamespace
 
 import keras
@@ -45,8 +46,10 @@ def test_three_frames_as_keras(exported):
     assert np.abs(exported.scores[:, 1] - exported.tracker.align(exported.clips[:, 1])[1]).max() > 1e-2  # the past matters
 
 
-@pytest.mark.parametrize("name", ["step.onnx", "step"])
+@pytest.mark.parametrize("name", ["step.onnx", "step.xml", "step"])
 def test_other_formats_step_as_keras(exported, tmp_path, name):
+    if name.endswith(".xml") and importlib.util.find_spec("openvino") is None:
+        pytest.skip("openvino is not installed (extra: openvino)")
     stream = deploy.load(deploy.export_step(exported.tracker, tmp_path / name, licence="none"), trust=True)
     assert stream.states == {"state_x": (1, 16, 8), "state_y": (1, 16, 8)} and stream.metadata["licence"] == "none"
     for frame in range(3):

@@ -65,9 +65,13 @@ def test_a_path_that_is_no_model(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such model"):
         deploy.load(tmp_path / "missing.keras")
     (tmp_path / "m.h5").touch()
-    with pytest.raises(ValueError, match=r"a .keras file, a .tflite file, an .onnx file or a SavedModel folder"):
+    with pytest.raises(
+        ValueError, match=r"a .keras file, a .tflite file, an .onnx file, OpenVINO's .xml file or a SavedModel folder"
+    ):
         deploy.load(tmp_path / "m.h5")
-    with pytest.raises(ValueError, match=r"a .keras file, a .tflite file, an .onnx file or a SavedModel folder"):
+    with pytest.raises(
+        ValueError, match=r"a .keras file, a .tflite file, an .onnx file, OpenVINO's .xml file or a SavedModel folder"
+    ):
         deploy.load(tmp_path)
 
 

@@ -1,5 +1,6 @@
 """Exported models whose scheme is the user's own, and nowhere registered."""
 
+import importlib.util
 import json
 
 import keras
@@ -31,10 +32,12 @@ def model():
     return models.FaceAligner(keras.Model(image, {"landmarks": keras.layers.Reshape((4, 2))(points)}), Coordinates(), SCHEME)
 
 
-@pytest.mark.parametrize("name", ["m.tflite", "m.onnx", "m"])
+@pytest.mark.parametrize("name", ["m.tflite", "m.onnx", "m.xml", "m"])
 def test_an_exported_model_brings_its_scheme_along(model, name, tmp_path):
-    if name.endswith(".onnx"):
+    if name.endswith((".onnx", ".xml")):
         pytest.importorskip("tf2onnx")
+    if name.endswith(".xml") and importlib.util.find_spec("openvino") is None:
+        pytest.skip("openvino is not installed (extra: openvino)")
     path = deploy.export(model, tmp_path / name, **({} if "." in name else {"format": "savedmodel"}))
     loaded = deploy.load(path, trust=True)
     assert "four" not in schemes.SCHEMES and loaded.scheme == SCHEME
