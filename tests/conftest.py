@@ -1,4 +1,4 @@
-"""What all tests share: the order of the files, rare collections, and TensorFlow without the passes over its graphs."""
+"""What all tests share: the order of the files, cheap garbage collections, and TensorFlow without the passes over its graphs."""
 
 import gc
 import os
@@ -24,13 +24,9 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """Objects of the imported modules are left out of garbage collections, which come more rarely than by default.
-
-    Those of TensorFlow and Keras are more than a million; to walk through them was an eighth of the time of all tests.
-    """
+    """What the imported modules hold is left out of garbage collections: to walk through it was an eighth of all time."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 10, 10)
 
 
 @pytest.fixture(autouse=True, scope="session")
