@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """What the imported modules hold is left out of garbage collections: to walk through it was an eighth of all time."""
+    """Garbage collections leave out what the imported modules hold: to walk through it took an eighth of tests/models."""
     gc.collect()
     gc.freeze()
 
