@@ -1,5 +1,6 @@
 """Models that say how sure they are: the head by hand, files, mirrored crops, exports, and models that do not say it."""
 
+import functools
 import importlib.util
 import json
 
@@ -10,6 +11,7 @@ import pytest
 import kfacealign as kfa
 from kfacealign import deploy, models
 from kfacealign.layers.certainty import CertaintyHead, cholesky, covariance, sampled
+from kfacealign.layers.hourglass import stacked_hourglass
 from kfacealign.models.inference import FlipAverage
 
 SIZE = 64
@@ -24,7 +26,7 @@ METHODS = {
 
 @pytest.fixture(scope="module", autouse=True)
 def tiny_backbones():
-    """Backbones of one convolution: those of the papers take seconds to build."""
+    """Backbones of one convolution and hourglasses of one level: those of the papers take seconds to build."""
 
     def backbone(name, input_size, weights=None, width=1.0):
         image = keras.Input((input_size, input_size, 3), name="image")
@@ -33,6 +35,8 @@ def tiny_backbones():
         return keras.Model(image, x, name="backbone")
 
     with pytest.MonkeyPatch.context() as patch:
+        # One level of hourglass in place of four, of the same layers.
+        patch.setattr("kfacealign.models.hih.stacked_hourglass", functools.partial(stacked_hourglass, depth=1))
         for module in ("pipnet", "lotr", "coordnet"):
             patch.setattr(f"kfacealign.models.{module}.make_backbone", backbone)
         yield

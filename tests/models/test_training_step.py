@@ -45,6 +45,7 @@ def test_a_step_on_viewed_images_moves_the_weights(monkeypatch):
     draws = np.random.default_rng(1).random((2, RandomView(scheme="ibug68").draws_per_sample), "float32")
     viewed, landmarks, _ = RandomView(scheme="ibug68")((images, labels["landmarks"]), draws=draws)
     before = keras.ops.convert_to_numpy(model.trainable_weights[0])
+    model.optimizer.build(model.trainable_variables)  # or the graph would be traced a second time, once there are some
     logs = model.train_on_batch(viewed, {**labels, "landmarks": landmarks}, return_dict=True)
     assert all(np.isfinite(value) for value in logs.values())
     assert (keras.ops.convert_to_numpy(model.trainable_weights[0]) != before).all()
@@ -64,6 +65,7 @@ def test_a_step_of_pipnet_with_unlabelled_samples(monkeypatch):
     model.compile(keras.optimizers.Adam(1e-2))
     labels["unlabelled"] = np.array([0, 1], "float32")
     before = [keras.ops.convert_to_numpy(weight) for weight in model.trainable_weights]
+    model.optimizer.build(model.trainable_variables)
     losses = [model.train_on_batch(images, labels, return_dict=True)["loss"] for _ in range(5)]
     assert losses[-1] < losses[0]
     moved = [

@@ -16,7 +16,7 @@ SETTINGS = {"variant": "pipnet", "input_size": 64, "batch_size": 4, "learning_ra
 
 def pipnet(scheme="ibug68", **kwargs):
     return kfa.models.PIPNet(
-        scheme, **{"backbone": "mobilenet_v2", "backbone_width": 0.35, "input_size": 64, "neighbors": 2, **kwargs}
+        scheme, **{"backbone": "resnet18", "backbone_width": 0.125, "input_size": 64, "neighbors": 2, **kwargs}
     )
 
 
@@ -26,7 +26,7 @@ def trained(tmp_path_factory):
     keras.utils.set_random_seed(3)
     model = pipnet()
     for weight in model.weights:
-        weight.assign(keras.random.uniform(weight.shape, 0.1, 0.3, seed=len(weight.shape)))
+        weight.assign(keras.random.uniform(weight.shape, 0.01, 0.03, seed=len(weight.shape)))
     path = tmp_path_factory.mktemp("trained") / "model.keras"
     model.save(path)
     return model, path

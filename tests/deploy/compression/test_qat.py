@@ -29,6 +29,7 @@ def trained(tmp_path_factory):
             untrained = model.trained_aligner()
             fresh = model.align(crops(4, 1), verbose=0)
         model.compile(keras.optimizers.Adam(1e-3))
+        model.optimizer.build(model.trainable_variables)  # or the graph of a step would be traced a second time
         kernel = first_kernel(model).numpy()
         results = [model.train_on_batch(crops(4, 1), labels(4, 1), return_dict=True) for _ in range(12)]
         after = weights_of_norms(model)
