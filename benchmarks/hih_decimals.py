@@ -69,9 +69,9 @@ def choices(arguments, name, size):
 
 
 def with_trunk(model, trained):
-    """The model with all but its decimal head from a trained one, and not trained further."""
+    """The model with all but its decimal half from a trained one, and not trained further."""
     for layer in model.network.layers:
-        if layer.name != "decimal":
+        if not layer.name.startswith("decimal"):
             layer.set_weights(trained.network.get_layer(layer.name).get_weights())
             layer.trainable = False
     return model

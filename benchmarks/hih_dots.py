@@ -86,8 +86,8 @@ def figures(model, arguments):
     inputs, places = drawn(np.random.default_rng(arguments.seed + 1000), 96, arguments.given)
     outputs, codec = model.network(inputs, training=False), model.codec
     integer, decimal = (keras.ops.convert_to_numpy(argmax_cells(outputs[name])[0]) for name in ("heatmap_1", "decimal"))
-    cell, target = (keras.ops.convert_to_numpy(value) for value in codec.cells(places))
-    maps, weights = codec.encode(places)["decimal"], np.ones(places.shape[:2], "float32")
+    maps, weights = codec.decimal_target(codec.encode(places), outputs), np.ones(places.shape[:2], "float32")
+    cell, target = (keras.ops.convert_to_numpy(cells) for cells in (codec.cells(places)[0], argmax_cells(maps)[0]))
     flat = keras.ops.zeros_like(maps)
     loss, flat_loss = (float(codec.decimal_term(maps, predicted, weights)) for predicted in (outputs["decimal"], flat))
     errors = [np.abs(integer + inside - places * SIZE).mean() for inside in (0.5, decimal / DECIMAL_SIZE)]
