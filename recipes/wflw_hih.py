@@ -23,8 +23,9 @@ VARIANTS = {
     # For CPUs: a quarter of the width, tighter crops, coarser decimal heatmaps, and a decimal head that is not the paper's: it
     # reads each landmark's own place (docs/methods/hih.md says why).
     "narrow": CHEAP,
-    # The same on EfficientNet-Lite0, which has seen ImageNet: what few epochs get furthest with.
-    "lite": {**CHEAP, "backbone": "efficientnet_lite0"},
+    # The same on EfficientNet-Lite0, which has seen ImageNet: what few epochs get furthest with. Its first blocks are as they
+    # are, which saves a fifth of a step.
+    "lite": {**CHEAP, "backbone": "efficientnet_lite0", "frozen_blocks": 3},
 }
 PAPER = {
     "dataset": "wflw",
@@ -60,8 +61,10 @@ def recipe():
     faces = kfa.data.load_dataset(settings.dataset, settings.data_dir, scheme=settings.scheme, missing=settings.missing)
 
     def build():
-        network = VARIANTS[settings.variant]
+        network = dict(VARIANTS[settings.variant])
         weights = settings.backbone_weights if "backbone" in network else None  # the paper's hourglass begins with random ones
+        if weights is None and not settings.begin_with:
+            network.pop("frozen_blocks", None)  # random weights have to be trained
         return kfa.models.HIH(faces.scheme, input_size=settings.input_size, backbone_weights=weights, **network)
 
     views = kfa.data.RandomView(scheme=faces.scheme, **VIEWS[settings.scale])

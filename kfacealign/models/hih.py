@@ -12,7 +12,7 @@ from kfacealign.layers.hourglass import conv_bn, stacked_hourglass
 from kfacealign.models.aligner import FaceAligner
 from kfacealign.models.backbones import IMAGENET_DEVIATION, IMAGENET_MEAN
 from kfacealign.models.inference import DecodeLandmarks, InferencePart
-from kfacealign.models.lite_hourglass import lite_hourglass
+from kfacealign.models.lite_hourglass import BLOCKS, lite_hourglass
 from kfacealign.models.variants import Variant
 
 BACKBONES = ("hourglass", "efficientnet_lite0")
@@ -34,6 +34,7 @@ class HIH(FaceAligner):
             EfficientNet-Lite0 (`lite_hourglass`), for short trainings.
         backbone_weights: weights of EfficientNet-Lite0: "imagenet", None for random ones, or the path of a trained model
             (.keras) whose backbone is copied. The paper's hourglass begins with random weights, and takes none.
+        frozen_blocks: how many of EfficientNet-Lite0's first 16 blocks keep the weights that they begin with.
         stacks: number of hourglasses; the paper has 1, 2 or 4.
         input_size: side of the crops in pixels, a multiple of 64; the heatmaps' side is a quarter of it.
         width: channels of the trunk.
@@ -75,6 +76,7 @@ class HIH(FaceAligner):
         *,
         backbone: str = "hourglass",
         backbone_weights: str | os.PathLike | None = None,
+        frozen_blocks: int = 0,
         stacks: int = 1,
         input_size: int = 256,
         width: int = 256,
@@ -98,6 +100,8 @@ class HIH(FaceAligner):
             raise ValueError("the paper's hourglass begins with random weights: backbone_weights are of efficientnet_lite0")
         if backbone != "hourglass" and stacks != 1:
             raise ValueError(f"{backbone} is the descending half of one hourglass, got stacks={stacks}")
+        if not 0 <= frozen_blocks <= (0 if backbone == "hourglass" else BLOCKS):
+            raise ValueError(f"frozen_blocks are 0 to {BLOCKS} blocks of efficientnet_lite0, got {frozen_blocks} with {backbone}")
         if normalization not in NORMALIZATIONS:
             raise ValueError(f"normalization is one of {', '.join(NORMALIZATIONS)}, not {normalization!r}")
         if decimal_head not in DECIMAL_HEADS:
@@ -120,7 +124,9 @@ class HIH(FaceAligner):
             x = normalized(image, normalization)
             heatmaps, trunk = stacked_hourglass(x, maps=scheme.num_points, stacks=stacks, filters=width)
         else:
-            heatmaps, trunk = lite_hourglass(image, maps=scheme.num_points, filters=width, weights=backbone_weights)
+            heatmaps, trunk = lite_hourglass(
+                image, maps=scheme.num_points, filters=width, weights=backbone_weights, frozen_blocks=frozen_blocks
+            )
         outputs = {f"heatmap_{stack}": maps for stack, maps in enumerate(heatmaps, start=1)}
         head = DECIMAL_HEADS[decimal_head](scheme.num_points, size=decimal_size, filters=decimal_width, name="decimal")
         if decimal_head == "attended":
@@ -135,6 +141,7 @@ class HIH(FaceAligner):
         # === Config ===
         self.feature_layer = f"stack{stacks}_features_relu"
         self.backbone = backbone
+        self.frozen_blocks = frozen_blocks
         self.stacks = stacks
         self.width = width
         self.decimal_size = decimal_size
@@ -183,6 +190,7 @@ class HIH(FaceAligner):
         return {
             "scheme": schemes.described(self.scheme),
             "backbone": self.backbone,
+            "frozen_blocks": self.frozen_blocks,
             "stacks": self.stacks,
             "input_size": self.input_size,
             "width": self.width,

