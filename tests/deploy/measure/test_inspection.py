@@ -137,7 +137,7 @@ def test_what_cannot_be_inspected(folder, tmp_path, capsys):
         ("other.tflite", "not a TFLite file"),
         ("cut.tflite", "is damaged"),
         ("other.onnx", "not an ONNX file"),
-        ("m.h5", "inspect reads .tflite and .onnx files"),
+        ("m.h5", "inspect reads .tflite, .onnx and OpenVINO's .xml files"),
         ("missing.tflite", "no such file"),
     ):
         assert main(["inspect", str(tmp_path / name)]) == 2
