@@ -6,7 +6,7 @@ import functools
 import cv2
 import numpy as np
 
-from kfacealign.data.rendered import face3d, head, raster
+from kfacealign.data.rendered import bust, face3d, head, raster
 from kfacealign.data.rendered.look import CAP, LONG, SCARF, Color, Look, mixed
 from kfacealign.data.rendered.raster import SHIFT, fixed
 from kfacealign.data.rendered.texture import Texture
@@ -123,9 +123,9 @@ class Drawing:
 
     def draw(self) -> None:
         """Draws the whole head from back to front."""
-        self.neck()
         if self.look.hair_style == LONG:
             self.long_hair()
+        self.bust()
         near = 1 if self.view.yaw < 0 else -1
         turned = abs(self.view.yaw) > NEAR_EAR
         for side in (-1, 1):
@@ -200,40 +200,17 @@ class Drawing:
         level = self.look.ambient + self.look.diffuse * amount
         return tuple(min(255.0, channel * level) for channel in color)
 
-    def neck(self) -> None:
-        """Neck and shoulders; they follow the head's roll beyond what a neck can do, and no pitch."""
-        view, look = self.view, self.look
+    def bust(self) -> None:
+        """Neck, shoulders and clothes; they follow the head's roll beyond what a neck can do, and no pitch."""
+        view = self.view
         roll = view.roll - 0.7 * np.clip(view.roll, -np.radians(NECK), np.radians(NECK))
         body = dataclasses.replace(view, yaw=0.4 * view.yaw, pitch=0.0, roll=roll)
-        wide = 0.6 * self.face.identity.width
-        outline = np.array(
-            [
-                (-wide, 0.8),
-                (wide, 0.8),
-                (1.08 * wide, 2.4),
-                (1.5, 2.75),
-                (2.1, 3.2),
-                (2.3, 6),
-                (-2.3, 6),
-                (-2.1, 3.2),
-                (-1.5, 2.75),
-                (-1.08 * wide, 2.4),
-            ]
-        )
-        points, _ = body.project(np.column_stack([outline, np.full(len(outline), -0.55)]))
+        corners = np.array([(bust.LEFT, bust.TOP), (bust.RIGHT, bust.TOP), (bust.LEFT, bust.BOTTOM), (0.0, 0.8)])
+        points, _ = body.project(np.column_stack([corners, np.full(len(corners), -0.55)]))
         # The neck hangs on the head, wherever that has turned.
-        points += view.project(np.array([(0, 0.8, -0.5)]))[0] - points[:2].mean(0)
-        fill(self.image, points, self.shade(mixed(look.skin, (0, 0, 0), 0.35), 0.35))
-        right = points[[0, 1, 2, 9]].copy()
-        right[[0, 3]] = right[[0, 3]] * 0.45 + right[[1, 2]] * 0.55
-        darker = mixed(look.skin, (0, 0, 0), 0.5 if look.light[0] < 0 else 0.25)
-        fill(self.image, right, self.shade(darker, 0.35))
-        cloth = self.shade(look.cloth, 0.4)
-        collar = points[[9, 8, 7, 6, 5, 4, 3, 2]]
-        dip = points[[9, 2]].mean(0) + 0.5 * (points[[8, 3]].mean(0) - points[[9, 2]].mean(0))
-        fill(self.image, np.concatenate([collar, [dip]]), cloth)
-        if look.hair_style == SCARF:
-            fill(self.image, points[[0, 1, 2, 3, 4, 7, 8, 9]], cloth)
+        points += view.project(np.array([(0, 0.8, -0.5)]))[0] - points[3]
+        scale = float(np.clip(FINENESS * self.unit, 24, 160))
+        bust.Bust(self.face, self.look, scale).lay_on(self.image, points[:3])
 
     def skull(self, radii: tuple[float, float, float], centre: tuple[float, float, float]) -> np.ndarray:
         """Convex outline of an ellipsoid around the head, `(n, 2)` image coordinates."""
