@@ -26,7 +26,9 @@ IMAGENET_MEAN = 255.0 * np.array([0.485, 0.456, 0.406], "float32")
 IMAGENET_DEVIATION = 255.0 * np.array([0.229, 0.224, 0.225], "float32")
 
 
-def backbone(name: str, input_size: int, *, weights: str | os.PathLike | None = None, width: float = 1.0) -> keras.Model:
+def backbone(
+    name: str, input_size: int, *, weights: str | os.PathLike | None = None, width: float = 1.0, last_expansion: bool = True
+) -> keras.Model:
     """A network without its classification head that normalises its pixels itself.
 
     ResNets come from KerasHub, MobileNets from Keras Applications, EfficientNet-Lite0 from this package. The result is a
@@ -44,6 +46,8 @@ def backbone(name: str, input_size: int, *, weights: str | os.PathLike | None = 
         weights: "imagenet", None for random weights, or the path of a trained model of this package (.keras) that has such
             a backbone, whatever its method, landmarks and input size.
         width: factor on the numbers of channels, which are rounded to multiples of 8; ImageNet weights need 1.
+        last_expansion: whether EfficientNet-Lite0 has its last 1x1 convolution, which makes 1,280 channels of 320; only of
+            that network can it be left out.
 
     Returns:
         Functional model "backbone", `(B, S, S, 3)` pixels 0..255 -> `(B, S/32, S/32, C)`. At width 1, C is 512, 2048, 2048,
@@ -68,9 +72,11 @@ def backbone(name: str, input_size: int, *, weights: str | os.PathLike | None = 
         raise ValueError(f"backbone_width must be positive, got {width}")
     if weights == "imagenet" and width != 1:
         raise ValueError(f"ImageNet weights are of backbone_width=1, got {width}: use backbone_weights=None")
+    if not last_expansion and name != "efficientnet_lite0":
+        raise ValueError(f"last_expansion=False is for efficientnet_lite0 alone, not {name}")
     fetched = weights == "imagenet"
     if name == "efficientnet_lite0":
-        network = efficientnet_lite0(input_size, pretrained=fetched, width=width)
+        network = efficientnet_lite0(input_size, pretrained=fetched, width=width, last_expansion=last_expansion)
     else:
         network = (resnet if name in RESNETS else mobilenet)(name, input_size, fetched=fetched, width=width)
     if weights and not fetched:
@@ -179,7 +185,7 @@ def mobilenet(name: str, input_size: int, *, fetched: bool, width: float) -> ker
 
 
 def copy_backbone(path: str | os.PathLike, network: keras.Model, name: str) -> None:
-    """Gives a backbone the weights of a trained model's backbone.
+    """Gives a backbone the weights of a trained model's backbone, which may have a last expansion that this one lacks.
 
     Args:
         path: file of the trained model (.keras).
@@ -195,9 +201,10 @@ def copy_backbone(path: str | os.PathLike, network: keras.Model, name: str) -> N
     if not found:
         raise ValueError(f"{path} is a {type(trained).__name__}, which has no classification backbone")
     ours, theirs = ([tuple(weight.shape) for weight in model.weights] for model in (network, found[0]))
-    if ours != theirs:
+    expansion = [layer.name for layer in found[0].layers][-3:] == ["head", "bn1", "bn1_relu"]
+    if ours != theirs and not (expansion and ours == theirs[: len(ours)] and len(theirs) - len(ours) == 5):
         raise ValueError(f"{path} has another backbone than {name} of this width: use the same --backbone and backbone_width")
-    network.set_weights(found[0].get_weights())
+    network.set_weights(found[0].get_weights()[: len(ours)])
 
 
 def fetch(name: str, library: str, load: Callable[[], Any]) -> Any:

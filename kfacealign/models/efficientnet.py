@@ -31,17 +31,20 @@ EPSILON = 1e-3
 MOMENTUM = 0.9  # as the other backbones have it: Keras' 0.99 lags behind the weights of a short training
 
 
-def efficientnet_lite0(input_size: int, *, pretrained: bool, width: float = 1.0) -> keras.Model:
+def efficientnet_lite0(
+    input_size: int, *, pretrained: bool, width: float = 1.0, last_expansion: bool = True
+) -> keras.Model:
     """The network without its classification layer.
 
     Args:
         input_size: side S of the crops in pixels, a multiple of 32.
         pretrained: whether it gets ImageNet's weights; they need width 1.
         width: factor on the numbers of channels, which are rounded to multiples of 8.
+        last_expansion: whether the 1x1 convolution that makes 1,280 channels of the last block's 320 is there.
 
     Returns:
         Functional model "backbone", `(B, S, S, 3)` pixels 0..255 -> `(B, S/32, S/32, 1280)` at width 1, with 3,371,008
-        trainable parameters. Its layers are `stem, bn0`, then of the blocks i = 0..15 `b{i}_expand, b{i}_bn0, b{i}_dw,
+        trainable parameters; without the last expansion there are 320 channels and 2,958,848 parameters. Its layers are `stem, bn0`, then of the blocks i = 0..15 `b{i}_expand, b{i}_bn0, b{i}_dw,
         b{i}_bn1, b{i}_proj, b{i}_bn2` (no expansion in block 0), and `head, bn1`.
 
     Raises:
@@ -60,8 +63,9 @@ def efficientnet_lite0(input_size: int, *, pretrained: bool, width: float = 1.0)
         for place in range(blocks):
             x = block(x, expansion, kernel, stride if place == 0 else 1, scaled(channels), f"b{number}")
             number += 1
-    x = convolution(x, scaled(HEAD), 1, 1, "head")
-    network = keras.Model(image, normalized(x, "bn1", active=True), name="backbone")
+    if last_expansion:
+        x = normalized(convolution(x, scaled(HEAD), 1, 1, "head"), "bn1", active=True)
+    network = keras.Model(image, x, name="backbone")
     if pretrained:
         load_imagenet(network)
     return network

@@ -36,6 +36,8 @@ class PIPNet(FaceAligner):
         mean_shape: `(K, 2)` shape in which the neighbours are found; by default the scheme's.
         input_size: side of the crops in pixels, a multiple of the stride and of 32.
         backbone_width: factor on the backbone's channels.
+        last_expansion: see `kfacealign.models.backbones.backbone`; without EfficientNet-Lite0's last expansion the head reads
+            320 channels in place of 1,280, and the file is a third smaller.
         offset_weight: alpha and beta of Eq. 5; by default the values of Sec. 4.1.2 for the stride.
         repeated_votes: see `PixelInPixel`; imported checkpoints have it.
         enlarge: see `FaceAligner`.
@@ -74,6 +76,7 @@ class PIPNet(FaceAligner):
         mean_shape: np.ndarray | None = None,
         input_size: int = 256,
         backbone_width: float = 1.0,
+        last_expansion: bool = True,
         offset_weight: float | None = None,
         repeated_votes: bool = False,
         enlarge: float = 1.2,
@@ -94,7 +97,8 @@ class PIPNet(FaceAligner):
 
         # === Functional model ===
         image = keras.Input((input_size, input_size, 3), name="image")
-        features = make_backbone(backbone, input_size, weights=backbone_weights, width=backbone_width)(image)
+        settings = {"weights": backbone_weights, "width": backbone_width, "last_expansion": last_expansion}
+        features = make_backbone(backbone, input_size, **settings)(image)
         head = PixelInPixelHead(scheme.num_points, codec.neighbors, name="head")
         network = keras.Model(image, head(to_stride(features, stride)), name="network")
 
@@ -104,6 +108,7 @@ class PIPNet(FaceAligner):
         self.backbone = backbone
         self.stride = stride
         self.backbone_width = backbone_width
+        self.last_expansion = last_expansion
         self._task = 3
 
     @property
@@ -186,6 +191,7 @@ class PIPNet(FaceAligner):
             "neighbors": self.codec.neighbor_indices,
             "input_size": self.input_size,
             "backbone_width": self.backbone_width,
+            "last_expansion": self.last_expansion,
             "offset_weight": self.codec.offset_weight,
             "repeated_votes": self.codec.repeated_votes,
             "enlarge": self.enlarge,

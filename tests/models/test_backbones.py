@@ -207,6 +207,23 @@ def test_weights_that_are_not_installed(monkeypatch):
         backbone("efficientnet_lite0", 64, weights="imagenet")
 
 
+def test_efficientnet_lite0_without_its_last_expansion(lite0, tmp_path):
+    """It is what the whole network's last convolution reads: 320 * 1,280 weights and two of each normalised channel fewer."""
+    short = backbone("efficientnet_lite0", 224, weights="imagenet", last_expansion=False)
+    assert short.output_shape == (None, 7, 7, 320)
+    assert trainable_parameters(lite0) - trainable_parameters(short) == 320 * 1280 + 2 * 1280
+    expansion = keras.Sequential([lite0.get_layer(name) for name in ("head", "bn1", "bn1_relu")])
+    image = crops(224)
+    np.testing.assert_allclose(expansion(short(image)), lite0(image), atol=1e-4)
+    model = kfacealign.models.PIPNet("ibug68", backbone="efficientnet_lite0", input_size=64, neighbors=2)
+    model.save(tmp_path / "whole.keras")
+    copied = backbone("efficientnet_lite0", 64, weights=tmp_path / "whole.keras", last_expansion=False)
+    for ours, theirs in zip(copied.weights, model.network.get_layer("backbone").weights[:-5], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(ValueError, match="last_expansion=False is for efficientnet_lite0 alone, not resnet18"):
+        backbone("resnet18", 64, last_expansion=False)
+
+
 def test_a_width_of_efficientnet_lite0():
     """A quarter of 1280; 32 * 0.25 = 8 and 16 * 0.25 = 4, of which 8 is the least."""
     network = backbone("efficientnet_lite0", 64, width=0.25)
