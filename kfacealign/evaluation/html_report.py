@@ -200,7 +200,9 @@ def _placed(placed):
             f"<details{' open' * bool(table.ranks())}><summary>{_text(table.title)}</summary>"
             f'<div class="scroll"><table>{"".join(lines)}</table></div>{notes}</details>'
         )
-    return body
+    plain = [source.replace("https://", "") for source in placed.sources]  # the page names no address that a browser would open
+    listed = "".join(f"<li>{_text(source)}</li>" for source in plain)
+    return [*body, f"<details><summary>Sources</summary><ul>{listed}</ul></details>"]
 
 
 def jpeg(picture: np.ndarray) -> str:

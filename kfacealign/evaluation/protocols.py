@@ -2,16 +2,16 @@
 
 A protocol names the subsets, normalisers, thresholds and columns of the tables that papers print about one dataset. `place`
 puts a `Report` into these tables among the published rows. The rows are in `published.json`, each with the paper and the number
-of the table that it was copied from; those of methods since 2022 with the paper, its venue, and the place that tells them.
+of the table that it was copied from; those of methods since 2022 with the paper and the place that tells their figures. The
+papers' venues and addresses are there, too.
 """
 
 import dataclasses
 import json
-import re
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from kfacealign.evaluation.published_tables import Placed, PlacedTable, Row
+from kfacealign.evaluation.published_tables import Placed, PlacedTable, Row, merged, sources
 from kfacealign.metrics.distribution import auc, failure_rate
 
 if TYPE_CHECKING:
@@ -280,12 +280,13 @@ def get(name: str, *, scheme: str | None = None) -> Protocol:
 
 
 def published() -> dict[str, Any]:
-    """The content of `published.json`: `papers` (key -> title) and `protocols` (name -> table -> rows).
+    """The content of `published.json`: `papers` (key -> paper) and `protocols` (name -> table -> rows).
 
-    A row has `method`, `paper`, `table` (the table's number in the paper) and `values` (column -> number, as printed). Where
-    they apply it also has `backbone`, `external_data` (trained on more than the dataset) and `proposed` (the paper's own
+    A paper has `short` (its name in the tables), `title`, `venue` (with the year), `arxiv` (its number) and, where it has one,
+    `doi`. A row has `method`, `paper`, `table` (the table's number in the paper) and `values` (column -> number, as printed).
+    Where they apply it also has `backbone`, `external_data` (trained on more than the dataset) and `proposed` (the paper's own
     method). A row of a method since 2022 has `place` for `table`: where its authors, or a list of results, tell the figures of
-    the paper, whose `venue` stands with its title.
+    the paper. The paper's `places` has the address of each place.
     """
     text = resources.files("kfacealign.evaluation").joinpath("published.json").read_text(encoding="utf-8")
     return json.loads(text)
@@ -308,18 +309,21 @@ def place(name: str, report: "Report", *, label: str = "this run") -> Placed:
     content = published()
     subsets = _parts(protocol, report)
     reports = {}
-    tables = []
+    tables, used = [], []
     for table in protocol.tables:
         columns = [column for column in table.columns if column.scheme in (None, report.scheme)]
         if not columns:
             continue
         values = {column.key: _measured(column, report, subsets, reports) for column in columns}
-        rows = _merged(content["protocols"][name][table.name], content["papers"])
-        rows = [row for row in rows if any(column.key in row.values for column in columns)]
+        printed = content["protocols"][name][table.name]
+        used += [row["paper"] for row in printed]
+        rows = [row for row in merged(printed, content["papers"]) if any(column.key in row.values for column in columns)]
         run = Row(label, "", {key: value for key, value in values.items() if value is not None}, run=True)
         ordered = _ordered([*rows, run], columns, run)
         tables.append(PlacedTable(table.name, table.title, columns=columns, rows=ordered, note=table.note))
-    return Placed(name, protocol.title, tables=tables, notes=_differences(protocol, report, subsets))
+    papers = {key: paper for key, paper in content["papers"].items() if key in used}
+    notes = _differences(protocol, report, subsets)
+    return Placed(name, protocol.title, tables=tables, notes=notes, sources=sources(papers))
 
 
 def _parts(protocol, report):
@@ -359,42 +363,6 @@ def _measured(column, report, subsets, reports):
     if metric == "auc":
         return auc(errors, float(threshold)) * (100 if column.percent else 1)
     return float(errors.mean())
-
-
-def _merged(rows, papers):
-    """Published rows as `Row`s. A method that several papers give with the same values is one row with all its sources."""
-    merged = []
-    for row in rows:
-        source = _source(papers[row["paper"]], row)
-        more = {key: row[key] for key in ("backbone", "external_data", "proposed") if key in row}
-        made = Row(row["method"], source, row["values"], **more)
-        twin = next((other for other in merged if _same(other, made)), None)
-        if twin is None:
-            merged.append(made)
-        else:
-            twin.source += f"; {source}"
-            twin.values = {**twin.values, **made.values}
-            twin.backbone = twin.backbone or made.backbone
-    return merged
-
-
-def _source(paper, row):
-    """Where a row was read: a table of a paper, or, of later papers, the place that tells their figures."""
-    if "table" in row:
-        return f"{paper['short']}, Table {row['table']}"
-    return f"{paper['short']}, {paper['venue']} ({row['place']})"
-
-
-def _same(one, other):
-    alike = re.sub(r"[^a-z0-9+*†]", "", one.method.lower()) == re.sub(r"[^a-z0-9+*†]", "", other.method.lower())
-    shared = one.values.keys() & other.values.keys()
-    return (
-        alike
-        and one.external_data == other.external_data
-        and bool(shared)
-        and all(one.values[key] == other.values[key] for key in shared)
-        and (one.backbone == other.backbone or not (one.backbone and other.backbone))
-    )
 
 
 def _ordered(rows, columns, run):

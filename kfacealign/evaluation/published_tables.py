@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,6 +100,7 @@ class Placed:
         title: title of the dataset.
         tables: the protocol's tables.
         notes: sentences about what makes the run's figures differ in kind from the published ones.
+        sources: a sentence for each paper of the published rows, with its title, venue and addresses.
     """
 
     protocol: str
@@ -106,6 +108,7 @@ class Placed:
     _: dataclasses.KW_ONLY
     tables: list[PlacedTable]
     notes: list[str]
+    sources: list[str] = dataclasses.field(default_factory=list)
 
     def markdown(self) -> str:
         """The tables as Markdown, with the run in bold."""
@@ -121,6 +124,7 @@ class Placed:
                 cells = [f"**{cell}**" if cell and row.run else cell for cell in cells]
                 lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
             lines += ["", *(line for note in table.footnotes for line in (note, ""))]
+        lines += ["## Sources", "", *(f"- {source}" for source in self.sources)]
         return "\n".join(lines).rstrip() + "\n"
 
     def latex(self) -> str:
@@ -143,11 +147,11 @@ class Placed:
             lines += [r"\hline", r"\end{tabular}"]
             lines += [rf"\\ {_tex(note.replace(chr(92), ''))}" for note in table.footnotes]
             lines += [r"\end{table}", ""]
-        return "\n".join([f"% {note}" for note in self.notes] + lines)
+        return "\n".join([f"% {note}" for note in (*self.notes, *self.sources)] + lines)
 
     def to_json(self) -> str:
         """The tables as JSON, each with its columns, the places of the run and all rows."""
-        content = {"protocol": self.protocol, "notes": self.notes, "tables": {}}
+        content = {"protocol": self.protocol, "notes": self.notes, "sources": self.sources, "tables": {}}
         for table in self.tables:
             rows = [{key: value for key, value in dataclasses.asdict(row).items() if value} for row in table.rows]
             content["tables"][table.name] = {
@@ -208,3 +212,55 @@ def _starred(row):
 
 def _tex(text):
     return "".join(LATEX.get(sign, sign) for sign in text)
+
+
+def merged(rows: list[dict], papers: dict[str, dict]) -> list[Row]:
+    """Published rows as `Row`s. A method that several papers give with the same values is one row with all its sources.
+
+    Args:
+        rows: rows of a table of `published.json`.
+        papers: its papers, by key.
+    """
+    made_rows = []
+    for row in rows:
+        source = _source(papers[row["paper"]], row)
+        more = {key: row[key] for key in ("backbone", "external_data", "proposed") if key in row}
+        made = Row(row["method"], source, row["values"], **more)
+        twin = next((other for other in made_rows if _same(other, made)), None)
+        if twin is None:
+            made_rows.append(made)
+        else:
+            twin.source += f"; {source}"
+            twin.values = {**twin.values, **made.values}
+            twin.backbone = twin.backbone or made.backbone
+    return made_rows
+
+
+def sources(papers: dict[str, dict]) -> list[str]:
+    """A sentence for each paper of `published.json`: its short name, title, venue and addresses."""
+    return [f"{paper['short']}: {paper['title']}, {paper['venue']}, {'; '.join(_addresses(paper))}." for paper in papers.values()]
+
+
+def _addresses(paper):
+    doi = [f"https://doi.org/{paper['doi']}"] if "doi" in paper else []
+    places = [f"{name}: {address}" for name, address in paper.get("places", {}).items()]
+    return [f"https://arxiv.org/abs/{paper['arxiv']}", *doi, *places]
+
+
+def _source(paper, row):
+    """Where a row was read: a table of a paper, or, of later papers, the place that tells their figures."""
+    if "table" in row:
+        return f"{paper['short']}, Table {row['table']}"
+    return f"{paper['short']}, {paper['venue']} ({row['place']})"
+
+
+def _same(one, other):
+    alike = re.sub(r"[^a-z0-9+*†]", "", one.method.lower()) == re.sub(r"[^a-z0-9+*†]", "", other.method.lower())
+    shared = one.values.keys() & other.values.keys()
+    return (
+        alike
+        and one.external_data == other.external_data
+        and bool(shared)
+        and all(one.values[key] == other.values[key] for key in shared)
+        and (one.backbone == other.backbone or not (one.backbone and other.backbone))
+    )

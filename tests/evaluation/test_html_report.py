@@ -94,6 +94,9 @@ def test_figures_on_the_page(run, text):
     part = made.part(made.subsets["first"]).regions()
     assert all(f"{region}: {error:.2f} %" in text for region, error in {**made.regions(), **part}.items())
     assert "my run" in text and "Subpixel, Table 11" in text and "4,386" in text
+    assert (
+        "<li>Subpixel: Subpixel Heatmap Regression for Facial Landmark Localization, BMVC 2021, arxiv.org/abs/2111.02360." in text
+    )
 
 
 def test_a_run_without_subsets_or_faces(run, tmp_path):

@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -125,7 +126,7 @@ def test_structure_of_the_published_figures():
     content = protocols.published()
     own, later = {"attentive1d", "hih", "subpixel", "lotr", "pipnet"}, set(LATER)
     assert set(content["papers"]) == own | later
-    assert {name for name, paper in content["papers"].items() if "venue" in paper} == later
+    assert {name for name, paper in content["papers"].items() if "places" in paper} == later
     assert set(content["protocols"]) == set(protocols.PROTOCOLS)
     for name, protocol in protocols.PROTOCOLS.items():
         tables = content["protocols"][name]
@@ -135,10 +136,27 @@ def test_structure_of_the_published_figures():
             for row in tables[table.name]:
                 place = "place" if row["paper"] in later else "table"
                 assert set(row) - {"backbone", "external_data", "proposed"} == {"method", "paper", place, "values"}
-                assert place == "table" or row["proposed"]
+                assert place == "table" or (row["proposed"] and row["place"] in content["papers"][row["paper"]]["places"])
                 assert row["paper"] in content["papers"] and row["method"] and row["values"].keys() <= keys
                 assert all(0 <= value <= 100 for value in row["values"].values())
             assert any(row.get("proposed") for row in tables[table.name])
+
+
+@pytest.mark.parametrize("paper", protocols.published()["papers"])
+def test_a_reader_can_follow_each_paper(paper):
+    """Every row names a paper (see above), and every paper has a title, a venue with its year and an address."""
+    content = protocols.published()
+    found = content["papers"][paper]
+    assert set(found) - {"doi", "places"} == {"short", "title", "venue", "arxiv"}
+    assert found["short"] and found["title"] and re.fullmatch(r"[A-Za-z ]+ 20[12]\d", found["venue"])
+    assert re.fullmatch(r"2\d(0[1-9]|1[0-2])\.\d{5}", found["arxiv"])
+    assert re.fullmatch(r"10\.\d{4}/\S+", found.get("doi", "10.1000/1"))
+    assert int(found["arxiv"][:2]) <= int(found["venue"][-2:])  # a preprint is not younger than its publication
+    rows = [
+        row for tables in content["protocols"].values() for table in tables.values() for row in table if row["paper"] == paper
+    ]
+    assert rows and {row["place"] for row in rows if "place" in row} == set(found.get("places", {}))
+    assert all(re.fullmatch(r"https://[a-z0-9.]+/\S+", address) for address in found.get("places", {}).values())
 
 
 # === A run among them ===
@@ -225,6 +243,12 @@ def test_tables_as_text(tmp_path):
     assert r"HIH\_B (4 HG) & 4.08 & 6.87" in latex and r"\textbf{mine\_1}" in latex and r"NME, \% of inter-ocular" in latex
     assert latex.count(r"\begin{tabular}{lrrrrrrrl}") == 3 and latex.count(r"\end{table}") == 3
     content = json.loads(content)
+    spiga = (
+        "SPIGA: Shape Preserving Facial Landmarks with Graph Attention Networks, BMVC 2022, https://arxiv.org/abs/2210.07233; "
+    )
+    spiga += "README: https://github.com/andresprados/SPIGA."
+    assert f"- {spiga}\n" in markdown and f"% {spiga}\n" in latex and spiga in content["sources"]
+    assert not any(source.startswith("Attentive 1D:") for source in content["sources"])  # it has no figures of WFLW
     assert content["protocol"] == "wflw" and content["tables"]["nme"]["places"]["full"]["of"] > 30
     assert content["tables"]["fr10"]["columns"]["pose"]["metric"] == "fr@10"
     assert any(row.get("run") for row in content["tables"]["auc10"]["rows"])
