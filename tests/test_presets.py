@@ -199,6 +199,28 @@ def test_the_card_holds_figures_of_both_files(bundled, made, faces):
     assert [(band["of"], band["to"], band["error"]) for band in described["errors"]] == [("yaw", 15, 2.0), ("yaw", 30, 5.0)]
 
 
+def test_a_model_of_more_points_is_measured_by_those_that_the_faces_have():
+    """98 true points are read as 68: what is converted, and its scores, are worked out by the table of the conversion."""
+    faces98, faces68 = (kfa.data.SyntheticFaces(seed=5).render(2).landmarks[name][None] for name in ("wflw98", "ibug68"))
+
+    class Exact:
+        scheme, input_size, enlarge = "wflw98", 256, 1.2
+
+        def align(self, images, **given):
+            return faces98, np.arange(98.0)[None]
+
+    converted = bundling.Converted(Exact(), kfa.schemes.get("ibug68"))
+    landmarks, scores = converted.align(np.zeros((1, 256, 256, 3), "uint8"))
+    assert (converted.input_size, converted.enlarge) == (256, 1.2)
+    eyes = kfa.schemes.get("ibug68").regions["eyes"]
+    assert landmarks.shape == (1, 68, 2) and scores.shape == (1, 68)
+    np.testing.assert_allclose(landmarks[0, [36, 45, 30]], faces68[0, [36, 45, 30]], atol=0.2)
+    np.testing.assert_allclose(landmarks[0, list(eyes)], faces68[0, list(eyes)], atol=2.5)
+    assert scores[0, [0, 1, 36]].tolist() == [0, 2, 60]
+    with pytest.raises(ValueError, match="wflw98"):
+        bundling.Converted(Exact(), kfa.schemes.get("jd106"))
+
+
 def test_users_are_told_how_far_a_head_may_turn(bundled, tmp_path, capsys):
     sentence = "Do not use beyond 15 degrees of yaw: from there the error is 5.00 % of the box"
     assert sentence in (bundled / f"{TINY}.md").read_text()

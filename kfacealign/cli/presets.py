@@ -36,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     make.add_argument("--model", required=True, metavar="MODEL.keras", help="the trained model")
     add_from(make)
     add_dataset(make, default="pts", help="the dataset to measure on (default %(default)s)")
-    add_scheme(make, "landmark scheme of --dataset pts and csv (default: the model's)")
+    add_scheme(
+        make, "landmark scheme of --dataset pts and csv, to which the model's answers are converted (default: the model's)"
+    )
     make.add_argument("--clips", action="store_true", help="for a tracker: measure it on clips, too; --data-dir is YTF68")
     make.add_argument("--card-from", metavar="FILE.json", help="the facts of the training (default: facts.json beside the model)")
     make.add_argument(

@@ -31,9 +31,7 @@ EPSILON = 1e-3
 MOMENTUM = 0.9  # as the other backbones have it: Keras' 0.99 lags behind the weights of a short training
 
 
-def efficientnet_lite0(
-    input_size: int, *, pretrained: bool, width: float = 1.0, last_expansion: bool = True
-) -> keras.Model:
+def efficientnet_lite0(input_size: int, *, pretrained: bool, width: float = 1.0, last_expansion: bool = True) -> keras.Model:
     """The network without its classification layer.
 
     Args:
@@ -44,8 +42,9 @@ def efficientnet_lite0(
 
     Returns:
         Functional model "backbone", `(B, S, S, 3)` pixels 0..255 -> `(B, S/32, S/32, 1280)` at width 1, with 3,371,008
-        trainable parameters; without the last expansion there are 320 channels and 2,958,848 parameters. Its layers are `stem, bn0`, then of the blocks i = 0..15 `b{i}_expand, b{i}_bn0, b{i}_dw,
-        b{i}_bn1, b{i}_proj, b{i}_bn2` (no expansion in block 0), and `head, bn1`.
+        trainable parameters; without the last expansion there are 320 channels and 2,958,848 parameters. Its layers are
+        `stem, bn0`, then of the blocks i = 0..15 `b{i}_expand, b{i}_bn0, b{i}_dw, b{i}_bn1, b{i}_proj, b{i}_bn2` (no
+        expansion in block 0), and `head, bn1`.
 
     Raises:
         ValueError: the package with the weights is not installed or damaged.

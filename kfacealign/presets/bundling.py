@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kfacealign import data, deploy, evaluation, metrics
+from kfacealign import conversions, data, deploy, evaluation, metrics, schemes
 from kfacealign.evaluation import comparison
 from kfacealign.files import read_bytes, replacing
 from kfacealign.machine import processor
@@ -41,7 +41,8 @@ def make(
     Args:
         name: the name of the preset and of its files.
         model: the trained `FaceAligner`, without an optimiser (`kfacealign.deploy.load`).
-        faces: the `Dataset` on whose test faces the errors are measured.
+        faces: the `Dataset` on whose test faces the errors are measured; where its scheme is another than the model's, the
+            model's answers are converted.
         facts: dict of what only the training knows, see `read_facts`.
         folder: where the files of the formats, NAME.json and NAME.md go.
         threads: number of CPU threads on which the latency is measured.
@@ -52,7 +53,7 @@ def make(
             (`kfacealign.data.people.guessed`), and not of faces.
 
     Raises:
-        ValueError: the model cannot be written in float16 or exported, or predicts another scheme than the faces have.
+        ValueError: the model cannot be written in float16 or exported, or there is no conversion to the scheme of the faces.
     """
     folder = Path(folder)
     if getattr(model, "frozen_backbone", False):
@@ -108,13 +109,31 @@ def described(file: Path) -> dict[str, Any]:
 def measure(model: FaceAligner, faces: data.Dataset, files: dict[str, Path], *, threads: int, by_people: bool) -> dict[str, Any]:
     """The figures of a card: the errors of each file on the test faces, and the interval of the first one's NME."""
     crops = data.Crops(faces.test, model.input_size, enlarge=model.enlarge, cache=None)
-    figures: dict[str, Any] = {"set": f"{faces.name} test", "faces": len(faces.test), "normalizer": faces.normalizer}
+    same = faces.scheme.matches(model.scheme)
+    name = f"{faces.name} test" if same else f"{faces.name} test (read as {faces.scheme.name})"
+    figures: dict[str, Any] = {"set": name, "faces": len(faces.test), "normalizer": faces.normalizer}
     for format, file in files.items():
-        report = evaluation.evaluate(deploy.load(file, threads=threads), crops, normalizer=faces.normalizer)
+        loaded = deploy.load(file, threads=threads)
+        loaded = loaded if same else Converted(loaded, faces.scheme)
+        report = evaluation.evaluate(loaded, crops, normalizer=faces.normalizer)
         figures[format] = summary(report)
         if "interval" not in figures:
             figures["interval"] = interval(report, by_people)
     return {**figures, "resampled": "people" if by_people else "faces"}
+
+
+class Converted:
+    """A model whose landmarks are converted to another scheme; a converted point's score is the mean of its sources'."""
+
+    def __init__(self, model: Any, scheme: schemes.Scheme):
+        self.model, self.scheme = model, scheme
+        self.input_size, self.enlarge = model.input_size, model.enlarge
+        self._shares = conversions.matrix(schemes.get(model.scheme).name, scheme.name)
+
+    def align(self, images: np.ndarray, **given: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Crops `(N, S, S, 3)` -> landmarks `(N, K', 2)` in crop coordinates, and their scores `(N, K')`."""
+        landmarks, scores = self.model.align(images, **given)
+        return conversions.convert_landmarks(landmarks, self.model.scheme, self.scheme), scores @ self._shares.T
 
 
 def interval(report: evaluation.Report, by_people: bool) -> list[float]:
