@@ -9,6 +9,7 @@ The same code and versions give the same files, so that a figure which changes s
 """
 
 import argparse
+import importlib.util
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,7 @@ from kfacealign.data import image_files
 
 OUT = Path(__file__).parent / "figures"
 OVERFIT = Path(__file__).parents[1] / "benchmarks" / "lotr_overfit.py"
+CURVE = Path(__file__).parents[1] / "benchmarks" / "your_points_curve.py"
 LOTR = Path("runs/lotr/adam_smooth_wing_0/model.keras")  # as docs/results.md trains it
 POINT = 82  # of wflw98: the right corner of the mouth
 
@@ -294,6 +296,15 @@ def views(arguments):
     return [path]
 
 
+def own_points(arguments):
+    """The error of points of one's own by the number of labelled faces: the rows that the benchmark wrote, by its own drawing."""
+    spec = importlib.util.spec_from_file_location("your_points_curve", CURVE)
+    curve = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(curve)
+    curve.draw(curve.read_rows(Path(__file__).with_name("your_points_curve.csv")), 189, arguments.out / "own_points.svg")
+    return [arguments.out / "own_points.svg"]
+
+
 def one_euro(arguments):
     """A coordinate that rests, moves and rests, with noise, and what the One-Euro filter makes of it."""
     from kfacealign.tracking import OneEuro
@@ -327,6 +338,7 @@ FIGURES = {
     "subpixel": subpixel,
     "heatmap1d": heatmap1d,
     "views": views,
+    "own_points": own_points,
     "one_euro": one_euro,
 }
 
