@@ -49,7 +49,7 @@ def test_decimal_heads_of_every_size_and_sigma(monkeypatch):
     assert list(found) == [f", size {size}, sigma {sigma}" for size in (2, 8) for sigma in (0.5, 1)]
     model = decimals.build(SCHEME, found[", size 8, sigma 0.5"], "attended, soft, csc")
     assert (model.codec.decimal_size, model.codec.decimal_sigma) == (8, 0.5)
-    assert model.network.output_shape["decimal"] == (None, 8, 8, 68)
+    assert model.network.output["decimal"].shape == (None, 8, 8, 68)
     ((plain, told),) = decimals.variants(decimals.parse([]))
     assert (plain.sizes, told) == ({}, "")
 
