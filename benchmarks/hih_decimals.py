@@ -5,6 +5,8 @@
     python benchmarks/hih_decimals.py --dataset synthetic --overfit 32 --epochs 100 --warmup-epochs 0 --drops
     python benchmarks/hih_decimals.py --dataset synthetic --model runs/quick/model.keras
     python benchmarks/hih_decimals.py --dataset synthetic --trunk runs/quick/model.keras --epochs 3 --warmup-epochs 0 --drops
+    python benchmarks/hih_decimals.py --dataset synthetic --trunk runs/quick/model.keras --epochs 3 --warmup-epochs 0 --drops \\
+        --only "attended, soft, csc" --decimal-sizes 2 4 8 16 --decimal-sigmas 1          # and of one size, sigmas 0.5 to 1.5
 
 All models are trained alike: the same crops, views, epochs, optimiser and warm-up. `strided` is the paper's head, of width
 1.5 times the trunk's as in the paper; `attended` reads each landmark's own place. With --overfit N the first N training faces
@@ -48,16 +50,27 @@ ROWS = {
 COLUMNS = ("cell %", "right %", "frequent %", "loss", "NME, middle", "NME")
 
 
+def variants(arguments):
+    """Settings of each combination of the sizes and sigmas that are asked for: copies of the arguments, and their name."""
+    for size in arguments.decimal_sizes or [None]:
+        for sigma in arguments.decimal_sigmas or [None]:
+            changed = argparse.Namespace(**vars(arguments))
+            changed.sizes = {"decimal_size": size} if size else {}
+            changed.sizes |= {"decimal_sigma": sigma} if sigma else {}
+            yield changed, "".join(f", {name.removeprefix('decimal_')} {value:g}" for name, value in changed.sizes.items())
+
+
 def build(scheme, arguments, name):
     """The model of a row."""
     if arguments.trunk:
         trained = kfa.load(arguments.trunk)
         width = int(1.5 * trained.width) if name.startswith("strided") else trained.width
-        config = {**trained.get_config(), **choices(arguments, name, trained.decimal_size), "decimal_width": width}
+        size = arguments.sizes.get("decimal_size", trained.decimal_size)
+        config = {**trained.get_config(), **choices(arguments, name, size), "decimal_width": width, **arguments.sizes}
         return with_cells(with_trunk(kfa.models.HIH.from_config(config), trained), name)
-    size = {"decimal_size": arguments.decimal_size, "decimal_width": int(1.5 * arguments.width)}
+    size = {"decimal_size": arguments.decimal_size, "decimal_width": int(1.5 * arguments.width), **arguments.sizes}
     common = {"input_size": arguments.input_size, "width": arguments.width, "enlarge": ENLARGE, **size}
-    return with_cells(kfa.models.HIH(scheme, **common, **choices(arguments, name, arguments.decimal_size)), name)
+    return with_cells(kfa.models.HIH(scheme, **common, **choices(arguments, name, size["decimal_size"])), name)
 
 
 def choices(arguments, name, size):
@@ -148,7 +161,7 @@ def nme(scheme, landmarks, points, weights):
     return float(metric.result())
 
 
-def parse():
+def parse(words=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="pts", choices=kfa.data.catalogue.DATASETS)
     parser.add_argument("--data-dir", help="the dataset's directory")
@@ -161,6 +174,8 @@ def parse():
     parser.add_argument("--alpha", type=float, default=5.0, help="weight of the decimal loss")
     parser.add_argument("--width", type=int, default=64, help="channels of the trunk; the paper's are 256")
     parser.add_argument("--decimal-size", type=int, default=4, help="side of the decimal maps; the paper's are 8")
+    parser.add_argument("--decimal-sizes", type=int, nargs="+", help="a row for each of these sides")
+    parser.add_argument("--decimal-sigmas", type=float, nargs="+", help="a row for each of these sigmas, in decimal cells")
     parser.add_argument("--input-size", type=int, default=128)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--warmup-epochs", type=int, default=4)
@@ -169,7 +184,7 @@ def parse():
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--out", default="runs/decimals")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def main():
@@ -186,10 +201,11 @@ def main():
         few, views = faces.train[: arguments.overfit], None
         faces = dataclasses.replace(faces, train=few, test=few, subsets={})
     for name in arguments.only or ROWS:
-        for seed in arguments.seeds:
-            make = functools.partial(build, faces.scheme, arguments, name)
-            model, _ = kfa.training.run(make, faces, views, settings_of(arguments, name, seed))
-            table.add_row(name, str(seed), *figures(model, faces.test))
+        for changed, told in variants(arguments):
+            for seed in arguments.seeds:
+                make = functools.partial(build, faces.scheme, changed, name)
+                model, _ = kfa.training.run(make, faces, views, settings_of(arguments, name + told, seed))
+                table.add_row(name + told, str(seed), *figures(model, faces.test))
     Console().print(table)
 
 

@@ -2,11 +2,13 @@
 
     python benchmarks/lotr_frozen.py --data-dir YTF68 --also INFANFACE              # about twenty minutes on two cores
     python benchmarks/lotr_frozen.py --data-dir YTF68 --also INFANFACE --backbone-weights imagenet
+    python benchmarks/lotr_frozen.py --data-dir YTF68 --layers 1 2 3 4 5 6 --views 3 --steps 400 --rates 2e-3
 
 The features are those of a trained PIPNet with EfficientNet-Lite0, by default of the bundled preset; they are made once, of
 random views of the training faces, and stay as they are. What is trained is what comes after, with AdamW, a cosine decay and no
-dropout. Both networks begin with a gain of 0.1. Told are the inter-ocular NME of the test faces after quarters of the steps and,
-for the end, the interval over people, and the share of the people in whom LOTR is better.
+dropout. Both networks begin with a gain of 0.1, unless `--first-values paper` gives LOTR those of the paper. With --layers the
+rows are LOTR with so many layers in encoder and decoder (the paper's Sec. 4.8). Told are the inter-ocular NME of the test faces
+after quarters of the steps and, for the end, the interval over people, and the share of the people in whom LOTR is better.
 """
 
 import argparse
@@ -27,14 +29,23 @@ from kfacealign.training.loop import adamw
 
 # Few epochs cannot overfit: gentler views let short runs get further.
 VIEWS = {"translation": 8 / 256, "rotation": 10.0, "occlusion_probability": 0.1, "blur_probability": 0.0}
-SETTINGS = {"backbone": BACKBONE, "gain": 0.1}
+FIRST_VALUES = {"suite": {"gain": 0.1, "query_stddev": 1.0}, "paper": {"gain": 1.0, "query_stddev": 1e-4}}
+OPTIMIZERS = {"adamw": adamw, "lamb": keras.optimizers.Lamb}
 
 
-def build(name, scheme, arguments):
+def rows(arguments):
+    """Name of a row -> the number of LOTR's layers, None for CNN + FFN."""
+    if arguments.layers:
+        return {f"LOTR, {layers} layer{'s' * (layers > 1)}": layers for layers in arguments.layers}
+    return {"CNN + FFN": None, "LOTR": 2}
+
+
+def build(layers, scheme, arguments):
     """The network of a row."""
-    if name == "CNN + FFN":
-        return kfa.models.CNNFFN(scheme, input_size=arguments.input_size, **SETTINGS)
-    return kfa.models.LOTR(scheme, input_size=arguments.input_size, query_stddev=1.0, dropout=0.0, **SETTINGS)
+    common = {"backbone": BACKBONE, "input_size": arguments.input_size}
+    if layers is None:
+        return kfa.models.CNNFFN(scheme, gain=0.1, **common)
+    return kfa.models.LOTR(scheme, layers=layers, dropout=0.0, **common, **FIRST_VALUES[arguments.first_values])
 
 
 def features_of(network, faces, arguments, views=None):
@@ -54,7 +65,7 @@ def trained(model, features, landmarks, arguments, rate, measure):
     """Trains what comes after the backbone; what `measure` gives after quarters of the steps."""
     network, rng = model.network, np.random.default_rng(arguments.seed)
     part = keras.Model(network.get_layer("project").input, network.output["landmarks"])
-    pixels, smooth_wing, optimizer = kfa.models.lotr.LOSS_PIXELS, kfa.losses.SmoothWing(), adamw(rate)
+    pixels, smooth_wing, optimizer = kfa.models.lotr.LOSS_PIXELS, kfa.losses.SmoothWing(), OPTIMIZERS[arguments.optimizer](rate)
     part.compile(optimizer, loss=lambda expected, predicted: smooth_wing(pixels * expected, pixels * predicted))
     figures = []
     for step in range(arguments.steps):
@@ -78,7 +89,7 @@ class Errors:
         return 100 * np.linalg.norm(predicted - self.landmarks, axis=-1).mean(-1) / self.distances
 
 
-def parse():
+def parse(words=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", required=True, help="a folder with train and test, images with .pts files")
     parser.add_argument("--also", nargs="*", default=[], help="more such folders, of which all faces are trained on")
@@ -89,8 +100,11 @@ def parse():
     parser.add_argument("--steps", type=int, default=2760, help="default %(default)s, thirty epochs of 2,944 faces")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--rates", nargs="+", type=float, default=[2e-3, 1e-3], help="learning rates (default 2e-3 and 1e-3)")
+    parser.add_argument("--layers", type=int, nargs="+", help="LOTR with so many layers, each a row; no CNN + FFN")
+    parser.add_argument("--first-values", choices=FIRST_VALUES, default="suite", help="of LOTR (default %(default)s)")
+    parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adamw", help="default %(default)s")
     parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def main():
@@ -104,20 +118,21 @@ def main():
     test = Errors(*features_of(network, faces.test, arguments), faces.scheme)
     groups, best = people(faces.test.names), {}
     table = Table("network", "rate", *(f"{part * arguments.steps // 4}" for part in (1, 2, 3)), "NME at the end, 95 %")
-    for name in ("CNN + FFN", "LOTR"):
+    for name, layers in rows(arguments).items():
         for rate in arguments.rates:
             keras.utils.set_random_seed(arguments.seed)
-            found = trained(build(name, faces.scheme, arguments), features, landmarks, arguments, rate, test)
+            found = trained(build(layers, faces.scheme, arguments), features, landmarks, arguments, rate, test)
             low, high = bootstrap_interval(found[-1], groups=groups)
             best[name] = min((found[-1], best.get(name, found[-1])), key=np.mean)
             cells = [f"{errors.mean():.2f}" for errors in found]
             table.add_row(name, f"{rate:g}", *cells[:-1], f"{cells[-1]} ({low:.2f} to {high:.2f})")
             Console().print(f"{name}, {rate:g}: {', '.join(cells)}")
+    Console().print(table)
+    if arguments.layers:
+        return
     difference = best["LOTR"] - best["CNN + FFN"]
     low, high = bootstrap_interval(difference, groups=groups)
-    Console().print(
-        table, f"best LOTR less best CNN + FFN: {difference.mean():+.3f} (95 % of the people: {low:+.3f} to {high:+.3f})"
-    )
+    Console().print(f"best LOTR less best CNN + FFN: {difference.mean():+.3f} (95 % of the people: {low:+.3f} to {high:+.3f})")
 
 
 if __name__ == "__main__":

@@ -2,12 +2,16 @@
 
     python benchmarks/lotr_latency.py                                            # untrained, 106 points, 192 px
     python benchmarks/lotr_latency.py --model runs/x/model.keras --calibration FOLDER
+    python benchmarks/lotr_latency.py --heatmaps                                 # beside heatmap networks, float32
 
 All files take turns in one run, batch 1, so that whatever else the machine does falls on all of them; figures are
 medians. A difference is the largest of a coordinate of the crop, on 32 crops: of noise without `--calibration`, and then
 what it says of int8 is little, because eight bits that fit noise do not fit faces. PIPNet has as many landmarks and
 pixels as the LOTR model and is untrained, which changes neither size nor speed; its argmax jumps between equal cells, so
 differences are LOTR's alone. A file with Flex operators ends the run.
+
+With --heatmaps LOTR stands beside CNN + FFN and networks of heatmaps, all untrained and float32: MapNet on the same backbone,
+HIH with one hourglass and FAN with two.
 """
 
 import argparse
@@ -83,6 +87,34 @@ def milliseconds(paths, image, runs):
     return found
 
 
+def beside_heatmaps(arguments):
+    """Name -> untrained model of as many landmarks and pixels as LOTR's."""
+    common = {"scheme": "jd106", "input_size": 192}
+    return {
+        "LOTR": kfa.models.LOTR(variant=arguments.variant, query_stddev=1.0, **common),
+        "CNN + FFN": kfa.models.CNNFFN(backbone="mobilenet_v2", **common),
+        "MapNet": kfa.models.MapNet(backbone="mobilenet_v2", stride=4, **common),
+        "HIH": kfa.models.HIH(stacks=1, decimal_size=6, **common),  # 8 does not divide 48 cells as its head needs
+        "FAN": kfa.models.FAN(stacks=2, **common),
+    }
+
+
+def heatmap_table(models, runs):
+    """Latency of models in float32, and its ratio to the first one's."""
+    speeds = (title for threads in THREADS for title in (f"ms on {threads}", "ratio"))
+    table = Table("model", "MB", *speeds, title=f"batch 1: median of {runs} interleaved runs on {os.cpu_count()} cores")
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {name: kfa.deploy.export(model, Path(folder) / f"{n}.tflite") for n, (name, model) in enumerate(models.items())}
+        size = next(iter(models.values())).input_size
+        found = milliseconds(paths, smooth_noise(1, size), runs)
+        for name, path in paths.items():
+            cells = []
+            for times in found.values():
+                cells += [f"{times[name]:.2f}", f"{times[name] / next(iter(times.values())):.2f}"]
+            table.add_row(name, f"{path.stat().st_size / 1e6:.2f}", *cells)
+    return table
+
+
 def models_of(arguments):
     """LOTR and PIPNet, and the crops (N, S, S, 3) of calibration and comparison."""
     keras.utils.set_random_seed(0)
@@ -105,8 +137,13 @@ def main():
     parser.add_argument("--model", help="a trained LOTR (.keras); by default an untrained one")
     parser.add_argument("--variant", choices=("m", "m+", "r+"), default="m", help="of the untrained one")
     parser.add_argument("--calibration", help="folder of images, with .pts files or without; by default noise")
+    parser.add_argument("--heatmaps", action="store_true", help="untrained heatmap networks beside it, float32 alone")
     parser.add_argument("--runs", type=int, default=100)
     arguments = parser.parse_args()
+    if arguments.heatmaps:
+        keras.utils.set_random_seed(0)
+        Console(width=130).print(heatmap_table(beside_heatmaps(arguments), arguments.runs))
+        return
     lotr, pipnet, crops = models_of(arguments)
     expected = lotr.align(crops[:CROPS], verbose=0)[0]
 
