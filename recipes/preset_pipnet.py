@@ -3,6 +3,7 @@
     python recipes/preset_pipnet.py --data-dir YTF68 --also INFANFACE LFPW --out runs/preset_pipnet       # 128 px, on a CPU
     python recipes/preset_pipnet.py --data-dir YTF68 --also INFANFACE LFPW --input-size 256 --out runs/accurate
     python recipes/preset_pipnet.py --dataset synthetic68 --out runs/clean_pipnet     # rendered faces alone, of the full ranges
+    python recipes/preset_pipnet.py --dataset synthetic106 --no-last-expansion --neighbors 6 --out runs/clean_106
     python recipes/preset_pipnet.py --scale quick --out runs/preset_pipnet_quick               # rendered faces only, to try it
     python recipes/preset_pipnet.py ... --begin-with MODEL.keras --learning-rate 5e-4 --keep 0.5   # go on from a trained model
 

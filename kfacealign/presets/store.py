@@ -22,6 +22,8 @@ RECIPES = {
     "lotr_lite0_ibug68": "recipes/preset_lotr.py",
     "pipnet_lite0_256_ibug68": "recipes/preset_pipnet.py",
     "pipnet_lite0_clean_ibug68": "recipes/preset_pipnet.py",
+    "pipnet_lite0_clean_jd106": "recipes/preset_pipnet.py",
+    "pipnet_lite0_clean_wflw98": "recipes/preset_pipnet.py",
     "tracker_1d_ibug68": "recipes/preset_tracker.py",
 }
 FORMATS = ("keras", "tflite")
