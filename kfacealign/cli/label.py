@@ -22,6 +22,7 @@ from kfacealign.files import lock
 from kfacealign.process import resumable
 
 ENGINES = ("processes", "ray")
+MODELS = (".tflite", ".onnx", ".xml")  # what runs without Keras and TensorFlow
 FORMATS = {"parquet": ".parquet", "coco": ".json"}  # what --to names, and how its file ends
 TOLD = 20  # failures that are printed; the ledger has all
 HINT = "the same command goes on"
@@ -56,8 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--model",
-        help="an exported model (.tflite, .onnx) or a bundled one (kfacealign presets); by default the first that kfacealign "
-        "presets lists",
+        help="an exported model (.tflite, .onnx, .xml of OpenVINO) or a bundled one (kfacealign presets); by default the first "
+        "that kfacealign presets lists",
     )
     add_detector(parser)
     parser.add_argument("--any-rotation", action="store_true", help="read each picture on its sides and upside down, too")
@@ -130,12 +131,12 @@ def settings_of(arguments: argparse.Namespace, console: Console) -> tuple[str, A
     """The model's path, its scheme, and what the rows depend on besides the pictures.
 
     Raises:
-        ValueError: the model needs Keras or TensorFlow, or is damaged. ImportError: LiteRT is not installed.
+        ValueError: the model needs Keras or TensorFlow, or is damaged. ImportError: the model's runtime is not installed.
     """
     limit_pixels(arguments.max_pixels)
     model = presets.chosen(arguments.model, console=console)
     detector = arguments.detector or detect.available()[0]
-    if os.path.isdir(model) or not model.lower().endswith((".tflite", ".onnx")):
+    if os.path.isdir(model) or not model.lower().endswith(MODELS):
         what = "workers run exported models, without Keras and TensorFlow"
         raise ValueError(
             f"{shown(model)}: {what}; write one by kfacealign export --out NAME.tflite, or install LiteRT for the presets"
