@@ -1,6 +1,7 @@
 """`kfacealign label` from end to end: each picture once, whatever happens to pictures, workers and the command."""
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -12,12 +13,14 @@ import time
 from pathlib import Path
 
 import cv2
+import keras
 import numpy as np
 import pytest
 
-from kfacealign import FaceLandmarks
+from kfacealign import FaceLandmarks, deploy, models
 from kfacealign.cli import main
 from kfacealign.cli.labelling import shards, workers
+from kfacealign.codecs import Coordinates
 from kfacealign.data import SyntheticFaces, image_files
 
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -89,6 +92,21 @@ def test_the_numbers_are_those_of_the_front_door(photos, whole):
     assert (row["face"], row["width"], row["height"]) == (1, 256, 256) and len(row["model_sha256"]) == 64
     described = json.loads(parquet.read_schema(whole).metadata[b"kfacealign"])
     assert described["scheme"] == "ibug68" and len(described["point_names"]) == 68
+
+
+def test_workers_run_openvino_models(photos, tmp_path):
+    """The workers' landmarks are those of the same file in this process, and the model's checksum is that of the text."""
+    pytest.importorskip("openvino")
+    keras.utils.set_random_seed(0)
+    image = keras.Input((8, 8, 3), name="image")
+    points = keras.layers.Reshape((19, 2))(keras.layers.Dense(38)(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(image))))
+    model = models.FaceAligner(keras.Model(image, {"landmarks": points}), Coordinates(), "aflw19")
+    path, out = deploy.export(model, tmp_path / "m.xml"), tmp_path / "faces.parquet"
+    assert label(photos / "face_0.png", "--out", out, "--model", path, "--workers", "1") == 0
+    (row,) = rows(out)
+    (face,) = FaceLandmarks(deploy.load(path, threads=1))(photos / "face_0.png")
+    np.testing.assert_allclose(np.reshape(row["landmarks"], (-1, 2)), face.landmarks, atol=6e-4)
+    assert row["model_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_the_ledger_says_why(photos, whole):
