@@ -105,7 +105,7 @@ class Bust:
 
     def clothes(self) -> None:
         """One kind of clothes, or none."""
-        draw = {OPEN: self.open, ROUND: self.round, ROLL: self.roll, SHIRT: self.shirt, JACKET: self.jacket}
+        draw = {OPEN: self.v_neck, ROUND: self.round_neck, ROLL: self.roll_neck, SHIRT: self.shirt, JACKET: self.jacket}
         if self.look.hair_style == SCARF:
             self.rolled(TOP, self.look.cloth)
         elif self.kind in draw:
@@ -117,21 +117,20 @@ class Bust:
         whole = np.empty_like(self.image)
         whole[:] = color
         if rng.random() < 0.25:
-            other, step = (
-                mixed(color, tuple(rng.uniform(0, 255, 3)), rng.uniform(0.2, 0.8)),
-                int(rng.uniform(0.06, 0.3) * self.scale),
-            )
-            step = max(2, step)
-            if rng.random() < 0.5:
-                for start in range(0, self.shape[0], 2 * step):
-                    whole[start : start + step] = other
-            else:
-                for start in range(0, self.shape[1], 2 * step):
-                    whole[:, start : start + step] = other
+            self.stripe(whole, color)
         grain = noise.patch(rng, "clouds", *self.shape)
-        level = cv2.addWeighted(grain, strength, grain, 0, 128 * (1 - strength))
+        level = cv2.convertScaleAbs(grain, alpha=strength, beta=128 * (1 - strength))
         whole = cv2.multiply(whole, cv2.cvtColor(level, cv2.COLOR_GRAY2RGB), scale=1 / 128)
         cv2.copyTo(whole, cloth, self.image)
+
+    def stripe(self, whole: np.ndarray, color: Color) -> None:
+        """Paints stripes on cloth of a color, along or across."""
+        rng = self.rng
+        other = mixed(color, tuple(rng.uniform(0, 255, 3)), rng.uniform(0.2, 0.8))
+        step = max(2, int(rng.uniform(0.06, 0.3) * self.scale))
+        lines = whole if rng.random() < 0.5 else whole.swapaxes(0, 1)
+        for start in range(0, len(lines), 2 * step):
+            lines[start : start + step] = other
 
     def below(self, edge: np.ndarray) -> np.ndarray:
         """A mask of all that lies below a line `(n, 2)`, which goes from left to right."""
@@ -141,23 +140,23 @@ class Bust:
         return mask
 
     def neckline(self, half: float, depth: float, power: float) -> np.ndarray:
-        """The edge of cloth: from the left shoulder down by `depth` below the neck's base and up again, `half` wide."""
+        """The edge of cloth: from the left shoulder, `half` away from the middle, down by `depth` and up to the right one."""
         y = float(self.shoulder(np.array(half))) + depth * (1 - np.abs(ARC) ** power)
         y = np.where(np.abs(ARC) == 1, y - 0.5, y)
         return np.stack([ARC * half, y], -1)
 
-    def open(self) -> None:
+    def v_neck(self) -> None:
         """A neckline like a V."""
         edge = self.neckline(self.wide * self.rng.uniform(1.0, 1.5), self.rng.uniform(0.3, 1.1), 1.0)
         self.patterned(self.below(edge), self.look.cloth)
 
-    def round(self) -> None:
+    def round_neck(self) -> None:
         """A round neckline with its hem."""
         edge = self.neckline(self.wide * self.rng.uniform(0.98, 1.4), self.rng.uniform(0.15, 0.5), 2.0)
         self.patterned(self.below(edge), self.look.cloth)
         self.stroke(edge[1:-1] + (0, 0.06), mixed(self.look.cloth, (0, 0, 0), 0.3), 0.02)
 
-    def roll(self) -> None:
+    def roll_neck(self) -> None:
         """A roll-neck, which ends anywhere between the jaw and the neck's base."""
         self.rolled(self.rng.uniform(self.face.chin_y - 0.45, self.base - 0.1), self.look.cloth)
 
