@@ -44,7 +44,7 @@ QUICK = {
     "variant": "lite",
     "backbone_weights": "imagenet",
     "input_size": 128,
-    "epochs": 13,
+    "epochs": 12,
     "warmup_epochs": 1,
     "batch_size": 16,
     "learning_rate": 1e-3,

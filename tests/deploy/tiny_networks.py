@@ -12,7 +12,7 @@ from kfacealign import models
 SIZE = 64
 
 
-def tiny_backbone(name, input_size, weights=None, width=1.0):
+def tiny_backbone(name, input_size, weights=None, width=1.0, last_expansion=True):
     """Replaces `models.backbones.backbone`: `(B, S, S, 3)` -> `(B, S/32, S/32, 16)`."""
     layers = keras.layers
     image = keras.Input((input_size, input_size, 3), name="image")

@@ -28,7 +28,7 @@ METHODS = {
 def tiny_backbones():
     """Backbones of one convolution and hourglasses of one level: those of the papers take seconds to build."""
 
-    def backbone(name, input_size, weights=None, width=1.0):
+    def backbone(name, input_size, weights=None, width=1.0, last_expansion=True):
         image = keras.Input((input_size, input_size, 3), name="image")
         pooled = keras.layers.AveragePooling2D(8)(keras.ops.multiply(image, 1 / 255))
         x = keras.layers.Conv2D(16, 4, strides=4, activation="relu")(pooled)

@@ -54,7 +54,7 @@ def test_a_step_on_viewed_images_moves_the_weights(monkeypatch):
 def test_a_step_of_pipnet_with_unlabelled_samples(monkeypatch):
     """Offsets at gathered cells, a task of the curriculum and the metric, all inside the compiled step."""
 
-    def strided(name, input_size, weights, width):
+    def strided(name, input_size, weights, width, last_expansion):
         image = keras.Input((input_size, input_size, 3))
         return keras.Model(image, keras.layers.Conv2D(16, 32, strides=32, activation="relu")(keras.ops.multiply(image, 1 / 255)))
 

@@ -17,7 +17,7 @@ SIZE = 64
 def small(monkeypatch):
     """A function that makes a PIPNet of a scheme, whose backbone is one convolution."""
 
-    def backbone(name, input_size, weights=None, width=1.0):
+    def backbone(name, input_size, weights=None, width=1.0, last_expansion=True):
         image = keras.Input((input_size, input_size, 3), name="image")
         pooled = keras.layers.AveragePooling2D(8)(keras.ops.multiply(image, 1 / 255))
         return keras.Model(image, keras.layers.Conv2D(16, 4, strides=4, activation="relu")(pooled), name="backbone")

@@ -19,7 +19,7 @@ from kfacealign.training.domain_adversarial import reversal_weight
 SIZE = 64
 
 
-def small_backbone(name, input_size, weights=None, width=1.0):
+def small_backbone(name, input_size, weights=None, width=1.0, last_expansion=True):
     image = x = keras.Input((input_size, input_size, 3))
     for _ in range(5):
         x = keras.layers.Conv2D(8, 3, strides=2, padding="same", activation="relu")(x)

@@ -19,7 +19,7 @@ def bfloat16():
     keras.config.set_dtype_policy("float32")
 
 
-def strided(name, input_size, weights=None, width=1.0):
+def strided(name, input_size, weights=None, width=1.0, last_expansion=True):
     image = keras.Input((input_size, input_size, 3))
     return keras.Model(image, keras.layers.Conv2D(8, 32, strides=32, activation="relu")(keras.ops.multiply(image, 1 / 255)))
 
