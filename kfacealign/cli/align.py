@@ -95,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         metavar="LIST",
         help=f"what is written besides the overlay, of {', '.join(FORMATS)} (default pts,json); csv is one {TABLES['csv']} and "
-        f"coco one {TABLES['coco']} for the whole run",
+        f"coco one {TABLES['coco']} for the whole run; only with json an interrupted run can be continued",
     )
     add_pose(parser, " to the JSON file and the CSV table", picture="photograph")
     parser.add_argument(

@@ -69,7 +69,10 @@ class Tables:
         """
         for kind, path in self.paths.items():
             if self._lost(kind, photos if kind == "csv" else below):
-                raise ValueError(f"{shown(path)} exists, and this run would not have all that is in it; --overwrite replaces it")
+                hint = "" if photos else "; a run goes on with an earlier one only with json in --format"
+                raise ValueError(
+                    f"{shown(path)} exists, and this run would not have all that is in it; --overwrite replaces it{hint}"
+                )
 
     def _lost(self, kind, photos):
         path = self.paths[kind]

@@ -298,7 +298,12 @@ class FaceAligner(keras.Model):
     ) -> dict[str, np.ndarray]:
         """All `answers` on face crops by their names; arguments and errors as of `align`.
 
-        Of a calibrated model these are also `visibility` `(N, K)` and `covariance` `(N, K, 3)`, see `CalibratedAligner`.
+        Returns:
+            Dict with `landmarks` `(N, K, 2)` in crop coordinates and `scores` `(N, K)`; of a calibrated model also
+            `visibility` `(N, K)` and `covariance` `(N, K, 3)`, see `CalibratedAligner`.
+
+        Raises:
+            ValueError: the crops are not of the shape the network reads, an answer is not finite, or the model cannot be run.
         """
         images = np.asarray(images)
         expected = (self.input_size, self.input_size, 3)

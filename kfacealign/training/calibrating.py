@@ -160,7 +160,15 @@ class Reader:
         self.graph = feature_model(self.aligner)
 
     def faces(self, faces: Faces, told: str) -> Read:
-        """Reads annotated faces; those whose photograph cannot be read are left out."""
+        """Reads annotated faces; those whose photograph cannot be read are left out.
+
+        Args:
+            faces: the faces.
+            told: what the progress bar calls them.
+
+        Raises:
+            ValueError: none of them can be read.
+        """
         crops = Crops(faces, size=self.model.input_size, enlarge=self.model.enlarge, cache=None)
         flags = np.zeros(faces.weights.shape, bool) if faces.occluded is None else ~faces.occluded
 
@@ -174,7 +182,9 @@ class Reader:
         read = self.read(batches(), len(crops), told)
         kept = read.counted.any(1)
         if not kept.any():
-            raise ValueError("none of the faces can be read")
+            raise ValueError(
+                f"none of the {len(crops)} faces to calibrate with can be read: check the photographs of the dataset"
+            )
         return read if kept.all() else read[np.flatnonzero(kept)]
 
     def rendered(self, count: int) -> Read:

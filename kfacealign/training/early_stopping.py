@@ -25,6 +25,9 @@ class EarlyStopping(keras.callbacks.Callback):
     Args:
         directory: the run's folder.
         patience: epochs without a lower error that end the training.
+
+    Raises:
+        ValueError: `patience` is less than 1.
     """
 
     def __init__(self, directory: str | os.PathLike, patience: int):

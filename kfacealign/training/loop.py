@@ -156,6 +156,9 @@ def start_or_resume(build, settings, described, optimizer, load=load_keras):
 
     Args:
         described: what `describe` says of the run; the configuration of the model is added to it.
+
+    Raises:
+        ValueError: the directory holds a run but `resume` is off, or that run had other settings.
     """
     state = read_state(settings.out)
     if state is not None and not settings.resume:

@@ -133,7 +133,11 @@ def rendered_and_real_clips(
 
 
 def joined_clips(parts: Iterable[Clips]) -> Clips:
-    """Several `Clips` without effects as one, in their order."""
+    """Several `Clips` without effects as one, in their order.
+
+    Raises:
+        ValueError: one of them has effects.
+    """
     parts = list(parts)
     if any(part.effects is not None for part in parts):
         raise ValueError("clips with effects cannot be joined: join them first, then give the whole its effects")

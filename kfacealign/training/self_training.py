@@ -117,7 +117,11 @@ def check(faces: data.Dataset, unlabelled: Faces, tasks: Sequence[int]) -> None:
 
 
 def try_tasks(tasks: Sequence[int]) -> Callable[[FaceAligner], None]:
-    """The `prepare` of a run that refuses a model which cannot be trained on these tasks."""
+    """The `prepare` of a run: a function that raises ValueError for a model which cannot be trained on these tasks.
+
+    Args:
+        tasks: a task of PIPNet's curriculum (1, 2 or 3) for each round.
+    """
 
     def prepare(model):
         if not hasattr(type(model), "task"):

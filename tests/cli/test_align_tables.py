@@ -88,6 +88,14 @@ def test_a_run_that_is_gone_on_with_has_the_tables_of_a_whole_one(run, model, tm
         assert Path("out", name).read_bytes() == Path("whole", name).read_bytes()
 
 
+def test_a_table_alone_cannot_be_gone_on_with_and_the_message_says_what_can(run, capsys):
+    assert run("--format", "csv") == 0
+    capsys.readouterr()
+    assert run("--format", "csv") == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "--overwrite replaces it; a run goes on with an earlier one only with json in --format" in told
+
+
 def test_a_table_never_loses_a_photograph(run, align, model, capsys):
     formats = ("--format", "json,csv,coco")
     assert run(*formats) == 0
