@@ -1,15 +1,17 @@
 """The preset tracker_1d_ibug68: attentive 1D heatmaps, first the detector on stills, then the tracker on clips.
 
-    python recipes/preset_tracker.py --data-dir YTF68 --out runs/preset_tracker   # 128 px, on a CPU
-    python recipes/preset_tracker.py --data-dir YTF68 --input-size 256 --epochs 60 --drops 40 54 --out runs/gpu
+    python recipes/preset_tracker.py --data-dir YTF68 --also INFANFACE LFPW --out runs/preset_tracker   # 128 px, on a CPU
+    python recipes/preset_tracker.py --data-dir YTF68 --also INFANFACE LFPW --input-size 256 --width 256 --epochs 60 \\
+        --frozen-blocks 0 --backbone-weights imagenet --out runs/gpu
     python recipes/preset_tracker.py --data-dir YTF68 --detector MODEL.keras --out runs/preset_tracker   # only the tracker
     python recipes/preset_tracker.py --scale quick --data-dir YTF68 --out runs/preset_tracker_quick   # to try it
 
     python benchmarks/weak_spots.py runs/preset_tracker/model.keras
     kfacealign presets make tracker_1d_ibug68 --model runs/preset_tracker/model.keras --data-dir YTF68 --clips
 
-YTF68 holds clips of three frames, PERSON_CF with the frame F last; rendered clips are cut to as many. The detector is kept
-in OUT/detector. With --detector the flags of epochs, drops and rate are those of the tracker's training.
+YTF68 holds clips of three frames, PERSON_CF with the frame F last; rendered clips are cut to as many. Folders of --also hold
+stills, images with .pts files. The detector is kept in OUT/detector: one hourglass whose descending half begins with the
+backbone of the default preset. With --detector the flags of epochs and rate are those of the tracker's training.
 """
 
 import argparse
@@ -20,43 +22,67 @@ import kfacealign as kfa
 PAPER = {
     "dataset": "pts",
     "ranges": "usual",
+    "drawn": 1800,
+    "also": (),
+    "also_times": 2,
+    "person": None,
+    "validation": 0.0,
     "detector": None,
+    "backbone": "efficientnet_lite0",
+    "backbone_weights": "pipnet_lite0_ibug68",
+    "frozen_blocks": 3,
     "gamma": 0.4,
-    "stacks": 1,
     "width": 64,
     "lam": 0.3,
     "input_size": 128,
-    "epochs": 24,
-    "warmup_epochs": 5,
-    "batch_size": 8,
+    "enlarge": 1.2,
+    "epochs": 10,
+    "warmup_epochs": 1,
+    "batch_size": 16,
     "learning_rate": 1e-3,
-    "drops": (17, 22),
+    "drops": (),
+    "decay": "cosine",
 }
-QUICK = {"epochs": 2, "warmup_epochs": 1, "drops": ()}
-NETWORK = ("gamma", "stacks", "width", "input_size")
+QUICK = {"epochs": 2}
+NETWORK = ("backbone", "frozen_blocks", "gamma", "width", "input_size", "enlarge")
 FRAMES = 3
 CLIPS = {"clips": 72, "frames": 12}
 # The second stage, which trains the detector further; a batch is of clips.
 TRACKING = {
-    "paper": {"epochs": 8, "drops": [6], "warmup_epochs": 0, "batch_size": 4, "learning_rate": 3e-4},
-    "quick": {"epochs": 2, "drops": [], "warmup_epochs": 0, "batch_size": 4, "learning_rate": 3e-4},
+    "paper": {"epochs": 4, "warmup_epochs": 0, "batch_size": 6, "learning_rate": 3e-4},
+    "quick": {"epochs": 2, "warmup_epochs": 0, "batch_size": 6, "learning_rate": 3e-4},
 }
 SECOND = ({**PAPER, **TRACKING["paper"]}, {**QUICK, **TRACKING["quick"]})
-VIEWS = {"translation": 16 / 256, "rotation": 18.0, "scale": (0.88, 1.14), "color": (0.7, 1.3), "brightness": 0.1, "gray": 0.05}
+# A tracker holds its crop until the face has moved by a tenth of it, and crops of a detector's box are never exact.
+VIEWS = {
+    "translation": 0.07,
+    "translation_probability": 1.0,
+    "scale": (0.84, 1.19),
+    "scale_probability": 1.0,
+    "rotation": 30.0,
+    "color": (0.7, 1.3),
+    "brightness": 0.15,
+    "gray": 0.1,
+    "occlusion_probability": 0.2,
+}
 
 
 def train_detector(settings, views):
     """The path of the trained detector, and the sources it was trained on."""
-    faces, _, sources = kfa.training.rendered_and_real.rendered_and_real(settings)
+    faces, validation, sources = kfa.training.rendered_and_real.rendered_and_real(settings)
+    weights = settings.backbone_weights
+    if weights in kfa.presets.names():
+        weights = kfa.presets.path(weights)
     out = Path(settings.out) / "detector"
     finished = out / "model.keras"
     if not (settings.resume and finished.exists()):
 
         def build():
-            return kfa.models.AttentiveHeatmap1D(faces.scheme, **{name: getattr(settings, name) for name in NETWORK})
+            network = {name: getattr(settings, name) for name in NETWORK}
+            return kfa.models.AttentiveHeatmap1D(faces.scheme, stacks=1, backbone_weights=weights, **network)
 
         first = argparse.Namespace(**{**vars(settings), "out": str(out)})
-        kfa.training.run(build, faces, views, first, export=kfa.deploy.export)
+        kfa.training.run(build, faces, views, first, load=kfa.load, export=kfa.deploy.export, validation=validation)
     return finished, sources
 
 
@@ -65,7 +91,7 @@ def recipe():
     if settings.data_dir is None or settings.dataset != "pts":
         raise FileNotFoundError("the tracker's clips are those of a folder: give --data-dir, with train and test")
     videos = kfa.data.ytf68_clips(settings.data_dir)
-    views = kfa.data.RandomView.paper(videos.scheme, **VIEWS, occlusion_probability=0.2)
+    views = kfa.data.RandomView.paper(videos.scheme, **VIEWS)
     if settings.detector is None:
         detector, sources = train_detector(settings, views)
         second = argparse.Namespace(**{**vars(settings), **TRACKING[settings.scale]})
@@ -86,7 +112,8 @@ def recipe():
 
 
 def parsed(paper, quick):
-    return kfa.training.parse_settings(__doc__, paper, quick)
+    flags = {**kfa.training.rendered_and_real.FLAGS, "backbone": {"choices": kfa.models.lite_hourglass.TRUNKS}}
+    return kfa.training.parse_settings(__doc__, paper, quick, flags=flags)
 
 
 def clips_and_stills(stills, clips):

@@ -197,7 +197,7 @@ def copy_backbone(path: str | os.PathLike, network: keras.Model, name: str) -> N
         OSError: the file cannot be read.
     """
     trained = open_keras(path)
-    found = [layer for layer in getattr(trained, "network", trained).layers if layer.name == "backbone"]
+    found = [layer for layer in getattr(trained, "network", trained).layers if layer.name in ("backbone", "descent")]
     if not found:
         raise ValueError(f"{path} is a {type(trained).__name__}, which has no classification backbone")
     ours, theirs = ([tuple(weight.shape) for weight in model.weights] for model in (network, found[0]))

@@ -1,5 +1,6 @@
 """FAN: the face alignment network, as "Subpixel Heatmap Regression" trains it (Sec. 5.1)."""
 
+import os
 from typing import Any, Self
 
 import keras
@@ -10,8 +11,10 @@ from kfacealign.codecs.continuous_heatmap import ContinuousHeatmap
 from kfacealign.codecs.heatmap import Heatmap
 from kfacealign.codecs.offsets import OffsetValue
 from kfacealign.layers.hierarchical import face_alignment_network
+from kfacealign.layers.hourglass import predict_maps
 from kfacealign.layers.offset_heads import OffsetValueHead
 from kfacealign.models.aligner import FaceAligner
+from kfacealign.models.lite_hourglass import check_trunk, lite_features
 from kfacealign.models.variants import Variant
 
 ENCODINGS = ("continuous", "round", "floor")
@@ -27,7 +30,12 @@ class FAN(FaceAligner):
 
     Args:
         scheme: landmark scheme, a name or a `Scheme`.
-        stacks: number of hourglasses.
+        backbone: "hourglass" for the paper's, or "efficientnet_lite0" for one hourglass whose descending half is
+            EfficientNet-Lite0 (`lite_features`), for short trainings.
+        backbone_weights: weights of EfficientNet-Lite0: "imagenet", None for random ones, or the path of a trained model
+            (.keras) whose backbone is copied. The paper's hourglass begins with random weights, and takes none.
+        frozen_blocks: how many of EfficientNet-Lite0's first 16 blocks keep the weights that they begin with.
+        stacks: number of hourglasses; EfficientNet-Lite0 is one.
         input_size: side of the crops in pixels, a multiple of 64; the heatmaps' side is a quarter of it.
         width: channels of the trunk, a multiple of 16.
         encoding: "continuous" for `ContinuousHeatmap`; "round" or "floor" for the quantised `Heatmap` (Table 2).
@@ -44,7 +52,7 @@ class FAN(FaceAligner):
 
     Raises:
         ValueError: `input_size` is not a positive multiple of 64 or `width` not a positive multiple of 16; there is no such
-            encoding, decoder, window or correction; or a continuous encoding shall be corrected.
+            encoding, decoder, window, correction or trunk; or a continuous encoding shall be corrected.
 
     Example:
         >>> model = FAN("ibug68", stacks=2)
@@ -60,6 +68,9 @@ class FAN(FaceAligner):
         self,
         scheme: schemes.Scheme | str = "wflw98",
         *,
+        backbone: str = "hourglass",
+        backbone_weights: str | os.PathLike | None = None,
+        frozen_blocks: int = 0,
         stacks: int = 2,
         input_size: int = 256,
         width: int = 256,
@@ -76,6 +87,7 @@ class FAN(FaceAligner):
             raise ValueError(f"input_size must be a multiple of 64 (four halvings after the stem), got {input_size}")
         if width <= 0 or width % 16:
             raise ValueError(f"width must be a multiple of 16 (the stem's blocks have an eighth of it), got {width}")
+        check_trunk(backbone, weights=backbone_weights, frozen_blocks=frozen_blocks, stacks=stacks)
         scheme = schemes.get(scheme)
         codec = make_codec(
             input_size // 4,
@@ -89,8 +101,12 @@ class FAN(FaceAligner):
 
         # === Functional model ===
         image = keras.Input((input_size, input_size, 3), name="image")
-        x = keras.ops.multiply(image, 1.0 / 255)  # not Rescaling, which needs TensorFlow on every backend
-        heatmaps, features = face_alignment_network(x, maps=scheme.num_points, stacks=stacks, filters=width)
+        if backbone == "hourglass":
+            x = keras.ops.multiply(image, 1.0 / 255)  # not Rescaling, which needs TensorFlow on every backend
+            heatmaps, features = face_alignment_network(x, maps=scheme.num_points, stacks=stacks, filters=width)
+        else:
+            _, features = lite_features(image, filters=width, weights=backbone_weights, frozen_blocks=frozen_blocks)
+            heatmaps = [predict_maps(features, scheme.num_points, name="stack1_heatmap")]
         outputs = {f"heatmap_{stack}": maps for stack, maps in enumerate(heatmaps, start=1)}
         if correction is not None:
             outputs["offset"] = OffsetValueHead(scheme.num_points, name="offset")(features)
@@ -100,6 +116,8 @@ class FAN(FaceAligner):
 
         # === Config ===
         self.feature_layer = f"stack{stacks}_features_relu"
+        self.backbone = backbone
+        self.frozen_blocks = frozen_blocks
         self.stacks = stacks
         self.width = width
         self.encoding = encoding
@@ -113,6 +131,8 @@ class FAN(FaceAligner):
         decoding = {name: getattr(self.codec, name, getattr(self, name)) for name in ("decoder", "window", "temperature")}
         return {
             "scheme": schemes.described(self.scheme),
+            "backbone": self.backbone,
+            "frozen_blocks": self.frozen_blocks,
             "stacks": self.stacks,
             "input_size": self.input_size,
             "width": self.width,

@@ -1,5 +1,6 @@
 """Attentive one-dimensional heatmaps (Yin et al., 2020; Sec. 4.1, figure 2a), and the 2D heatmaps they are compared with."""
 
+import os
 from typing import Any, Self
 
 import keras
@@ -12,6 +13,7 @@ from kfacealign.layers.co_attention import CoAttention
 from kfacealign.layers.hierarchical import face_alignment_network
 from kfacealign.layers.hourglass import conv_bn
 from kfacealign.models.aligner import FaceAligner
+from kfacealign.models.lite_hourglass import check_trunk, lite_features
 from kfacealign.models.variants import Variant
 
 HALVINGS = 3  # how often CNN1 halves the other axis before the co-attention: from 64 positions to 8
@@ -38,6 +40,11 @@ class AttentiveHeatmap1D(FaceAligner):
         scheme: landmark scheme, a name or a `Scheme`.
         resolution: L in bins, a multiple of `input_size` / 4; by default three times `input_size`, 768 at 256 px.
         gamma: weight of the co-attention, 0.4 on 300W and 0.5 on AFLW; 0 leaves it out (Fig. 3).
+        backbone: "hourglass" for the hourglasses of FAN, or "efficientnet_lite0" for one hourglass whose descending half is
+            EfficientNet-Lite0 (`lite_features`), for short trainings.
+        backbone_weights: weights of EfficientNet-Lite0: "imagenet", None for random ones, or the path of a trained model
+            (.keras) whose backbone is copied. The paper's hourglass begins with random weights, and takes none.
+        frozen_blocks: how many of EfficientNet-Lite0's first 16 blocks keep the weights that they begin with.
         stacks: number of hourglasses.
         input_size: side of the crops in pixels, a multiple of 64.
         width: channels, a multiple of 16.
@@ -50,7 +57,7 @@ class AttentiveHeatmap1D(FaceAligner):
     Outputs of the network: `heatmap_x` and `heatmap_y`, `(B, L, K)`.
 
     Raises:
-        ValueError: `input_size`, `width` or `resolution` is not such a multiple, or there is no such decoder or window.
+        ValueError: `input_size`, `width` or `resolution` is not such a multiple, or there is no such decoder, window or trunk.
 
     Example:
         >>> model = AttentiveHeatmap1D("ibug68")
@@ -68,6 +75,9 @@ class AttentiveHeatmap1D(FaceAligner):
         *,
         resolution: int | None = None,
         gamma: float = 0.4,
+        backbone: str = "hourglass",
+        backbone_weights: str | os.PathLike | None = None,
+        frozen_blocks: int = 0,
         stacks: int = 4,
         input_size: int = 256,
         width: int = 256,
@@ -78,6 +88,7 @@ class AttentiveHeatmap1D(FaceAligner):
         enlarge: float = 1.25,
         **kwargs: Any,
     ):
+        check_trunk(backbone, weights=backbone_weights, frozen_blocks=frozen_blocks, stacks=stacks)
         scheme = schemes.get(scheme)
         resolution = 3 * input_size if resolution is None else resolution
         bins = bins_of_a_position(resolution=resolution, input_size=input_size, width=width)
@@ -85,7 +96,11 @@ class AttentiveHeatmap1D(FaceAligner):
         codec = Heatmap1D(resolution, sigma, decoder=decoder, window=window, temperature=temperature)
 
         # === Functional model ===
-        image, features = features_of(input_size, scheme, stacks=stacks, width=width)
+        if backbone == "hourglass":
+            image, features = features_of(input_size, scheme, stacks=stacks, width=width)
+        else:
+            image = keras.Input((input_size, input_size, 3), name="image")
+            _, features = lite_features(image, filters=width, weights=backbone_weights, frozen_blocks=frozen_blocks)
         x = compressed(features, axis=1, halvings=HALVINGS, name="cnn1_x")
         y = compressed(features, axis=2, halvings=HALVINGS, name="cnn1_y")
         if gamma:
@@ -105,6 +120,8 @@ class AttentiveHeatmap1D(FaceAligner):
         # === Config ===
         self.gamma = gamma
         self.feature_layer = f"stack{stacks}_features_relu"
+        self.backbone = backbone
+        self.frozen_blocks = frozen_blocks
         self.stacks = stacks
         self.width = width
 
@@ -118,6 +135,8 @@ class AttentiveHeatmap1D(FaceAligner):
             "scheme": schemes.described(self.scheme),
             "resolution": self.codec.size,
             "gamma": self.gamma,
+            "backbone": self.backbone,
+            "frozen_blocks": self.frozen_blocks,
             "stacks": self.stacks,
             "input_size": self.input_size,
             "width": self.width,
@@ -150,6 +169,9 @@ class Heatmap2D(FaceAligner):
     Args:
         scheme: landmark scheme, a name or a `Scheme`.
         resolution: L in bins, a multiple of `input_size` / 4; by default `input_size` / 4.
+        backbone: see `AttentiveHeatmap1D`.
+        backbone_weights: see `AttentiveHeatmap1D`.
+        frozen_blocks: see `AttentiveHeatmap1D`.
         stacks: number of hourglasses.
         input_size: side of the crops in pixels, a multiple of 64.
         width: channels, a multiple of 16.
@@ -162,7 +184,7 @@ class Heatmap2D(FaceAligner):
     Output of the network: `heatmap_1` `(B, L, L, K)`.
 
     Raises:
-        ValueError: `input_size`, `width` or `resolution` is not such a multiple, or there is no such decoder or window.
+        ValueError: `input_size`, `width` or `resolution` is not such a multiple, or there is no such decoder, window or trunk.
 
     Example:
         >>> model = Heatmap2D("ibug68", resolution=128)
@@ -179,6 +201,9 @@ class Heatmap2D(FaceAligner):
         scheme: schemes.Scheme | str = "ibug68",
         *,
         resolution: int | None = None,
+        backbone: str = "hourglass",
+        backbone_weights: str | os.PathLike | None = None,
+        frozen_blocks: int = 0,
         stacks: int = 4,
         input_size: int = 256,
         width: int = 256,
@@ -189,6 +214,7 @@ class Heatmap2D(FaceAligner):
         enlarge: float = 1.25,
         **kwargs: Any,
     ):
+        check_trunk(backbone, weights=backbone_weights, frozen_blocks=frozen_blocks, stacks=stacks)
         scheme = schemes.get(scheme)
         resolution = input_size // 4 if resolution is None else resolution
         bins = bins_of_a_position(resolution=resolution, input_size=input_size, width=width)
@@ -196,7 +222,11 @@ class Heatmap2D(FaceAligner):
         codec = ContinuousHeatmap(resolution, sigma, decoder=decoder, window=window, temperature=temperature)
 
         # === Functional model ===
-        image, features = features_of(input_size, scheme, stacks=stacks, width=width)
+        if backbone == "hourglass":
+            image, features = features_of(input_size, scheme, stacks=stacks, width=width)
+        else:
+            image = keras.Input((input_size, input_size, 3), name="image")
+            _, features = lite_features(image, filters=width, weights=backbone_weights, frozen_blocks=frozen_blocks)
         outputs = {"heatmap_1": enlarged(features, scheme.num_points, (bins, bins), name="heatmap_1")}
         network = keras.Model(image, outputs, name="network")
 
@@ -204,6 +234,8 @@ class Heatmap2D(FaceAligner):
 
         # === Config ===
         self.feature_layer = f"stack{stacks}_features_relu"
+        self.backbone = backbone
+        self.frozen_blocks = frozen_blocks
         self.stacks = stacks
         self.width = width
 
@@ -216,6 +248,8 @@ class Heatmap2D(FaceAligner):
         return {
             "scheme": schemes.described(self.scheme),
             "resolution": self.codec.size,
+            "backbone": self.backbone,
+            "frozen_blocks": self.frozen_blocks,
             "stacks": self.stacks,
             "input_size": self.input_size,
             "width": self.width,
@@ -257,7 +291,7 @@ def bins_of_a_position(*, resolution: int, input_size: int, width: int) -> int:
 
 
 def features_of(input_size: int, scheme: schemes.Scheme, *, stacks: int, width: int) -> tuple[Any, Any]:
-    """The input `(B, S, S, 3)` and the features of the last hourglass `(B, S/4, S/4, width)`."""
+    """The input `(B, S, S, 3)` and the features of FAN's last hourglass `(B, S/4, S/4, width)`."""
     image = keras.Input((input_size, input_size, 3), name="image")
     x = ops.multiply(image, 1.0 / 255)  # not Rescaling, which needs TensorFlow on every backend
     _, features = face_alignment_network(x, maps=scheme.num_points, stacks=stacks, filters=width)

@@ -77,7 +77,8 @@ class AttentiveHeatmap1DTracker(FaceAligner):
         bins = detector.resolution // positions
 
         # === Functional model ===
-        detector.network.trainable = not frozen
+        if detector.network.trainable is frozen:  # what is set here is set for all layers inside, the blocks kept as they are too
+            detector.network.trainable = not frozen
         heatmaps = inputs_like(detector.network.output)
         encoded = {as_state(name): encode(maps, bins=bins, width=width, name=name) for name, maps in heatmaps.items()}
         encoder = keras.Model(heatmaps, encoded, name=ENCODER)

@@ -12,10 +12,9 @@ from kfacealign.layers.hourglass import conv_bn, stacked_hourglass
 from kfacealign.models.aligner import FaceAligner
 from kfacealign.models.backbones import IMAGENET_DEVIATION, IMAGENET_MEAN
 from kfacealign.models.inference import DecodeLandmarks, InferencePart
-from kfacealign.models.lite_hourglass import BLOCKS, lite_hourglass
+from kfacealign.models.lite_hourglass import check_trunk, lite_hourglass
 from kfacealign.models.variants import Variant
 
-BACKBONES = ("hourglass", "efficientnet_lite0")
 NORMALIZATIONS = ("unit", "imagenet")
 FEATURES = "decimal_features"  # what the attended head reads
 DECIMAL_HEADS = {"strided": DecimalHeatmapHead, "attended": AttendedDecimalHead}
@@ -94,14 +93,7 @@ class HIH(FaceAligner):
     ):
         if input_size <= 0 or input_size % 64:
             raise ValueError(f"input_size must be a multiple of 64 (four halvings after the stem), got {input_size}")
-        if backbone not in BACKBONES:
-            raise ValueError(f"backbone is one of {', '.join(BACKBONES)}, not {backbone!r}")
-        if backbone == "hourglass" and backbone_weights is not None:
-            raise ValueError("the paper's hourglass begins with random weights: backbone_weights are of efficientnet_lite0")
-        if backbone != "hourglass" and stacks != 1:
-            raise ValueError(f"{backbone} is the descending half of one hourglass, got stacks={stacks}")
-        if not 0 <= frozen_blocks <= (0 if backbone == "hourglass" else BLOCKS):
-            raise ValueError(f"frozen_blocks are 0 to {BLOCKS} blocks of efficientnet_lite0, got {frozen_blocks} with {backbone}")
+        check_trunk(backbone, weights=backbone_weights, frozen_blocks=frozen_blocks, stacks=stacks)
         if normalization not in NORMALIZATIONS:
             raise ValueError(f"normalization is one of {', '.join(NORMALIZATIONS)}, not {normalization!r}")
         if decimal_head not in DECIMAL_HEADS:

@@ -18,7 +18,7 @@ from kfacealign.models.aligner import FaceAligner
 from kfacealign.models.complexity import trainable_parameters
 from kfacealign.training.checkpoint import run_folder
 from kfacealign.training.devices import distributed, single_process
-from kfacealign.training.loop import adam, fit, start, start_or_resume
+from kfacealign.training.loop import adam, fit, scheduled, start, start_or_resume, titled
 from kfacealign.training.resuming import describe
 
 
@@ -98,18 +98,13 @@ def announce(console, model, videos, windows, frames, history, settings):
     parameters, frozen = trainable_parameters(model) / 1e6, "frozen" if model.frozen else "trained with it"
     console.print(
         Text.assemble(
-            (f"{type(model).__name__} {settings.variant}", "bold"),
+            (titled(model, settings), "bold"),
             f": {parameters:.2f} M trainable parameters, {model.input_size} px crops, lambda {model.lam:g}, detector {frozen}",
         )
     )
     console.print(videos.summary(), soft_wrap=True)
     console.print(f"cut into {len(windows[0]):,} and {len(windows[1]):,} clips of {frames} frames")
-    drops = f" (a tenth from epochs {', '.join(map(str, settings.drops))} on)" if settings.drops else ""
-    warmup = f", the first {settings.warmup_epochs} as warm-up" if settings.warmup_epochs else ""
-    console.print(
-        f"{settings.epochs} epochs of batch {settings.batch_size} clips at learning rate {settings.learning_rate:g}{drops}"
-        f"{warmup}, seed {settings.seed}, on {keras.config.backend()}"
-    )
+    console.print(scheduled(settings, unit=" clips"))
     if history:
         console.print(f"resumed after epoch {len(history)}")
     console.print(

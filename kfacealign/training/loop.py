@@ -183,9 +183,9 @@ def start_or_resume(build, settings, described, optimizer, load=load_keras):
 def announce(console, model, faces, history, settings):
     """Says what is about to happen and where its results go."""
     parameters = trainable_parameters(model) / 1e6
-    variant = getattr(settings, "backbone", getattr(settings, "variant", ""))
-    name = f"{type(model).__name__} {variant}".strip()
-    console.print(Text.assemble((name, "bold"), f": {parameters:.2f} M parameters, {model.input_size} px crops"))
+    console.print(
+        Text.assemble((titled(model, settings), "bold"), f": {parameters:.2f} M parameters, {model.input_size} px crops")
+    )
     console.print(faces.summary(), soft_wrap=True)
     if "unlabelled" in faces.train.attributes:
         count = int(faces.train.attributes["unlabelled"].sum())
@@ -195,14 +195,7 @@ def announce(console, model, faces, history, settings):
             "crops aligned by five points; the model needs such crops at inference too: kfacealign align --five-points, "
             "kfacealign evaluate --align five_points"
         )
-    drops = f" (a tenth from epochs {', '.join(map(str, settings.drops))} on)" if settings.drops else ""
-    if decay_of(settings) == "cosine":
-        drops = " (falling to 0 as a cosine)"
-    warmup = f", the first {settings.warmup_epochs} as warm-up" if settings.warmup_epochs else ""
-    console.print(
-        f"{settings.epochs} epochs of batch {settings.batch_size} at learning rate {settings.learning_rate:g}{drops}{warmup}, "
-        f"seed {settings.seed}, on {keras.config.backend()}"
-    )
+    console.print(scheduled(settings))
     if getattr(settings, "begin_with", None) is not None:
         kept = f"; the model keeps a share of {settings.keep:g} of them" if getattr(settings, "keep", 0) else ""
         console.print(f"begun with the weights of {shown(settings.begin_with)}{kept}", soft_wrap=True)
@@ -211,6 +204,23 @@ def announce(console, model, faces, history, settings):
     console.print(
         f"writing to {shown(settings.out)}: a checkpoint and history.csv every epoch; --resume goes on after an interruption\n",
         soft_wrap=True,
+    )
+
+
+def titled(model: FaceAligner, settings: argparse.Namespace) -> str:
+    """The model's class, and the backbone or variant that the settings choose, where they do."""
+    return f"{type(model).__name__} {getattr(settings, 'backbone', getattr(settings, 'variant', ''))}".strip()
+
+
+def scheduled(settings: argparse.Namespace, *, unit: str = "") -> str:
+    """One line on epochs, batches and the learning rate; `unit` is what a batch is of, such as " clips"."""
+    drops = f" (a tenth from epochs {', '.join(map(str, settings.drops))} on)" if settings.drops else ""
+    if decay_of(settings) == "cosine":
+        drops = " (falling to 0 as a cosine)"
+    warmup = f", the first {settings.warmup_epochs} as warm-up" if settings.warmup_epochs else ""
+    return (
+        f"{settings.epochs} epochs of batch {settings.batch_size}{unit} at learning rate {settings.learning_rate:g}{drops}{warmup}, "
+        f"seed {settings.seed}, on {keras.config.backend()}"
     )
 
 
