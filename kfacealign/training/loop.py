@@ -219,8 +219,8 @@ def scheduled(settings: argparse.Namespace, *, unit: str = "") -> str:
         drops = " (falling to 0 as a cosine)"
     warmup = f", the first {settings.warmup_epochs} as warm-up" if settings.warmup_epochs else ""
     return (
-        f"{settings.epochs} epochs of batch {settings.batch_size}{unit} at learning rate {settings.learning_rate:g}{drops}{warmup}, "
-        f"seed {settings.seed}, on {keras.config.backend()}"
+        f"{settings.epochs} epochs of batch {settings.batch_size}{unit} at learning rate {settings.learning_rate:g}{drops}"
+        f"{warmup}, seed {settings.seed}, on {keras.config.backend()}"
     )
 
 
