@@ -1,27 +1,27 @@
-"""The five methods trained alike: NME, FR and AUC with bootstrap intervals, parameters, latency.
+"""The five methods trained alike on one pretrained backbone: NME, FR and AUC with bootstrap intervals, parameters, latency.
 
-    python benchmarks/leaderboard.py --data-dir YTF68 --every 3 --people      # about a quarter of an hour a method on a CPU
-    python benchmarks/leaderboard.py --data-dir YTF68 --every 3 --only 'LOTR-M' 'PIPNet MobileNetV2'
-    kfacealign compare runs/leaderboard/*_0                                   # afterwards: pairs of methods, face by face
+    python benchmarks/leaderboard.py --data-dir YTF68 --every 3 --people       # some minutes a method and seed on a CPU
+    python benchmarks/leaderboard.py --data-dir YTF68 --every 3 --only LOTR PIPNet --seeds 0 1 2
+    kfacealign compare runs/leaderboard/*_0                                    # afterwards: pairs of methods, face by face
 
-Alike are faces, views, epochs, batch, optimiser and seed. Not alike, and said in the table: heatmap methods begin with a
-warm-up of the same length, within the same epochs; PIPNet and LOTR on MobileNetV2 begin with one backbone, that of a
-PIPNet trained on rendered faces (runs/lotr/backbone, trained first where it is missing); PIPNet on MobileNetV2 has cells of
-32 px, since those of 16 would cost more than the rest of it; LOTR has no dropout, which needs more steps than these; crops are
-as tight as each method's own (column `crop`, the crop's side over the landmarks' box), and a tighter crop shows more of the
-face's pixels.
-Widths are what a CPU trains: this says which method learns most in so few steps at 128 px, not which is best.
+Alike are faces, crops, views, epochs, batch, optimiser and the weights that EfficientNet-Lite0 begins with; it is the backbone of
+PIPNet and LOTR, and the descending half of the others' one hourglass, which is not their papers'. Not alike, and said in the
+table: heatmap methods begin with a warm-up of the same length, within the same epochs; PIPNet has cells of 32 px; LOTR has no
+dropout and begins with smaller steps towards the points (docs/methods/lotr.md); HIH has the decimal head that learns in short
+trainings (docs/methods/hih.md).
+This says which method learns most in so few steps at 128 px, not which is best.
 
 Runs are kept in OUT and go on where they were stopped.
 
 Intervals hold 95 % of 10,000 resamples of the test faces; with --people of the people in them, who are named before the last
-underscore, as in YTF68, because frames of one person are not independent. Latency is the median of the exported
-float32 files, which take turns.
+underscore, as in YTF68, because frames of one person are not independent. Minutes are those of the processor, all cores added.
+Latency is the median of the exported float32 files, which take turns.
 """
 
 import argparse
 import functools
 import inspect
+import time
 from pathlib import Path
 
 import numpy as np
@@ -35,57 +35,33 @@ from kfacealign.deploy.measure.benchmark import bench
 from kfacealign.evaluation.comparison import bootstrap_interval, people
 from kfacealign.models.complexity import trainable_parameters
 
-BACKBONE = "runs/lotr/backbone/model.keras"
+BACKBONE = "efficientnet_lite0"
 # Few epochs cannot overfit: gentler views let short runs get further.
 VIEWS = {"translation": 8 / 256, "rotation": 10.0, "occlusion_probability": 0.1, "blur_probability": 0.0}
 
 
 def methods(scheme, arguments):
     """Name of a row -> (folder, function that makes its model, what its settings say besides, note)."""
-    size, width = arguments.input_size, arguments.width
-    common = {"input_size": size, "width": width, "stacks": 1}
-    tight = {**common, "enlarge": 1.08}
-    decimals = {"decimal_size": 4, "decimal_width": int(1.5 * width), "alpha": 1.0}
-    heatmap = {"warmup_epochs": arguments.warmup_epochs}
-    shared = {"backbone_weights": arguments.backbone_weights}
-    resolution = 3 * size
-    narrow = f"{width} channels, one stack, warm-up of {arguments.warmup_epochs} epochs"
-    begun = "backbone trained on rendered faces" if arguments.backbone_weights else "random weights"
-    pipnet = functools.partial(kfa.models.PIPNet, scheme, offset_weight=0.1, input_size=size, enlarge=1.1)
-    return {
-        "HIH": ("hih", functools.partial(kfa.models.HIH, scheme, **tight, **decimals), {"variant": "HIH", **heatmap}, narrow),
-        "PIPNet MobileNetV2": (
-            "pipnet_mobilenet_v2",
-            functools.partial(pipnet, backbone="mobilenet_v2", stride=32, **shared),
-            {"variant": "pipnet", "backbone": "mobilenet_v2", "stride": 32, "neighbors": 10, **shared},
-            f"{begun}; cells of 32 px",
-        ),
-        "PIPNet ResNet-18": (
-            "pipnet_resnet18",
-            functools.partial(pipnet, backbone="resnet18", stride=16, backbone_width=0.25),
-            {"variant": "pipnet", "backbone": "resnet18", "stride": 16, "neighbors": 10, "backbone_weights": None},
-            "a quarter of the channels, random weights",
-        ),
-        "LOTR-M": (
-            "lotr_m",
-            functools.partial(kfa.models.LOTR, scheme, dropout=0.0, query_stddev=1.0, input_size=size, **shared),
-            {"variant": "m_dropout0", "loss": "smooth_wing", **shared},
-            f"{begun}; no dropout",
-        ),
-        "FAN, subpixel": (
-            "fan",
-            functools.partial(kfa.models.FAN, scheme, **tight),
-            {"variant": "continuous", **heatmap},
-            f"{narrow}; not Siamese",
-        ),
-        "attentive 1D heatmaps": (
-            "heatmap1d",
-            functools.partial(kfa.models.AttentiveHeatmap1D, scheme, resolution=resolution, gamma=0.4, **common),
-            {"variant": f"1d_{resolution}_0.4_width{width}_stacks1_argmax_sigmaNone", **heatmap},
-            narrow,
-        ),
-        **own_methods(scheme, size),
+    weights = None if arguments.backbone_weights == "none" else arguments.backbone_weights
+    sized = {"input_size": arguments.input_size, "enlarge": 1.1, "backbone": BACKBONE, "backbone_weights": weights}
+    hourglass = {**sized, "width": arguments.width, "stacks": 1}
+    decimals = {"decimal_size": 4, "decimal_width": arguments.width, "decimal_head": "attended", "alpha": 0.5}
+    steady = {"dropout": 0.0, "query_stddev": 1.0, "gain": 0.1}
+    warm = {"warmup_epochs": arguments.warmup_epochs, "width": arguments.width}
+    narrow = f"{arguments.width} channels, {arguments.warmup_epochs} of the epochs as warm-up"
+    shared = {"backbone": BACKBONE, "backbone_weights": weights}
+    models = kfa.models
+    rows = {
+        "HIH": (models.HIH, {**hourglass, **decimals}, warm, f"{narrow}; attended decimals"),
+        "FAN, subpixel": (models.FAN, hourglass, warm, f"{narrow}; not Siamese"),
+        "attentive 1D heatmaps": (models.AttentiveHeatmap1D, hourglass, warm, narrow),
+        "PIPNet": (models.PIPNet, {**sized, "stride": 32, "offset_weight": 0.1}, {"stride": 32}, "cells of 32 px"),
+        "LOTR": (models.LOTR, {**sized, **steady}, {"loss": "smooth_wing"}, "no dropout"),
     }
+    return {
+        name: (method.__name__.lower(), functools.partial(method, scheme, **network), {**shared, **settings}, note)
+        for name, (method, network, settings, note) in rows.items()
+    } | own_methods(scheme, arguments.input_size)
 
 
 def own_methods(scheme, size):
@@ -108,7 +84,8 @@ def settings_of(arguments, folder, changed, seed):
         epochs=arguments.epochs,
         batch_size=arguments.batch_size,
         learning_rate=arguments.learning_rate,
-        drops=arguments.drops,
+        drops=[],
+        decay="cosine",
         seed=seed,
         out=str(Path(arguments.out) / f"{folder}_{seed}"),
         resume=True,
@@ -119,21 +96,15 @@ def settings_of(arguments, folder, changed, seed):
     )
 
 
-def trained_backbone(arguments):
-    """The path of `--backbone-weights`, or None; the default is trained where it is not there."""
-    weights = arguments.backbone_weights
-    if weights == "none":
-        return None
-    if weights == BACKBONE and not Path(weights).exists():
-        from lotr_losses import pretrained_backbone  # beside this script
-
-        options = {"variant": "m", "out": "runs/lotr", "rendered": "data/synthetic68", "align": "box", "optimizer": "adam"}
-        options = argparse.Namespace(**{**vars(arguments), **options, "backbone_weights": None})
-        pretrained_backbone(options, kfa.schemes.get("ibug68"))
-    return weights
-
-
 # === Figures ===
+
+
+def minutes_of(out, spent):
+    """The minutes that a training took: those of now, or of the longest run of before where this one only read its model."""
+    file = out / "minutes.txt"
+    spent = max(spent, float(file.read_text())) if file.exists() else spent
+    file.write_text(f"{spent:.3f}")
+    return spent
 
 
 def figures(report, by_people):
@@ -155,13 +126,12 @@ def parse(argv=None):
     parser.add_argument("--only", nargs="+", help="some of the rows, as the table names them")
     parser.add_argument("--every", type=int, default=1, help="take every Nth training face; YTF68 holds clips of three frames")
     parser.add_argument("--people", action="store_true", help="resample people, not faces")
-    parser.add_argument("--backbone-weights", default=BACKBONE, help="of a MobileNetV2 (.keras), or none (default %(default)s)")
-    parser.add_argument("--width", type=int, default=64, help="channels of the heatmap methods; the papers' are 256")
+    parser.add_argument("--backbone-weights", default="imagenet", help="imagenet (default), none, or a trained model (.keras)")
+    parser.add_argument("--width", type=int, default=128, help="channels of the heatmap methods; the papers' are 256")
     parser.add_argument("--input-size", type=int, default=128)
     parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--warmup-epochs", type=int, default=5)
-    parser.add_argument("--drops", type=int, nargs="*", default=[9, 11])
-    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--warmup-epochs", type=int, default=1)
+    parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--threads", type=int, default=2, help="of the latency")
@@ -173,7 +143,6 @@ def parse(argv=None):
 def leaderboard(arguments):
     """Trains or reads every row; the table."""
     import_methods(arguments.methods)
-    arguments.backbone_weights = trained_backbone(arguments)
     faces = kfa.data.pts(arguments.data_dir, scheme="ibug68")
     faces.train = faces.train[:: arguments.every]
     views = kfa.data.RandomView.subpixel(faces.scheme, **VIEWS)
@@ -181,9 +150,11 @@ def leaderboard(arguments):
     for name, (folder, build, changed, note) in methods(faces.scheme, arguments).items():
         for seed in arguments.seeds if name in (arguments.only or [name]) else []:
             settings = settings_of(arguments, folder, changed, seed)
+            begun = time.process_time()
             model, report = kfa.training.run(build, faces, views, settings, export=kfa.deploy.export)
+            minutes = minutes_of(Path(settings.out), (time.process_time() - begun) / 60)
             size = f"{trainable_parameters(model) / 1e6:.2f}"
-            cells = [name, str(seed), *figures(report, arguments.people), size, f"{model.enlarge:g}"]
+            cells = [name, str(seed), *figures(report, arguments.people), size, f"{minutes:.1f}"]
             rows[str(Path(settings.out) / "model.tflite")] = cells, note
     if not rows:
         raise SystemExit(f"no row is named so; there are {', '.join(methods(faces.scheme, arguments))}")
@@ -194,7 +165,7 @@ def leaderboard(arguments):
         f"{arguments.epochs} epochs; inter-ocular errors in percent; in brackets 95 % of resamples of the {resampled}"
     )
     speed = f"ms, {arguments.threads} threads"
-    headings = ("method", "seed", "NME", "FR 10 %", "AUC 10 %", "parameters (M)", "crop", speed, "note")
+    headings = ("method", "seed", "NME", "FR 10 %", "AUC 10 %", "parameters (M)", "CPU min", speed, "note")
     table = Table(*headings, title=title, title_justify="left")
     for (cells, note), cost in zip(rows.values(), costs, strict=True):
         table.add_row(*cells, f"{cost.median:.2f}", note)

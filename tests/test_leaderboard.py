@@ -41,15 +41,22 @@ def test_rows_are_trained_alike_but_for_what_the_table_says(board, monkeypatch):
     monkeypatch.setattr(board, "own_methods", lambda scheme, size: {})  # those that other tests have defined
     arguments = board.parse(["--data-dir", "x", "--every", "3"])
     found = board.methods(kfa.schemes.get("ibug68"), arguments)
-    assert list(found) == ["HIH", "PIPNet MobileNetV2", "PIPNet ResNet-18", "LOTR-M", "FAN, subpixel", "attentive 1D heatmaps"]
+    assert list(found) == ["HIH", "FAN, subpixel", "attentive 1D heatmaps", "PIPNet", "LOTR"]
     settings = {name: board.settings_of(arguments, folder, changed, 0) for name, (folder, _, changed, _) in found.items()}
-    for name in ("epochs", "batch_size", "learning_rate", "drops", "input_size", "seed"):
+    for name in ("epochs", "batch_size", "learning_rate", "decay", "input_size", "seed", "backbone", "backbone_weights"):
         assert len({str(getattr(its, name)) for its in settings.values()}) == 1
     warmed = {name for name, its in settings.items() if its.warmup_epochs}
     assert warmed == {"HIH", "FAN, subpixel", "attentive 1D heatmaps"}
     assert all("warm-up" in note for name, (*_, note) in found.items() if name in warmed)
-    assert settings["LOTR-M"].backbone_weights == settings["PIPNet MobileNetV2"].backbone_weights == board.BACKBONE
+    for build in (its for _, its, _, _ in found.values()):
+        alike = ("input_size", "enlarge", "backbone", "backbone_weights")
+        assert [build.keywords[name] for name in alike] == [128, 1.1, "efficientnet_lite0", "imagenet"]
     assert settings["HIH"].out == "runs/leaderboard/hih_0"
+
+
+def test_minutes_are_those_of_the_training_not_of_reading_its_model(board, tmp_path):
+    assert board.minutes_of(tmp_path, 4.5) == 4.5
+    assert board.minutes_of(tmp_path, 0.1) == 4.5
 
 
 def test_a_registered_method_of_another_module_is_a_row(board):
@@ -93,23 +100,23 @@ def test_the_table(board, tmp_path, monkeypatch):
     asked = []
 
     def run(build, faces, views, settings, export):
-        asked.append((settings.out, settings.variant, len(faces.train)))
-        model = types.SimpleNamespace(trainable_weights=[np.zeros((1000, 250))], enlarge=1.08)
+        asked.append((settings.out, settings.backbone_weights, len(faces.train)))
+        model = types.SimpleNamespace(trainable_weights=[np.zeros((1000, 250))])
         return model, report_of([4, 6, 8, 12], faces.test.names)
 
     monkeypatch.setattr(board.kfa.training, "run", run)
     monkeypatch.setattr(board, "bench", lambda paths, threads, runs: [types.SimpleNamespace(median=1.5) for _ in paths])
-    command = ["--data-dir", str(root), "--backbone-weights", "none", "--every", "2", "--out", "o", "--only"]
-    table = board.leaderboard(board.parse([*command, "FAN, subpixel", "LOTR-M"]))
-    assert asked == [("o/lotr_m_0", "m_dropout0", 3), ("o/fan_0", "continuous", 3)]
+    command = ["--data-dir", str(root), "--backbone-weights", "none", "--every", "2", "--out", str(tmp_path), "--only"]
+    for folder in ("fan_0", "lotr_0"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "minutes.txt").write_text("7.5")
+    table = board.leaderboard(board.parse([*command, "FAN, subpixel", "LOTR"]))
+    assert asked == [(str(tmp_path / "fan_0"), None, 3), (str(tmp_path / "lotr_0"), None, 3)]
     first, second = zip(*(column.cells for column in table.columns), strict=True)
-    assert first[:2] == ("LOTR-M", "0")
+    assert first[:2] == ("FAN, subpixel", "0")
     assert [cell.split(" (")[0] for cell in first[2:5]] == ["7.50", "25.00", "0.300"]
-    assert (
-        second[5:8] == ("0.25", "1.08", "1.50")
-        and "warm-up of 5 epochs" in second[8]
-        and first[8] == "random weights; no dropout"
-    )
+    assert second[5:] == ("0.25", "7.5", "1.50", "no dropout")
+    assert "1 of the epochs as warm-up" in first[8]
     assert "3 training and 4 test faces" in table.title
     with pytest.raises(SystemExit, match="no row is named so; there are HIH, "):
         board.leaderboard(board.parse([*command, "x"]))
