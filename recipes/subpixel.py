@@ -26,7 +26,7 @@ PAPER = {
     "stacks": 2,
     "width": 256,
     "input_size": 256,
-    "enlarge": 1.25,
+    "enlarge": 256 / 220,  # faces of about 220 px
     "epochs": 50,
     "warmup_epochs": 0,
     "batch_size": 16,

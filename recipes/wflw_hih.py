@@ -32,6 +32,7 @@ PAPER = {
     "variant": "base",
     "backbone_weights": "none",
     "begin_with": None,
+    "sigma": 1.5,
     "input_size": 256,
     "epochs": 60,
     "warmup_epochs": 0,
@@ -40,9 +41,11 @@ PAPER = {
     "drops": (30, 50),
     "decay": "steps",
 }
+DATASETS = {"300w": {"sigma": 1.0}}
 QUICK = {
     "variant": "lite",
     "backbone_weights": "imagenet",
+    "sigma": 1.5,
     "input_size": 128,
     "epochs": 12,
     "warmup_epochs": 1,
@@ -54,14 +57,15 @@ QUICK = {
 # Few epochs cannot overfit: gentler views let a quick run get further.
 GENTLE = {"translation": 8 / 256, "rotation": 10.0, "occlusion_probability": 0.1, "blur_probability": 0.0}
 VIEWS = {"paper": {}, "quick": GENTLE}
+FLAGS = {"sigma": {"help": "standard deviation of the integer heatmaps' Gaussians, in cells"}}
 
 
 def recipe():
-    settings = kfa.training.parse_settings(__doc__, PAPER, QUICK, variants=VARIANTS)
+    settings = kfa.training.parse_settings(__doc__, PAPER, QUICK, variants=VARIANTS, datasets=DATASETS, flags=FLAGS)
     faces = kfa.data.load_dataset(settings.dataset, settings.data_dir, scheme=settings.scheme, missing=settings.missing)
 
     def build():
-        network = dict(VARIANTS[settings.variant])
+        network = {**VARIANTS[settings.variant], "sigma": settings.sigma}
         weights = settings.backbone_weights if "backbone" in network else None  # the paper's hourglass begins with random ones
         if weights is None and not settings.begin_with:
             network.pop("frozen_blocks", None)  # random weights have to be trained

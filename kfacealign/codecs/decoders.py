@@ -92,7 +92,7 @@ def with_decoder(codec: Codec, name: str, **options: Any) -> Codec:
         options: other arguments of the codec to change, such as `window` and `temperature`.
 
     Raises:
-        ValueError: the codec has no choice of decoders, or there is no such decoder.
+        ValueError: the codec has no choice of decoders, or there is no such decoder or window.
 
     Example:
         >>> model.codec = with_decoder(model.codec, "dark")
@@ -202,7 +202,9 @@ def local_soft_argmax(maps: Any, *, window: int = 5, temperature: float = 10.0, 
     """Local soft-argmax ("Subpixel Heatmap Regression", Eq. 4-5).
 
     It is the mean position under `softmax(temperature * map)` of the `window` x `window` cells around the maximum; cells
-    outside the map take no part. Gradients flow through the values in the window, not through its place.
+    outside the map take no part. Gradients flow through the values in the window, not through its place. Cells are counted
+    from the maximum, so the paper's subtraction of l falls away. With its l = d / 2 and cells counted from 0, a symmetric peak
+    of an odd window would be read half a cell beside its maximum.
 
     Args:
         maps: `(B, h, w, K)`.

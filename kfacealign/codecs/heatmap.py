@@ -19,7 +19,8 @@ def gaussian_maps(centres: Any, size: int, sigma: float) -> Any:
         sigma: standard deviation in cells.
 
     Returns:
-        `(B, size, size, K)` float32, cut on a circle around the centre.
+        `(B, size, size, K)` float32. The cut is a circle around the centre; in Eq. 1 it is one around the position before
+        quantisation.
     """
     cells = ops.arange(size, dtype="float32")
     x = ops.square(cells[None, :, None] - centres[:, None, :, 0])

@@ -18,8 +18,8 @@ class Heatmap1D(Codec):
     """Two marginal distributions for each landmark, along x and along y: 2 L values in place of L^2.
 
     Encoding (Eq. 12): summed over y, the 2D Gaussian of Eq. 2 is a Gaussian along x, which is computed directly. Eq. 2
-    leaves its factor open; here marginals have height 1. Bin i of L stands for its centre, `(i + 0.5) / L`. The true
-    position is not quantised; positions outside the crop are moved to its edge.
+    leaves its factor open; here marginals have height 1. Bin i of L stands for its centre, `(i + 0.5) / L`, where Eq. 7 reads
+    its lower edge, `i / L`. The true position is not quantised; positions outside the crop are moved to its edge.
 
     Loss (Eq. 11): squared errors of both heatmaps. They are averaged over annotated landmarks and bins, which divides
     Eq. 11 by N L, so that resolutions can be compared.

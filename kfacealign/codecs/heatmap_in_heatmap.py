@@ -17,13 +17,13 @@ class HeatmapInHeatmap(HeatmapCodec):
 
     Encoding (Eq. 1-3): positions outside the crop are moved to its edge. The integer cell is the floor of the position in
     cells. The decimal cell is the rest times `decimal_size`, rounded and clipped to the map's last cell. Eq. 2 prints a
-    floor instead of the rounding, but the rounding gives the "Ideal" column of Table IX. As the last half part of a cell is
-    clipped, decoded positions lie 1 / (2 decimal_size^2) of a cell too low in the mean.
+    floor, but the text before it says that the position is rounded, and rounding gives the "Ideal" column of Table IX. As the
+    last half part of a cell is clipped, decoded positions lie 1 / (2 decimal_size^2) of a cell too low in the mean.
 
     Decoding (Eq. 4): argmax of both, `(integer + decimal / decimal_size) / size`.
 
-    Loss (Eq. 6): mean squared error of every stack's integer heatmap plus `alpha` times the coordinate soft-classification
-    of the decimal heatmap.
+    Loss (Eq. 6): mean squared error of the integer heatmap plus `alpha` times the coordinate soft-classification of the decimal
+    heatmap. The first term is the mean over all stacks, where Sec. III-D names the last one alone.
 
     Args:
         size: side of the integer heatmaps.

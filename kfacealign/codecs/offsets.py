@@ -32,7 +32,7 @@ def offset_loss(name: str, target: Any, predicted: Any) -> Any:
 
 
 class OffsetCodec(HeatmapCodec):
-    """What both kinds of offset share: the cell, the offset from it, and the loss."""
+    """The base class of both kinds of offset: the cell, the offset from it, and the loss."""
 
     terms = ("heatmap_loss", "offset_loss")
     warmup_terms = ("heatmap_loss", "offset_loss", "coordinate_loss")

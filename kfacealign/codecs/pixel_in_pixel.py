@@ -43,11 +43,12 @@ class PixelInPixel(Codec):
     Encoding: the positive cell of a landmark is the floor of its position in cells, clipped to the map. The landmark's
     offset and its neighbours' offsets are relative to the top-left corner of this cell, in cells.
 
-    Loss (Eq. 1 to 6): squared error of the scores over all cells, and absolute error of the offsets at the positive cell
-    only, times `offset_weight` (alpha = beta).
+    Loss (Eq. 1 to 3, 5 and 6): squared error of the scores over all cells, and absolute error of the offsets at the positive
+    cell only, times `offset_weight` (alpha = beta). Eq. 6 prints that a neighbour's offset lies in [0, 1]; it may lie outside,
+    as the 1.8 of Fig. 4e does.
 
-    Decoding: the winning cell's corner plus the offset. With neighbours it is the mean of this position and of every vote
-    that other landmarks cast for the landmark. A landmark's score is the score of its winning cell.
+    Decoding: the winning cell's corner plus the offset. With neighbours it is the mean of this position and of all votes that
+    other landmarks cast for the landmark. A landmark's score is the score of its winning cell.
 
     Outputs read: `score` `(B, size, size, K)`; at one cell per landmark `x`, `y` `(B, K)`, `neighbor_x`, `neighbor_y`
     `(B, K, C)`. Decoding also reads these cells, `cells` `(B, K, 2)`, and their `scores` `(B, K)`. Self-training reads
@@ -57,8 +58,8 @@ class PixelInPixel(Codec):
         neighbor_indices: `(K, C)` table of each landmark's neighbours.
         size: side of the score map in cells.
         offset_weight: alpha and beta of Eq. 5.
-        repeated_votes: whether votes are merged as in the authors' release. There the votes for a landmark are repeated
-            from the first on until all landmarks have equally many, so that some votes count once more than others.
+        repeated_votes: whether votes are merged as in the authors' release. It repeats the votes for a landmark from the first
+            on until all landmarks have equally many, so that some votes count once more than others.
 
     Attributes:
         neighbors: C, the number of neighbours of each landmark.

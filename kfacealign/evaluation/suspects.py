@@ -1,8 +1,8 @@
 """Labels that are likely wrong, told by how far a model disagrees with them.
 
-A disagreement counts by what is expected of it: of the point, whose usual distance is the median over the set, and of the face,
-which is harder where all of its points are far off. Distances are measured in the root of the area of the predicted points'
-box. Where all labels of a set lie beside the predictions in one direction, that is told of the set and held against no face.
+The disagreement about a point is divided by the usual one, its median over the set. A face stands out if its points are farther
+off than those of other faces, or if one point is farther off than the others of the face. Distances are measured in the root of
+the area of the predicted points' box. A shift that all labels of a set share is reported for the set and held against no face.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ class Suspect:
         score: of the disagreement, in standard deviations of its logarithm over the set; 0 is the median. It is doubled
             where the label fits mirrored, or with its eyes swapped.
         kind: one of `KINDS`, the likeliest.
-        point: the place of the point that disagrees most, by what is expected of it.
+        point: index of the point that disagrees most, in proportion to its usual disagreement.
         distance: of that point to its prediction, in pixels.
         mean: mean distance of the face's points, in percent of the side of the face.
         shift: (x, y) mean of label less prediction in pixels, less that of the set.
@@ -158,7 +158,7 @@ def eyes_swapped(scheme: Any) -> list[int]:
 
 
 def better(labels: np.ndarray, predicted: np.ndarray, known: np.ndarray, sizes: np.ndarray, order: list[int]) -> np.ndarray:
-    """(N,): the mean distance of reordered labels to predictions over that of the labels as they are, of what moves.
+    """(N,): the mean distance of reordered labels to predictions over that of the labels as they are, of the points that move.
 
     It is infinite where fewer than two points that move are annotated, and where the labels are no farther off than a twentieth
     of the face.

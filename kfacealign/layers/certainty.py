@@ -1,4 +1,4 @@
-"""How sure a model is of its points: what a network's features, and the landmarks found in them, say of the error of each."""
+"""The head that says how sure a model is of each point, from the network's features and the landmarks found in them."""
 
 from typing import Any
 
@@ -21,8 +21,8 @@ class CertaintyHead(keras.layers.Layer):
         points: number of landmarks K.
         channels: channels C of the features.
         width: channels of the projection and of the context.
-        scale: factor on the ellipses' axes, by which the calibration makes them cover what they say.
-        slope, offset: what the calibration makes of the visibility's logit.
+        scale: factor on the ellipses' axes; the calibration sets it so that they hold the share of errors that they claim.
+        slope, offset: the calibrated logit of the visibility is `slope * logit + offset`.
 
     Input: dict of features `(B, h, w, C)`, `landmarks` `(B, K, 2)` in crop coordinates and `scores` `(B, K)`, the features under
     any name. Output: `{"visibility": (B, K), "covariance": (B, K, 3)}`, the probability that a point can be seen, and the
@@ -73,7 +73,7 @@ class CertaintyHead(keras.layers.Layer):
         return {"visibility": ops.sigmoid(self.slope * raw[..., 3] + self.offset), "covariance": covariance(factors)}
 
     def from_samples(self, samples: Any, mean: Any, landmarks: Any, scores: Any) -> Any:
-        """What `from_parts` returns, of features `(B, K, C)` that were read at the landmarks before their projection."""
+        """The result of `from_parts` for features `(B, K, C)` that were read at the landmarks and are not projected yet."""
         return self.from_parts(ops.matmul(samples, self.projection), mean, landmarks, scores)
 
     def from_parts(self, read: Any, mean: Any, landmarks: Any, scores: Any) -> Any:
@@ -104,8 +104,8 @@ class CertaintyHead(keras.layers.Layer):
 def sampled(features: Any, landmarks: Any) -> Any:
     """A map `(B, h, w, C)` read at points `(B, K, 2)` by bilinear interpolation: `(B, K, C)`.
 
-    Beyond the centres of the outermost cells the map goes on as it is there. Products alone compute it, which every runtime
-    of exported graphs has.
+    Beyond the centres of the outermost cells the map keeps their values. It is computed by products alone, because every
+    runtime of exported graphs has these.
     """
     _, height, width, channels = features.shape
     across, down = tents(landmarks[..., 0], width), tents(landmarks[..., 1], height)

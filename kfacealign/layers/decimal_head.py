@@ -78,7 +78,8 @@ class AttendedDecimalHead(keras.layers.Layer):
       layer to `filters` that all landmarks share. A trained map is the mean of the Gaussians that may be meant, so that its
       heights beside the maximum tell how far, and to which side, the landmark lies from the cell's middle.
 
-    A fully connected layer of the landmark's own makes its decimal map of both. All integer cells are then read alike.
+    Each landmark has a fully connected layer of its own, which turns both into its decimal map. All integer cells are then read
+    alike.
 
     Args:
         maps: number of landmarks K.

@@ -55,8 +55,8 @@ class CornerAlignedUpSampling2D(keras.layers.Layer):
 class IdentitySkip(keras.layers.Layer):
     """The identity, with the weights of a projection that HIH's authors build and never run.
 
-    Their residual constructs its 1x1 conv-BN skip even where input and output have the same width and the identity is
-    taken. Table I counts those weights (9 % of HIH_T) and the authors' checkpoints hold them. So this layer has them,
+    Their residual block constructs its 1x1 conv-BN skip even where input and output have the same width and the block takes
+    the identity. Table I counts those weights (9 % of HIH_T) and the authors' checkpoints hold them. So this layer has them,
     trainable and without effect.
 
     Input and output `(B, H, W, C)`.

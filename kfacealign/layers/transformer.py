@@ -1,12 +1,13 @@
 """The transformer of LOTR (Sec. 3.1): encoder, decoder with learned landmark queries, learned 2D positions.
 
-Dropout, the residual addition and layer normalisation follow every sublayer, in this order (post-norm). In every layer
-positions are added to the queries and keys of attention to the feature map, never to the values. Attention is
-`keras.layers.MultiHeadAttention`, without its own dropout: that would rule out the fused kernels of some backends.
+Dropout, the residual addition and layer normalisation follow every sublayer, in this order (post-norm). The paper names one
+dropout of 0.1 that follows the transformer (Sec. 4.3) and none inside it. Positions are added to the tokens of the feature map
+where they are queries or keys of attention, never to the values. Attention is `keras.layers.MultiHeadAttention`, without its
+own dropout: that would rule out the fused kernels of some backends.
 
-What a sublayer adds to its tokens begins, with He's initialisation, about as large as the tokens or larger, and the
-normalisation that follows divides both. Over the six sublayers of a decoder of two layers little is left of a query, which is
-all that tells one landmark from another: a training begins with one answer for all landmarks, and first has to undo that.
+With He's initialisation a sublayer at first adds to its tokens something as large as the tokens or larger, and the
+normalisation that follows divides both. Over the six sublayers of a decoder of two layers little is left of the queries, and
+nothing else tells one landmark from another: a training begins with one answer for all landmarks, and first has to undo that.
 With a `gain` of 0.1 the branches begin small, the queries arrive at the prediction head, and the training begins at once.
 """
 
@@ -85,7 +86,8 @@ class TransformerEncoder(keras.layers.Layer):
         heads: attention heads; the paper does not say how many.
         feed_forward: width of the hidden layer of the feed-forward networks.
         dropout: rate after each sublayer.
-        gain: factor on He's standard deviation in the last kernel of each sublayer, see above; 1 is the paper's.
+        gain: factor on He's standard deviation in the last kernel of each sublayer; 1 is the paper's, and below 1 the queries
+            are not lost in the first steps.
 
     Inputs: `tokens` `(B, M, dim)`, and optionally `positions` `(1, M, dim)` or `(B, M, dim)`. Output: `(B, M, dim)`.
 
@@ -152,7 +154,7 @@ class TransformerDecoder(keras.layers.Layer):
         dropout: rate after each sublayer.
         query_stddev: standard deviation of the queries' first values, 1e-4 in Sec. 4.3. Queries that are so alike begin with
             one prediction for all landmarks. Under LAMB, whose steps are in proportion to the weights, they stay alike for
-            thousands of steps. 1.0, as for positions, tells them apart from the start.
+            thousands of steps. With 1.0, as for positions, they differ from the start.
         gain: see `TransformerEncoder`.
 
     Inputs: `memory` `(B, M, dim)`, the encoder's output, and optionally the `positions` of its tokens, `(1, M, dim)` or

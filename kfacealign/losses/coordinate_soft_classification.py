@@ -15,8 +15,8 @@ class CoordinateSoftClassification(keras.losses.Loss):
 
         L_k = 1 / (h w) * sum_ij p*_ij log(p*_ij / q*_ij)
 
-    and the loss is its mean over landmarks (Eq. 5). Only the order of the predicted values matters to the decoder's argmax,
-    and only their softmax matters here.
+    and the loss is its mean over landmarks (Eq. 5). A constant that is added to a predicted map changes neither this loss nor
+    the decoder's argmax.
 
     Inputs `y_true`, `y_pred`: `(B, h, w, K)`. Without reduction the value is `(B, K)`, so that `sample_weight` of that
     shape can leave out points that are not annotated.

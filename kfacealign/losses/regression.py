@@ -12,7 +12,8 @@ class RegressionLoss(keras.losses.Loss):
 
     The unit matters: Wing's `w = 10` and smooth-Wing's `t = 0.01` are pixels of the paper's 192-px crop.
     `Coordinates(pixels=192)` scales crop coordinates to pixels; a direct call of a loss needs pixels, too. Eq. 5 sums over
-    points and coordinates; here it is the mean, so that faces with few annotated points weigh as much as others.
+    points and coordinates; here the loss is the mean over the annotated points of a batch and over x and y, so that its scale
+    depends neither on the scheme nor on how many points are annotated.
 
     Inputs `y_true`, `y_pred`: `(B, K, 2)` in pixels. `call` returns `(B, K)`, so that `sample_weight` of that shape can
     leave out points that are not annotated.
@@ -100,7 +101,7 @@ class Wing(RegressionLoss):
 
 @keras.saving.register_keras_serializable(package="kfacealign")
 class SmoothWing(RegressionLoss):
-    """The Wing loss with a continuous gradient: quadratic around 0 (Sec. 3.2).
+    """The Wing loss with a continuous gradient: quadratic around 0 (Sec. 3.2, Eq. 6).
 
         s-wing(x) = s x^2                                     if |x| < t
                     (w + epsilon) ln(1 + |x| / epsilon) - c2  if t <= |x| <= w

@@ -1,4 +1,5 @@
-"""Whether a model is as sure as it says: how many errors its ellipses hold, and how often a point that it calls hidden is.
+"""Whether a model is as sure as it says: the share of errors that its ellipses hold, and of hidden points among those that it
+calls hidden.
 
 An error e has the distance r from the middle of an ellipse of covariance C: r^2 = e^T C^-1 e. The ellipse of radius r holds all
 errors up to that distance; of a Gaussian it holds 1 - exp(-r^2 / 2).
@@ -39,13 +40,13 @@ def conformal_radius(distances: np.ndarray, level: float) -> float:
 
     Args:
         distances: `(n,)`, as of `ellipse_distances`.
-        level: from 0 to below 1.
+        level: above 0 and below 1.
 
     Returns:
         The radius, in standard deviations.
 
     Raises:
-        ValueError: there are so few distances that none is far enough.
+        ValueError: there are so few distances that none is far enough, or the level is 0.
     """
     ordered = np.sort(np.asarray(distances, np.float64).ravel())
     place = math.ceil((len(ordered) + 1) * level - 1e-9)
@@ -69,7 +70,8 @@ def coverage(distances: np.ndarray, radius: float, *, weights: np.ndarray | None
 
 
 def calibration_error(probabilities: np.ndarray, truth: np.ndarray, *, bins: int = 15) -> float:
-    """The expected calibration error: how far the said probability lies from the true share, averaged over bins of equal width.
+    """The expected calibration error: how far the said probability lies from the true share, averaged over bins of equal width
+    by the number of entries in each.
 
     Args:
         probabilities: `(...)` from 0 to 1.

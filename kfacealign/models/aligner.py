@@ -28,9 +28,9 @@ class FaceAligner(keras.Model):
 
     Labels are landmarks, never heatmaps: the codec encodes them inside the training step, so any dataset trains any method.
     `compile` needs no loss. `fit` and `evaluate` take batches of `(images, {"landmarks": (B, K, 2), "weights": (B, K)})` in
-    crop coordinates, and report every term of the loss and the NME in percent. In the place of the images there may be a dict,
-    `{"image": (B, S, S, 3), "draws": (B, D)}`: then the step makes the random views of `views_in_step` that these draws say, of
-    pixels and labels alike.
+    crop coordinates, and report every term of the loss and the NME in percent. A dict `{"image": (B, S, S, 3), "draws": (B, D)}`
+    may stand in the place of the images: the step then makes random views of pixels and labels by `views_in_step`, which reads
+    its random numbers from the draws.
 
     Args:
         network: functional model, `(B, S, S, 3)` pixels 0..255 -> dict of raw outputs.
@@ -46,8 +46,8 @@ class FaceAligner(keras.Model):
     `@keras.saving.register_keras_serializable(package="yours")`, list its networks in `variants`, and import its module. The
     class is then in `kfacealign.models.methods()` and in the tables of sizes, of exports and of the leaderboard, and its
     `.keras` files load. Commands import the module where they are told to: `kfacealign models --from your.module`. Without
-    `variants` the method has one network, that of the default arguments. A subclass's `call` always gets images: what a batch
-    says of views is read before.
+    `variants` the method has one network, that of the default arguments. A subclass's `call` always gets images, because the
+    views of a batch are made before it is called.
 
     Attributes:
         variants: the method's networks for those tables, `kfacealign.models.Variant` each.
@@ -156,6 +156,7 @@ class FaceAligner(keras.Model):
 
     @property
     def warmup(self) -> bool:
+        """Whether the codec's warm-up loss takes the place of its loss; to set it raises ValueError for a codec without one."""
         return self._warmup
 
     @warmup.setter
@@ -172,7 +173,7 @@ class FaceAligner(keras.Model):
         return self._step.views
 
     def set_views(self, views: "RandomView | None") -> None:
-        """Says which views the draws of batches are for, see `views_in_step`; None for none."""
+        """Sets `views_in_step`, the views that the draws of batches are for; None makes no views in the step."""
         # A method, as Keras would take what is assigned to an attribute for a part of the model.
         if views is not self._step.views:
             self._step.views = views
@@ -288,7 +289,7 @@ class FaceAligner(keras.Model):
             landmarks `(N, K, 2)` float32 in crop coordinates, scores `(N, K)` float32.
 
         Raises:
-            ValueError: the crops are not of the shape the network reads, or an answer is not finite.
+            ValueError: the crops are not of the shape the network reads, an answer is not finite, or the model cannot be run.
         """
         found = self.align_all(images, batch_size=batch_size, verbose=verbose, flip=flip)
         return found["landmarks"], found["scores"]
@@ -374,8 +375,8 @@ def answers(model: keras.Model, images: np.ndarray, batch_size: int, verbose: in
 def predicted(model: keras.Model, images: np.ndarray, most: int) -> dict[str, np.ndarray]:
     """What `model.predict` gives of up to `most` crops, without its cost of 80 ms a call.
 
-    The batch is filled up to the next power of two, `most` at the highest, so that compilers see few sizes, and to what several
-    devices can share.
+    The batch is filled up to the next power of two, `most` at the highest, so that compilers see few sizes, and to a size that
+    several devices can share.
 
     Args:
         model: images (B, S, S, 3) -> dict of tensors (B, ...).

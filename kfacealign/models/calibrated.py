@@ -17,21 +17,21 @@ FEATURES = "certainty_features"
 class CalibratedAligner(FaceAligner):
     """A `FaceAligner` of any method with a `CertaintyHead`; `kfacealign calibrate` makes one.
 
-    Its landmarks and scores are those of the model inside. `align_all` and exported graphs return besides `visibility`
+    Its landmarks and scores are those of the model inside. `align_all` and exported graphs also return `visibility`
     `(B, K)`, the probability that a point can be seen, and `covariance` `(B, K, 3)`, xx, xy and yy of the error in crop
     coordinates squared.
 
     Args:
         aligner: the trained model; it stays as it is.
         head: its `CertaintyHead`, or None for a new one.
-        radii: level -> half the axes of the ellipse that holds so great a share of the errors, in standard deviations, as
-            (level, radius) pairs. A Gaussian's are 1.177, 1.794 and 2.146 at 0.5, 0.8 and 0.9.
+        radii: (level, radius) pairs: the ellipse whose half-axes are `radius` standard deviations holds the share `level` of
+            the errors. A Gaussian's radii are 1.177, 1.794 and 2.146 at 0.5, 0.8 and 0.9.
 
     Attributes:
-        radii: dict of them.
+        radii: the pairs as a dict.
 
     Raises:
-        ValueError: the model's class does not say where its features are, or it is a tracker.
+        ValueError: the model is a tracker or calibrated already, or its class does not say where its features are.
     """
 
     answers = ("landmarks", "scores", *CERTAINTY)

@@ -52,7 +52,7 @@ class FAN(FaceAligner):
 
     Raises:
         ValueError: `input_size` is not a positive multiple of 64 or `width` not a positive multiple of 16; there is no such
-            encoding, decoder, window, correction or trunk; or a continuous encoding shall be corrected.
+            encoding, decoder, window, correction or trunk; or a correction is asked for with a continuous encoding.
 
     Example:
         >>> model = FAN("ibug68", stacks=2)
@@ -162,7 +162,7 @@ def make_codec(
     """The codec that FAN's arguments name, for heatmaps of `size` x `size` cells.
 
     Raises:
-        ValueError: there is no such encoding or correction, or a continuous encoding shall be corrected.
+        ValueError: there is no such encoding or correction, or a correction is asked for with a continuous encoding.
     """
     if encoding not in ENCODINGS:
         raise ValueError(f"encoding is one of {', '.join(ENCODINGS)}, not {encoding!r}")

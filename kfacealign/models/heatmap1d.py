@@ -28,10 +28,10 @@ class AttentiveHeatmap1D(FaceAligner):
     the two groups the `CoAttention` lets the axes read each other. At the end a transposed convolution, whose kernel and
     stride are M = L / 64, makes L bins of the 64 positions.
 
-    The paper leaves some of it open, and this implementation chooses: there are 4 hourglasses, as in [2], without supervision
-    of their own. CNN1 is three 3x3 convolutions of stride 2 along the other axis, which leaves m = 8 columns; CNN2 is as many
-    more as lead to one column. All have batch normalisation, ReLU and the width of the trunk. Sigma is one position of the
-    features, which is M bins.
+    Where the paper leaves the network open, this implementation chooses: there are 4 hourglasses, as in [2], without supervision
+    of their own. CNN1 is three 3x3 convolutions of stride 2 along the other axis, which leaves m = 8 columns; CNN2 has as many
+    more as are needed to leave one column. All have batch normalisation, ReLU and the width of the trunk. Sigma is one position
+    of the features, which is M bins.
 
     At 68 landmarks, 256 px and L = 768 the trainable parameters are 31,304,788 with 4 stacks, 23,802,700 of them in the
     hourglasses, and 19,591,116 with 2 stacks. They are 382,976 fewer at L = 64, and 128 fewer without co-attention.

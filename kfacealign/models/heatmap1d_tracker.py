@@ -35,11 +35,12 @@ class AttentiveHeatmap1DTracker(FaceAligner):
     so that training starts from the detector's heatmaps. All layers between have batch normalisation and ReLU. At 68
     landmarks, L = 768 and width 256 both axes together have 2,150,536 trainable parameters besides the detector's.
 
-    All frames of a clip must be cut by one crop, as in the paper, because features of different frames are added position by
-    position. The caller keeps the crop in its place while the face stays well inside; `kfacealign.tracking.FaceTracker` holds
-    it until the face has moved by a tenth of the crop's side. After the crop has moved, the past is displaced against the
-    present by the same distance. This lasts for about two frames, since lambda^2 is below a tenth. Call `reset` on the stream
-    after a cut, and where a displacement by one position of the features (1/64 of the crop) matters.
+    All frames of a clip must be cut by one crop, because features of different frames are added position by position. (The paper
+    only says that faces are cropped from bounding boxes, Sec. 5.1.) The caller keeps the crop in its place while the face stays
+    well inside; `kfacealign.tracking.FaceTracker` holds it until the face has moved by a tenth of the crop's side. After the crop
+    has moved, the past is displaced against the present by the same distance. This lasts for about two frames, since lambda^2 is
+    below a tenth. Call `reset` on the stream after a cut, and where a displacement by one position of the features (1/64 of the
+    crop) matters.
 
     Args:
         detector: an `AttentiveHeatmap1D`, trained or not. Its network becomes a part of the tracker's, and both share its

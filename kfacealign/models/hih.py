@@ -55,8 +55,8 @@ class HIH(FaceAligner):
     `(B, decimal_size, decimal_size, K)`.
 
     Raises:
-        ValueError: `input_size` is not a positive multiple of 64 or leaves no room for the decimal maps, or there is no such
-            normalisation or head.
+        ValueError: `input_size` is not a positive multiple of 64 or leaves no room for the decimal maps; there is no such
+            normalisation, head, label, loss or trunk; or the trunk cannot have such weights, frozen blocks or stacks.
 
     Example:
         >>> model = HIH.tiny("wflw98")

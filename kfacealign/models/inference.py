@@ -76,14 +76,15 @@ class WithMirrored(keras.layers.Layer):
 class FlipAverage(keras.layers.Layer):
     """The mean of the landmarks and scores that were found in crops and in their mirror images.
 
-    Landmarks of mirror images are mirrored back: x becomes 1 - x, and every point takes the place of its counterpart. So are
-    `both_visibility` and `both_covariance` where the model has them; the covariance of x and y changes its sign.
+    Landmarks of mirror images are mirrored back: x becomes 1 - x, and every point takes the place of its counterpart. Where the
+    model has `both_visibility` and `both_covariance`, they are mirrored back and averaged, too; the covariance of x and y changes
+    its sign.
 
     Args:
         mirror: the scheme's permutation, K indices.
 
     Input: `both_landmarks` `(2 B, K, 2)` and `both_scores` `(2 B, K)`, the crops before their mirror images. Output:
-    `{"landmarks": (B, K, 2), "scores": (B, K)}`, and what else there is.
+    `{"landmarks": (B, K, 2), "scores": (B, K)}`, and `visibility` and `covariance` where they are given.
     """
 
     def __init__(self, mirror: Sequence[int], **kwargs: Any):

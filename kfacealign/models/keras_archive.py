@@ -149,7 +149,11 @@ def count_weights(content: bytes) -> tuple[int, int]:
 
 
 def check_array(item: h5py.Dataset, name: str) -> int:
-    """Refuses what is no array of numbers in this very file; returns the bytes that it takes in memory."""
+    """Refuses what is no array of numbers in this very file; returns the bytes that it takes in memory.
+
+    Raises:
+        ValueError: it is refused.
+    """
     if not isinstance(item, h5py.Dataset) or item.shape is None or item.dtype.kind not in "fiub":
         raise ValueError(f"its weights {shown(name)} are no array of numbers")
     if item.external or item.is_virtual:

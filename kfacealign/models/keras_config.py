@@ -193,6 +193,10 @@ def check_object(entry: dict, registered: dict[str, Any]) -> None:
 
 
 def check_number(key: str | None, value: float, largest: int) -> None:
-    """Refuses a whole number that could size an array beyond reason."""
+    """Refuses a whole number that could size an array beyond reason.
+
+    Raises:
+        ValueError: it is refused.
+    """
     if isinstance(value, int) and abs(value) > largest:
         raise ValueError(f"its description says {key} = {str(value)[:30]}, {largest} is the most")

@@ -69,8 +69,8 @@ def lite_features(
         filters: channels of the ascending half and of the features.
         weights: see `kfacealign.models.backbones.backbone`.
         frozen_blocks: how many of the first of EfficientNet-Lite0's 16 blocks, and the stem before them, keep the weights that
-            they begin with. The first blocks work on most cells: without their gradients a step of three frozen ones takes
-            0.8 of the time.
+            they begin with. The first blocks work on most cells: with three of them frozen, and so without their gradients, a
+            step takes 0.8 of the time.
 
     Returns:
         The end of the ascending half and the features that heatmaps are read from, both `(B, S/4, S/4, filters)`.

@@ -52,14 +52,14 @@ class LOTR(FaceAligner):
             training wants 1.0.
         gain: factor on He's standard deviation in the last kernel of each branch and of the prediction head; 1 is the
             paper's, with 0.1 a short training begins at once.
-        frozen_backbone: whether the backbone stays as it is, so that transformer and head alone are trained: a fraction of
-            the work where `backbone_weights` are those of a model of the same landmarks. `thaw` ends it.
+        frozen_backbone: whether the backbone stays as it is, so that transformer and head alone are trained. This is a
+            fraction of the work, and suits `backbone_weights` of a model of the same landmarks. `thaw` ends it.
         enlarge: see `FaceAligner`.
 
     Output of the network: `landmarks` `(B, K, 2)`, crop coordinates.
 
     Raises:
-        ValueError: an argument is out of its range.
+        ValueError: an argument is out of its range, or weights cannot be fetched, see `kfacealign.models.backbones.backbone`.
 
     Example:
         >>> model = LOTR.m("wflw98", backbone_weights="imagenet")
@@ -201,7 +201,7 @@ class CNNFFN(FaceAligner):
     Output of the network: `landmarks` `(B, K, 2)`, crop coordinates.
 
     Raises:
-        ValueError: an argument is out of its range.
+        ValueError: an argument is out of its range, or weights cannot be fetched, see `kfacealign.models.backbones.backbone`.
     """
 
     feature_layer = "project"

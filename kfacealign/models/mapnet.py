@@ -23,7 +23,8 @@ class MapNet(FaceAligner):
     """A classification backbone whose features transposed convolutions enlarge to a heatmap for each landmark; L2 loss.
 
     Each transposed convolution, 4x4 with stride 2, doubles the map's sides: three of them lead to stride 4, four to stride 2,
-    five to stride 1. Decoding moves the maximum by a quarter of a cell towards the second maximum.
+    five to stride 1. Decoding moves the maximum by a quarter of a cell towards the higher neighbour along x and along y, at
+    stride 1, too; the paper speaks of strides above 1.
 
     At stride 2 and 68 landmarks the trainable parameters with ResNet-18 / 50 / 101 are 27,992,708 / 52,907,140 / 71,899,268
     (28 / 52.9 / 71.9 M in Table 9). The table's 3.0 / 6.0 / 10.9 GFLOPs leave out the transposed convolutions; with them they

@@ -49,7 +49,7 @@ class PIPNet(FaceAligner):
             2 the score map at twice the stride, and 3 everything.
 
     Raises:
-        ValueError: an argument is out of its range.
+        ValueError: an argument is out of its range, or weights cannot be fetched, see `kfacealign.models.backbones.backbone`.
 
     Example:
         >>> model = PIPNet("wflw98", backbone="mobilenet_v2", backbone_weights="imagenet")
@@ -118,6 +118,11 @@ class PIPNet(FaceAligner):
 
     @property
     def task(self) -> int:
+        """What pseudo-labelled samples are trained on: 1, 2 or 3.
+
+        Raises:
+            ValueError: it is set to another number, or to 1 or 2 where the score map's side is not a multiple of 4.
+        """
         return self._task
 
     @task.setter
@@ -150,7 +155,7 @@ class PIPNet(FaceAligner):
         return self.codec.loss(targets, outputs, weights)
 
     def coarse_scores(self, features: Any, wanted: Container[str]) -> dict[str, Any]:
-        """The coarse score maps of Fig. 8: what the shared score head says of features that were pooled once and twice.
+        """The coarse score maps of Fig. 8: the score head, applied to features that were pooled once and twice.
 
         Args:
             features: `(B, h, w, F)`, the network's.

@@ -72,10 +72,10 @@ def run_clips(
 
 
 def cut(clips: data.Clips, frames: int) -> data.Clips:
-    """Windows of so many frames. Effects belong to whole clips: clips that have them are not cut and must have as many.
+    """Windows of so many frames. Clips with effects are not cut and must have as many frames themselves.
 
     Raises:
-        ValueError: they have not, or no video is that long.
+        ValueError: clips with effects have another length, or no video is that long.
     """
     if clips.effects is None:
         return data.windows(clips, frames)

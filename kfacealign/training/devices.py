@@ -55,8 +55,8 @@ def distributed(settings: argparse.Namespace) -> Iterator[None]:
         settings: of a run; without `devices`, or where it is None, nothing is distributed.
 
     Raises:
-        ValueError: Keras does not run on JAX, there are not so many devices, or there are several processes that do not
-            use all.
+        ValueError: Keras does not run on JAX, there are not so many devices, or there are several processes and not all
+            devices are asked for.
     """
     wanted, several = getattr(settings, "devices", None), processes()[1] > 1
     if several and wanted != "all":

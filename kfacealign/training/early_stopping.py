@@ -19,8 +19,8 @@ ERROR = "val_nme"  # the column of the history that decides
 class EarlyStopping(keras.callbacks.Callback):
     """Ends a training when the error of its validation faces has not fallen for some epochs, and keeps the best weights.
 
-    Unlike the callback of Keras it survives an interruption: the best weights are in a file of the run's folder, and which
-    epoch they are of is told by the history. `kfacealign.training.run` takes it as `stopping`.
+    Unlike the callback of Keras it survives an interruption: the best weights are in a file of the run's folder, and the
+    history tells of which epoch they are. `kfacealign.training.run` takes it as `stopping`.
 
     Args:
         directory: the run's folder.

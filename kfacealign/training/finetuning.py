@@ -16,8 +16,8 @@ def begin_with(model: FaceAligner, source: str, load: Callable[[str], FaceAligne
     Args:
         model: `FaceAligner`, as it was built.
         source: the trained model, as `load` takes it: by default the path of a `.keras` file.
-        load: function that reads it; `kfacealign.load` knows the names of presets, too. Of a calibrated model it is the model
-            inside that is taken: training makes a calibration wrong.
+        load: function that reads it; `kfacealign.load` knows the names of presets, too. Of a calibrated model the one
+            inside is taken, because training makes a calibration wrong.
 
     Raises:
         FileNotFoundError: nothing is at `source`.

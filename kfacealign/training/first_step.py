@@ -1,4 +1,4 @@
-"""What is said while a training step is made, for as long as nothing else moves."""
+"""A message while a backend makes the training step, during which nothing else is shown."""
 
 from typing import Any, Self
 
@@ -11,7 +11,7 @@ MADE = {"tensorflow": "tracing", "jax": "compiling"}
 
 
 class FirstStep(keras.callbacks.Callback):
-    """Says that the training step is made, from the beginning of `fit` to its first step; a spinner on a terminal, else a line.
+    """Says, from the beginning of `fit` to its first step, that the step is being made: a spinner on a terminal, else a line.
 
     The step is made once for each loss: at the beginning, and after the warm-up. Where the model has it already, nothing is said.
 

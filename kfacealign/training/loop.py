@@ -74,8 +74,8 @@ def run(
         labels: names of the training faces' attributes that the method asks for beside the landmarks.
         box: what training crops are cut by, see `kfacealign.data.Crops`; test crops are cut by the landmarks. With
             `settings.align` "five_points" both are aligned by these.
-        prepare: called with the model, a new one as one that was loaded, before the first epoch; for what is not
-            saved with it.
+        prepare: called with the model before the first epoch, whether it is new or was loaded; it sets what is not saved
+            with the model.
         callbacks: Keras callbacks of the training.
         wrap: function from the model to the one that is fitted in its stead, such as `Siamese`; both share weights.
         load: what reads the model that `settings.begin_with` names; `kfacealign.load` knows the presets, too.

@@ -28,8 +28,8 @@ def three_parts(settings: argparse.Namespace) -> tuple[data.Dataset, Faces, list
         The dataset, whose training part is what is trained on; the validation faces; and sentences on them.
 
     Raises:
-        ValueError: no scheme is named where the dataset has none; too few faces or people are there to be split; the pattern
-            fits a name not.
+        ValueError: no scheme is named where the dataset has none; there are too few faces or people to be split; a name
+            does not fit the pattern.
         OSError, ValueError: the dataset cannot be read, see `kfacealign.data.load_dataset`.
     """
     if settings.scheme is None and settings.dataset in ("pts", "csv"):

@@ -21,7 +21,7 @@ from kfacealign.files import replacing
 from kfacealign.machine import processor
 
 FACTS = "facts.json"  # what only the training knows, beside its model, for `kfacealign presets make`
-# Name of a folder -> what is in it, and its licence. What is in other folders the user knows.
+# Name of a folder -> what is in it, and its licence. Only the user knows what is in other folders.
 SOURCES = {
     "ytf68": ("frames of YouTube Faces, 68 points by a detector (ytf68 train)", "research use only"),
     "infanface": ("infants in the wild, 68 points by people (InfAnFace train)", "non-commercial research"),
@@ -209,7 +209,7 @@ def splits(settings: argparse.Namespace, validation: data.Faces | None) -> str:
 
 
 def limits(settings: argparse.Namespace) -> list[str]:
-    """What a model that is trained so does not know, and is not for."""
+    """What a model that is trained in this way does not know, and what it is not for."""
     before, after = ((DRAWN,), ()) if settings.dataset in RENDERED else (REAL[:1], REAL[1:])
     return [*before, UNSEEN[getattr(settings, "ranges", "usual")], *after, PURPOSE]
 

@@ -104,9 +104,9 @@ def parse_settings(
         paper: the paper's settings: `input_size`, `epochs`, `batch_size`, `learning_rate`, and whatever the recipe reads
             besides. Where they are not given, `dataset` is "wflw", `scheme` "ibug68", `align` "box", `warmup_epochs` 0 and
             `drops` empty. With a key `paradigm` the flags of unlabelled faces come along, see `check_paradigm`.
-        quick: what `--scale quick` has instead. Where a directory is named and the dataset is not, it is the paper's.
+        quick: what `--scale quick` has instead. Where a directory is named and the dataset is not, the dataset is the paper's.
         variants: what `--variant` accepts; `variant` is then a key of `paper`.
-        datasets: for each dataset, what the paper says of it alone. A value of `quick` goes before it.
+        datasets: for each dataset, what the paper says of it alone. A value of `quick` takes precedence over it.
         flags: for keys of the recipe's own, arguments of `add_argument` such as `help` or `choices`.
         argv: arguments; by default those of the process.
 
@@ -115,7 +115,8 @@ def parse_settings(
         `precision`, `devices`, `steps_per_call`.
 
     Raises:
-        ValueError: flags that exclude each other, or one that is missing.
+        ValueError: flags of unlabelled faces exclude each other, or one is missing.
+        SystemExit: a flag is unknown or has a value that it does not take; a message on stderr names it.
     """
     paper = {**DEFAULTS, **paper}
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -17,11 +17,11 @@ class Siamese(FaceAligner):
     """Trains a heatmap model on two random views of every crop at a time.
 
     Both views go through the network as one batch. Their heatmaps are warped back to the crop by the inverse of the
-    view, mirrored landmarks put back in their places, and added (Eq. 6); the sum is supervised by the crop's own
-    heatmap under L2, as the term `siamese_loss`. The text leaves open whether single views are supervised too: here
-    they are, by the codec's own loss against the landmarks as the view shows them, with the same weight; otherwise
-    nothing would fix the share that each view has in the sum. Of what a view does not show, the other view is judged
-    alone. The sum is divided by two, so that both terms have the scale of a heatmap loss.
+    view, the maps of mirrored landmarks change places, and the two are added (Eq. 6); the sum is supervised by the crop's own
+    heatmap under L2, as the term `siamese_loss`. The paper leaves open whether single views are supervised too. Here
+    they are, by the codec's own loss against the landmarks as the view shows them, with the same weight, because
+    otherwise nothing would fix the share that each view has in the sum. Where one view does not show a cell, the other
+    view is judged alone. The sum is divided by two, so that both terms have the scale of a heatmap loss.
 
     The network, its weights and its codec are those of `aligner`, which is trained through this and remains the
     model to use, evaluate and export; `save` writes it, with the optimiser. To go on with a saved one, wrap what was

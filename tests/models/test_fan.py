@@ -1,5 +1,8 @@
 """FAN, and the hourglass with the heads that HIH's appendix compares it with."""
 
+import runpy
+from pathlib import Path
+
 import checks
 import keras
 import numpy as np
@@ -13,6 +16,7 @@ from kfacealign.models.complexity import multiply_adds, trainable_parameters
 from kfacealign.models.fan import FAN
 from kfacealign.models.hourglass import Hourglass
 
+ROOT = Path(__file__).parents[2]
 SMALL = {"scheme": "aflw19", "input_size": 64, "width": 16}
 BUILD = {
     "continuous": lambda **kwargs: FAN(stacks=2, **SMALL, **kwargs),
@@ -33,6 +37,13 @@ def batch():
 def small():
     keras.utils.set_random_seed(0)
     return {name: build() for name, build in BUILD.items()}
+
+
+def test_the_recipe_crops_faces_as_large_as_the_papers():
+    """Sec. 5.1: a face of 220 px in a crop of 256 px."""
+    paper = runpy.run_path(str(ROOT / "recipes" / "subpixel.py"))["PAPER"]
+    assert paper["input_size"] / paper["enlarge"] == pytest.approx(220)
+    assert FAN(stacks=1, **SMALL).enlarge == pytest.approx(paper["enlarge"])
 
 
 def test_parameters_of_the_public_release():

@@ -1,14 +1,18 @@
 import functools
+import runpy
+from pathlib import Path
 
 import checks
 import keras
 import numpy as np
 import pytest
 
-from kfacealign import deploy
+from kfacealign import deploy, training
 from kfacealign.models import HIH, hih
 from kfacealign.models.backbones import backbone
 from kfacealign.models.complexity import convolution_multiply_adds, trainable_parameters
+
+ROOT = Path(__file__).parents[2]
 
 
 def small_model(**kwargs):
@@ -27,6 +31,15 @@ def batch():
     images = rng.integers(0, 256, (4, 64, 64, 3)).astype("uint8")
     labels = {"landmarks": rng.uniform(0.1, 0.9, (4, 68, 2)).astype("float32"), "weights": np.ones((4, 68), "float32")}
     return images, labels
+
+
+@pytest.mark.parametrize("flags, sigma", [((), 1.5), (("--dataset", "300w"), 1.0), (("--dataset", "cofw"), 1.5)])
+def test_the_recipe_has_the_papers_gaussians(flags, sigma):
+    """Sec. IV-A.3: "Gauss sigma 1.5 except 300W 1.0"."""
+    recipe = runpy.run_path(str(ROOT / "recipes" / "wflw_hih.py"))
+    named = {name.lower(): recipe[name] for name in ("VARIANTS", "DATASETS", "FLAGS")}
+    settings = training.parse_settings("", recipe["PAPER"], recipe["QUICK"], argv=["--data-dir", "D", *flags], **named)
+    assert settings.sigma == sigma
 
 
 @pytest.mark.parametrize(
