@@ -19,6 +19,7 @@ from pathlib import Path
 
 import kfacealign as kfa
 
+# The heatmaps are read over the whole peak: a window of 73 bins is six positions of the features wide.
 PAPER = {
     "dataset": "pts",
     "ranges": "usual",
@@ -36,6 +37,8 @@ PAPER = {
     "lam": 0.3,
     "input_size": 128,
     "enlarge": 1.2,
+    "decoder": "local",
+    "window": 73,
     "epochs": 10,
     "warmup_epochs": 1,
     "batch_size": 16,
@@ -44,7 +47,7 @@ PAPER = {
     "decay": "cosine",
 }
 QUICK = {"epochs": 2}
-NETWORK = ("backbone", "frozen_blocks", "gamma", "width", "input_size", "enlarge")
+NETWORK = ("backbone", "frozen_blocks", "gamma", "width", "input_size", "enlarge", "decoder", "window")
 FRAMES = 3
 CLIPS = {"clips": 72, "frames": 12}
 # The second stage, which trains the detector further; a batch is of clips.
