@@ -2,18 +2,27 @@
 
 The actors hold no model themselves. What is written, and how a run goes on, is the same as on one machine: the units and their
 parts are files, so the folder of the results must be one that all machines see.
+
+Ray starts an actor anew whose machine is lost, on another one, and gives it its units again. The unit goes on after its last
+part; one that was complete, and of which nobody had heard, is labelled again, and the same rows take the place of the shard.
 """
 
 import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from kfacealign.cli.labelling.workers import NotLabelled, Worker
 
 TRIES = 3  # starts of Ray on this machine
 HALF = 0.5  # of a CPU, for the one actor of a cluster of one CPU
+RESTARTS = 100  # of an actor, so that a picture by which machines are lost ends the run at last
+LOOK = 5.0  # seconds without news, after which the cluster is looked at
+PATIENCE = 600.0  # seconds for which a cluster may be too small for an actor, and without news before that is told
 
 
 class Actor:
@@ -108,7 +117,7 @@ def on_ray(
 
     Raises:
         ImportError: Ray is not installed.
-        NotLabelled: there is no cluster at the address, or a worker cannot work.
+        NotLabelled: there is no cluster at the address, it lost its machines, or a worker cannot work.
     """
     ray = imported()
     start(ray, address)
@@ -122,11 +131,89 @@ def on_ray(
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         rows = ray.data.from_items([{"job": json.dumps(job)} for job in jobs], override_num_blocks=len(jobs))
         options = {"fn_constructor_args": (settings,), "batch_size": 1, "num_cpus": share}
+        # Until Ray knows of a machine's loss it tries in vain, many times a second: the number of tries has no limit.
+        lost = {"max_restarts": RESTARTS, "max_task_retries": -1}
         pool = ray.data.ActorPoolStrategy(size=min(actors, len(jobs)))
-        for row in rows.map_batches(Actor, compute=pool, **options).iter_rows():
+        done = rows.map_batches(Actor, compute=pool, **options, **lost).iter_rows()
+        for row in watched(done, Watch(lambda: ray.cluster_resources().get("CPU", 0), share, say)):
             yield json.loads(row["done"])
     except ray.exceptions.RayTaskError as error:
         told = str(error.cause or error).strip().splitlines()
         raise NotLabelled(told[-1] if told else "a task of Ray failed") from None
+    except ray.exceptions.RayError as error:  # an actor that was lost too often, or the cluster itself
+        raise NotLabelled(f"Ray gave up, the same command goes on: {' '.join(str(error).split())[:300]}") from None
     finally:
         ray.shutdown()
+
+
+def watched(rows: Iterable[dict[str, Any]], look: Callable[[float], None]) -> Iterator[dict[str, Any]]:
+    """The rows as they come.
+
+    Args:
+        rows: they are waited for in a thread.
+        look: is called with the seconds since the last row, every `LOOK` seconds; what it raises ends the waiting.
+    """
+    found = queue.SimpleQueue()
+
+    def read():
+        try:
+            for row in rows:
+                found.put(row)
+            found.put(None)
+        except BaseException as error:
+            found.put(error)
+
+    threading.Thread(target=read, daemon=True).start()
+    last = time.monotonic()
+    while True:
+        try:
+            row = found.get(timeout=LOOK)
+        except queue.Empty:
+            look(time.monotonic() - last)
+            continue
+        if isinstance(row, BaseException):
+            raise row
+        if row is None:
+            return
+        yield row
+        last = time.monotonic()
+
+
+class Watch:
+    """Tells what Ray waits for without a word.
+
+    Args:
+        cpus: function that returns the number of the cluster's CPUs.
+        share: CPUs of an actor.
+        say: is called with a line.
+    """
+
+    def __init__(self, cpus: Callable[[], float], share: float, say: Callable[[str], None]):
+        self.cpus, self.share, self.say = cpus, share, say
+        self.before, self.without, self.told = cpus(), None, 0
+
+    def __call__(self, silence: float) -> None:
+        """Looks at the cluster.
+
+        Args:
+            silence: seconds since the last news.
+
+        Raises:
+            NotLabelled: for `PATIENCE` seconds the cluster has had no room for an actor.
+        """
+        now = self.cpus()
+        if now < self.before:
+            self.say(f"the cluster has {now:g} CPUs, not {self.before:g} as before: what the lost ones had begun is done again")
+        self.before = now
+        times = int(silence // PATIENCE)
+        if times > self.told:
+            self.say(f"no shard was finished for {silence / 60:.0f} minutes; the cluster has {now:g} CPUs")
+        self.told = times
+        if now >= self.share:
+            self.without = None
+            return
+        moment = time.monotonic()
+        self.without = moment if self.without is None else self.without
+        if moment - self.without >= PATIENCE:
+            minutes = f"{PATIENCE / 60:g} minutes"
+            raise NotLabelled(f"for {minutes} the Ray cluster has had no CPU for an actor; the same command goes on")

@@ -3,12 +3,15 @@
 import os
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kfacealign.cli import main
 from kfacealign.cli.labelling import on_ray
+from kfacealign.cli.labelling.workers import NotLabelled
 from kfacealign.data import SyntheticFaces, image_files
 
 
@@ -32,6 +35,48 @@ def test_actors_never_hold_every_cpu(cpus, workers, expected):
 def test_a_cluster_without_a_cpu_is_refused():
     with pytest.raises(ValueError, match="no CPU"):
         on_ray.share_of(0, None)
+
+
+def test_while_nothing_is_done_the_cluster_is_looked_at(monkeypatch):
+    monkeypatch.setattr(on_ray, "LOOK", 0.01)
+    looked = threading.Event()
+
+    def rows():
+        yield 1
+        assert looked.wait(60)
+        yield 2
+        raise ValueError("lost")
+
+    found = []
+    with pytest.raises(ValueError, match="lost"):
+        for row in on_ray.watched(rows(), lambda silence: looked.set()):
+            found.append(row)
+    assert found == [1, 2]
+
+
+def test_a_cluster_that_shrinks_is_told_and_one_without_room_ends_the_run(monkeypatch):
+    told, seconds = [], iter([0, 599, 700, 1299, 1300])
+    monkeypatch.setattr(on_ray.time, "monotonic", lambda: next(seconds))
+    cpus = [4, 4, 3, 0, 0, 1, 0, 0, 0]
+    watch = on_ray.Watch(lambda: cpus.pop(0), 1, told.append)
+    for _ in range(5):
+        watch(0)  # 4 CPUs, 3, none at 0 s, none at 599 s, one
+    assert [line.partition(":")[0] for line in told] == [
+        "the cluster has 3 CPUs, not 4 as before",
+        "the cluster has 0 CPUs, not 3 as before",
+    ]
+    watch(0)
+    watch(0)  # none at 700 s and at 1,299 s
+    with pytest.raises(NotLabelled, match="for 10 minutes the Ray cluster has had no CPU for an actor; the same command goes on"):
+        watch(0)
+
+
+def test_long_silence_is_told_once_every_ten_minutes():
+    told = []
+    watch = on_ray.Watch(lambda: 2, 1, told.append)
+    for silence in (5, 599, 600, 605, 1199, 1200, 5, 600):
+        watch(silence)
+    assert told == [f"no shard was finished for {minutes} minutes; the cluster has 2 CPUs" for minutes in (10, 20, 10)]
 
 
 def skip_where_ray_itself_does_not_start():
@@ -63,3 +108,12 @@ def test_the_rows_are_those_of_one_machine(tmp_path, monkeypatch, capsys):
     assert found[0] == found[1] and [row["status"] for row in found[0]] == ["failed", "ok", "no face"]
     assert "actors, not 1000" in capsys.readouterr().out
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+
+
+def test_a_machine_that_is_lost_costs_no_row_and_gives_none_twice():
+    for needed in ("ray.data", "pyarrow.parquet", "ai_edge_litert"):
+        pytest.importorskip(needed)
+    script = Path(__file__).parents[2] / "crash" / "label_nodes.py"
+    command = [sys.executable, str(script), "--pictures", "160", "--limit", "300"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1200)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
