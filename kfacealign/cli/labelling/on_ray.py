@@ -3,26 +3,26 @@
 The actors hold no model themselves. What is written, and how a run goes on, is the same as on one machine: the units and their
 parts are files, so the folder of the results must be one that all machines see.
 
-Ray starts an actor anew whose machine is lost, on another one, and gives it its units again. The unit goes on after its last
+Ray Data starts an actor anew whose machine is lost, on another one, and gives it its units again, however often: `max_restarts`
+and `max_task_retries` are -1 by default. (Ten retries were used up before Ray knew of the loss.) The unit goes on after its last
 part; one that was complete, and of which nobody had heard, is labelled again, and the same rows take the place of the shard.
 """
 
+import contextlib
 import json
 import logging
 import os
-import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from kfacealign.cli.labelling.workers import NotLabelled, Worker
 
 TRIES = 3  # starts of Ray on this machine
 HALF = 0.5  # of a CPU, for the one actor of a cluster of one CPU
-RESTARTS = 100  # of an actor, so that a picture by which machines are lost ends the run at last
-LOOK = 5.0  # seconds without news, after which the cluster is looked at
-PATIENCE = 600.0  # seconds for which a cluster may be too small for an actor, and without news before that is told
+LOOK = 5.0  # seconds between two looks at the cluster
+PATIENCE = 600.0  # seconds without news, after which that is told
 
 
 class Actor:
@@ -54,6 +54,7 @@ def imported() -> Any:
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray warns of a change to come otherwise
+    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # a look at a cluster that is shut down would start Ray
     try:
         import ray
         import ray.data
@@ -131,56 +132,22 @@ def on_ray(
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         rows = ray.data.from_items([{"job": json.dumps(job)} for job in jobs], override_num_blocks=len(jobs))
         options = {"fn_constructor_args": (settings,), "batch_size": 1, "num_cpus": share}
-        # Until Ray knows of a machine's loss it tries in vain, many times a second: the number of tries has no limit.
-        lost = {"max_restarts": RESTARTS, "max_task_retries": -1}
         pool = ray.data.ActorPoolStrategy(size=min(actors, len(jobs)))
-        done = rows.map_batches(Actor, compute=pool, **options, **lost).iter_rows()
-        for row in watched(done, Watch(lambda: ray.cluster_resources().get("CPU", 0), share, say)):
-            yield json.loads(row["done"])
+        with Watch(lambda: ray.cluster_resources().get("CPU", 0), share, say) as watch:
+            for row in rows.map_batches(Actor, compute=pool, **options).iter_rows():
+                watch.heard()
+                yield json.loads(row["done"])
     except ray.exceptions.RayTaskError as error:
         told = str(error.cause or error).strip().splitlines()
         raise NotLabelled(told[-1] if told else "a task of Ray failed") from None
-    except ray.exceptions.RayError as error:  # an actor that was lost too often, or the cluster itself
+    except ray.exceptions.RayError as error:  # such as one about an actor, or a cluster, that is lost for good
         raise NotLabelled(f"Ray gave up, the same command goes on: {' '.join(str(error).split())[:300]}") from None
     finally:
         ray.shutdown()
 
 
-def watched(rows: Iterable[dict[str, Any]], look: Callable[[float], None]) -> Iterator[dict[str, Any]]:
-    """The rows as they come.
-
-    Args:
-        rows: they are waited for in a thread.
-        look: is called with the seconds since the last row, every `LOOK` seconds; what it raises ends the waiting.
-    """
-    found = queue.SimpleQueue()
-
-    def read():
-        try:
-            for row in rows:
-                found.put(row)
-            found.put(None)
-        except BaseException as error:
-            found.put(error)
-
-    threading.Thread(target=read, daemon=True).start()
-    last = time.monotonic()
-    while True:
-        try:
-            row = found.get(timeout=LOOK)
-        except queue.Empty:
-            look(time.monotonic() - last)
-            continue
-        if isinstance(row, BaseException):
-            raise row
-        if row is None:
-            return
-        yield row
-        last = time.monotonic()
-
-
 class Watch:
-    """Tells what Ray waits for without a word.
+    """Tells what Ray waits for without a word: within the block a thread looks at the cluster every `LOOK` seconds.
 
     Args:
         cpus: function that returns the number of the cluster's CPUs.
@@ -190,30 +157,34 @@ class Watch:
 
     def __init__(self, cpus: Callable[[], float], share: float, say: Callable[[str], None]):
         self.cpus, self.share, self.say = cpus, share, say
-        self.before, self.without, self.told = cpus(), None, 0
+        self.before, self.last, self.told = cpus(), time.monotonic(), 0
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __call__(self, silence: float) -> None:
-        """Looks at the cluster.
+    def heard(self) -> None:
+        """There is news: a shard was finished."""
+        self.last, self.told = time.monotonic(), 0
 
-        Args:
-            silence: seconds since the last news.
-
-        Raises:
-            NotLabelled: for `PATIENCE` seconds the cluster has had no room for an actor.
-        """
-        now = self.cpus()
+    def look(self) -> None:
+        """Looks once, and tells of a cluster that has become smaller, and of every `PATIENCE` seconds without news."""
+        now, silence = self.cpus(), time.monotonic() - self.last
         if now < self.before:
             self.say(f"the cluster has {now:g} CPUs, not {self.before:g} as before: what the lost ones had begun is done again")
         self.before = now
-        times = int(silence // PATIENCE)
-        if times > self.told:
-            self.say(f"no shard was finished for {silence / 60:.0f} minutes; the cluster has {now:g} CPUs")
-        self.told = times
-        if now >= self.share:
-            self.without = None
-            return
-        moment = time.monotonic()
-        self.without = moment if self.without is None else self.without
-        if moment - self.without >= PATIENCE:
-            minutes = f"{PATIENCE / 60:g} minutes"
-            raise NotLabelled(f"for {minutes} the Ray cluster has had no CPU for an actor; the same command goes on")
+        if silence >= (self.told + 1) * PATIENCE:
+            self.told = int(silence // PATIENCE)
+            few = "" if now >= self.share else ", too few for an actor"
+            self.say(f"no shard was finished for {silence / 60:.0f} minutes; the cluster has {now:g} CPUs{few}")
+
+    def _watch(self):
+        while not self.stopping.wait(LOOK):
+            with contextlib.suppress(Exception):  # a cluster that is gone is told to whoever waits for its rows
+                self.look()
+
+    def __enter__(self) -> "Watch":
+        self.thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stopping.set()
+        self.thread.join(1)

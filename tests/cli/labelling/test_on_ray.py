@@ -11,7 +11,6 @@ import pytest
 
 from kfacealign.cli import main
 from kfacealign.cli.labelling import on_ray
-from kfacealign.cli.labelling.workers import NotLabelled
 from kfacealign.data import SyntheticFaces, image_files
 
 
@@ -37,46 +36,50 @@ def test_a_cluster_without_a_cpu_is_refused():
         on_ray.share_of(0, None)
 
 
-def test_while_nothing_is_done_the_cluster_is_looked_at(monkeypatch):
+def test_a_cluster_is_looked_at_until_the_block_ends(monkeypatch):
     monkeypatch.setattr(on_ray, "LOOK", 0.01)
     looked = threading.Event()
 
-    def rows():
-        yield 1
+    def cpus():
+        if threading.current_thread() is not threading.main_thread():
+            looked.set()
+            raise OSError("the cluster is gone")
+        return 2
+
+    with on_ray.Watch(cpus, 1, print) as watch:
         assert looked.wait(60)
-        yield 2
-        raise ValueError("lost")
-
-    found = []
-    with pytest.raises(ValueError, match="lost"):
-        for row in on_ray.watched(rows(), lambda silence: looked.set()):
-            found.append(row)
-    assert found == [1, 2]
+    assert not watch.thread.is_alive()
 
 
-def test_a_cluster_that_shrinks_is_told_and_one_without_room_ends_the_run(monkeypatch):
-    told, seconds = [], iter([0, 599, 700, 1299, 1300])
-    monkeypatch.setattr(on_ray.time, "monotonic", lambda: next(seconds))
-    cpus = [4, 4, 3, 0, 0, 1, 0, 0, 0]
+def test_a_cluster_that_shrinks_is_told():
+    told, cpus = [], [4, 4, 3, 3, 5, 0]
     watch = on_ray.Watch(lambda: cpus.pop(0), 1, told.append)
-    for _ in range(5):
-        watch(0)  # 4 CPUs, 3, none at 0 s, none at 599 s, one
+    while cpus:
+        watch.look()
     assert [line.partition(":")[0] for line in told] == [
         "the cluster has 3 CPUs, not 4 as before",
-        "the cluster has 0 CPUs, not 3 as before",
+        "the cluster has 0 CPUs, not 5 as before",
     ]
-    watch(0)
-    watch(0)  # none at 700 s and at 1,299 s
-    with pytest.raises(NotLabelled, match="for 10 minutes the Ray cluster has had no CPU for an actor; the same command goes on"):
-        watch(0)
 
 
-def test_long_silence_is_told_once_every_ten_minutes():
-    told = []
-    watch = on_ray.Watch(lambda: 2, 1, told.append)
-    for silence in (5, 599, 600, 605, 1199, 1200, 5, 600):
-        watch(silence)
-    assert told == [f"no shard was finished for {minutes} minutes; the cluster has 2 CPUs" for minutes in (10, 20, 10)]
+def test_long_silence_is_told_every_ten_minutes(monkeypatch):
+    told, now, cpus = [], [0.0], [2]
+    monkeypatch.setattr(on_ray.time, "monotonic", lambda: now[0])
+    watch = on_ray.Watch(lambda: cpus[0], 1, told.append)
+    for second in (5, 599, 600, 605, 1199, 1200):
+        now[0] = second
+        watch.look()
+    watch.heard()
+    cpus[0] = 0.5
+    for second in (1205, 1799, 1800):
+        now[0] = second
+        watch.look()
+    silent = [line for line in told if line.startswith("no shard")]
+    assert silent == [
+        "no shard was finished for 10 minutes; the cluster has 2 CPUs",
+        "no shard was finished for 20 minutes; the cluster has 2 CPUs",
+        "no shard was finished for 10 minutes; the cluster has 0.5 CPUs, too few for an actor",
+    ]
 
 
 def skip_where_ray_itself_does_not_start():
