@@ -59,6 +59,7 @@ fuzz: install
 crash: install
 	$(RUN) tests/crash/crash.py --kills 20
 	$(RUN) tests/crash/label_kills.py --kills 20
+	$(RUN) tests/crash/label_nodes.py
 
 # SCALE=quick tries it out, OUT is another directory for the results, FLAGS="--precision bfloat16" are flags of every recipe.
 reproduce: install

@@ -1,6 +1,7 @@
 """How many pictures `kfacealign label` labels in a second, beside its parts and beside `kfacealign align`.
 
     python benchmarks/label_rate.py PHOTOS --before ../kfacealign-0.1     # `align` is that of an older copy of the sources
+    python benchmarks/label_rate.py PHOTOS --draw 300                     # first draws so many photographs into the folder
 
 The first `--count` pictures of the folders are read, decoded, searched for faces and aligned by one process on one core, each
 part measured apart: that is what the work costs. Then the commands do the same pictures, each on the cores that it is given:
@@ -24,16 +25,21 @@ import tempfile
 import time
 from pathlib import Path
 
+import cv2
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from kfacealign.cli.labelling import results, units
+from kfacealign.data import SyntheticFaces, image_files
+from kfacealign.data.rendered import noise, scene
 from kfacealign.files import IMAGE_SUFFIXES
 
 HERE = Path(__file__).parents[1]
 PARTS = ("read", "decode", "detect", "align")
 ASKED_SHARE, ASKED_RATIO = 0.85, 5.0
 MACHINES, CORES, PICTURES = 100, 8, 1_000_000
+WIDTH, HEIGHT, MOST_FACES = 1280, 960, 3  # of a drawn photograph
 # The parts, in a process of their own: seconds of the clock and of CPU of each, and how many faces there are.
 BARE = """
 import json, sys, time
@@ -111,13 +117,32 @@ def serial(folder, paths):
     return planning / len(paths), (time.process_time() - start) / len(paths)
 
 
+def draw(folder, count):
+    """Writes so many JPEGs, each with one to three rendered faces before a textured background; the same ones every time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    column = WIDTH // MOST_FACES
+    for number in range(count):
+        rng = np.random.default_rng([0, number])
+        grain = cv2.cvtColor(noise.patch(rng, "pores", HEIGHT, WIDTH), cv2.COLOR_GRAY2RGB)
+        image = cv2.addWeighted(scene.background(rng, WIDTH)[:HEIGHT], 1, grain, 0.5, -64)
+        for place in rng.permutation(MOST_FACES)[: rng.integers(1, MOST_FACES + 1)]:
+            side = int(rng.integers(160, column))
+            top, left = rng.integers(HEIGHT - side), place * column + rng.integers(column - side)
+            face = SyntheticFaces(1, size=side).render(MOST_FACES * number + int(place)).image
+            image[top : top + side, left : left + side] = face
+        image_files.write(folder / f"{number:05d}.jpg", image, quality=90)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", metavar="PHOTOS", type=Path)
     parser.add_argument("--before", metavar="DIR", type=Path, help="another copy of the sources, for `align`")
     parser.add_argument("--count", type=int, default=300, help="pictures (default %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="default %(default)s")
+    parser.add_argument("--draw", type=int, metavar="N", help="draw N photographs into the first folder before that")
     arguments = parser.parse_args()
+    if arguments.draw:
+        draw(arguments.folders[0], arguments.draw)
     found = [path for folder in arguments.folders for path in sorted(folder.rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES]
     paths = [str(path.absolute()) for path in found[: arguments.count]]
     most, console = len(os.sched_getaffinity(0)), Console(width=140)

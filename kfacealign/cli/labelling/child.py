@@ -126,6 +126,16 @@ class Labeller:
         image_files.write(Path(folder, f"{number:05d}", f"{picture.number:06d}.jpg"), drawn)
 
 
+class WithoutPandas:
+    """A finder of modules by which pandas is not installed: pyarrow imports it before its first array, and needs it for none."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> None:
+        """Raises ModuleNotFoundError for pandas; other finders look for all else."""
+        if name == "pandas":
+            raise ModuleNotFoundError("pandas is not imported here", name=name)
+
+
 def nothing() -> dict[str, Any]:
     """What is told of no picture."""
     return {"pictures": 0, "faces": 0, "failed": []}
@@ -148,6 +158,7 @@ def end_with(stream: Any, orders: queue.SimpleQueue) -> None:
 def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # whoever started this process ends it
         signal.signal(number, signal.SIG_IGN)
+    sys.meta_path.insert(0, WithoutPandas)  # its import takes as long as several pictures
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what else is printed is no answer
     orders = queue.SimpleQueue()

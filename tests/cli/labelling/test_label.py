@@ -302,6 +302,14 @@ def test_workers_run_without_keras_and_tensorflow(photos, tmp_path, monkeypatch)
     assert heavy == [[]]  # one picture, one worker
 
 
+def test_workers_do_not_import_pandas(photos, tmp_path, monkeypatch):
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "pandas.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w').close()")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "modules"))
+    assert label(photos / "face_0.png", "--out", tmp_path / "faces.parquet", "--workers", "1") == 0
+    assert rows(tmp_path / "faces.parquet")[0]["status"] == "ok" and not (tmp_path / "imported").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
