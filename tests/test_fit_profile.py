@@ -92,3 +92,26 @@ def test_only_pipnet_has_heads_that_can_be_dense():
     import fit_variants
 
     assert fit_variants.dense_heads(keras.Sequential()) is None
+
+
+def test_a_gain_is_the_rate_with_the_change_over_the_rate_without(monkeypatch):
+    import fit_profile
+    from rich.console import Console
+
+    seconds = {(): [4.0, 2.0, 8.0], ("--precision", "bfloat16"): [2.0], ("--variant", "dense_heads"): None}
+    slow = {"TF_ENABLE_ONEDNN_OPTS": "0"}
+    monkeypatch.setattr(fit_profile, "in_a_process", lambda name, more, flags: [12.0] if more == slow else seconds[tuple(flags)])
+    arguments = argparse.Namespace(
+        methods=["FAN"],
+        gains=["bfloat16", "onednn", "heads"],
+        input_size=64,
+        batch_size=16,
+        threads=2,
+        turns=2,
+        rounds=1,
+        steps=1,
+    )
+    console = Console(record=True, width=200)
+    fit_profile.show_gains(arguments, console)
+    row = next(line for line in console.export_text().splitlines() if "FAN" in line)
+    assert row.replace("│", " ").split() == ["FAN", "4.0", "2.00", "3.00"]
