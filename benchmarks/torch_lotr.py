@@ -1,50 +1,23 @@
-"""LOTR-M in plain PyTorch: what `lotr_torch.py` trains beside ours. Layer for layer the same, written after the papers."""
+"""LOTR-M in plain PyTorch: what `torch_rate.py` trains beside ours. Layer for layer the same, written after the papers."""
 
 import math
 
 import torch
 from torch import nn
+from torch_blocks import inverted_residuals
 
-# MobileNetV2's Table 2: expansion, channels, repetitions, stride of the first.
-STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+# MobileNetV2's Table 2: expansion, side of the depthwise kernel, stride of the first block, channels, blocks.
+STAGES = (
+    (1, 3, 1, 16, 1),
+    (6, 3, 2, 24, 2),
+    (6, 3, 2, 32, 3),
+    (6, 3, 2, 64, 4),
+    (6, 3, 1, 96, 3),
+    (6, 3, 2, 160, 3),
+    (6, 3, 1, 320, 1),
+)
 DROPOUT = 0.1
 PIXELS = 192  # the unit of the loss
-
-
-class ConvNorm(nn.Sequential):
-    """Convolution, batch normalisation and, if wanted, ReLU6."""
-
-    def __init__(self, inputs, outputs, kernel=1, stride=1, groups=1, activate=True):
-        layers = [
-            nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
-            nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.1),
-        ]
-        super().__init__(*layers, *([nn.ReLU6(inplace=True)] if activate else []))
-
-
-class InvertedResidual(nn.Module):
-    """Expansion, depthwise convolution, linear projection; with a shortcut where the shape stays."""
-
-    def __init__(self, inputs, outputs, stride, expansion):
-        super().__init__()
-        hidden = inputs * expansion
-        expand = [ConvNorm(inputs, hidden)] if expansion > 1 else []
-        depthwise = ConvNorm(hidden, hidden, 3, stride, groups=hidden)
-        self.body = nn.Sequential(*expand, depthwise, ConvNorm(hidden, outputs, activate=False))
-        self.shortcut = stride == 1 and inputs == outputs
-
-    def forward(self, x):
-        return x + self.body(x) if self.shortcut else self.body(x)
-
-
-def mobilenet_v2():
-    """(B, 3, S, S) -> (B, 1280, S/32, S/32)."""
-    layers, channels = [ConvNorm(3, 32, 3, 2)], 32
-    for expansion, outputs, repetitions, stride in STAGES:
-        for step in range(repetitions):
-            layers.append(InvertedResidual(channels, outputs, stride if step == 0 else 1, expansion))
-            channels = outputs
-    return nn.Sequential(*layers, ConvNorm(channels, 1280))
 
 
 class Attention(nn.Module):
@@ -73,7 +46,7 @@ class FeedForward(nn.Module):
         return self.norm(tokens + self.body(tokens))
 
 
-class LOTRM(nn.Module):
+class LOTR(nn.Module):
     """(B, 3, S, S) pixels 0..255 -> (B, K, 2) crop coordinates.
 
     Args:
@@ -83,7 +56,7 @@ class LOTRM(nn.Module):
     def __init__(self, points, size, layers=2, dim=64, heads=8, feed_forward=128):
         super().__init__()
         self.cells = size // 32
-        self.backbone = mobilenet_v2()
+        self.backbone = inverted_residuals(STAGES, stem=32, head=1280)
         self.project = nn.Conv2d(1280, dim, 1, bias=False)
         self.rows = nn.Parameter(torch.randn(self.cells, dim // 2))
         self.columns = nn.Parameter(torch.randn(self.cells, dim // 2))
@@ -112,6 +85,10 @@ class LOTRM(nn.Module):
             found = attention(found, found, found, found)
             found = network(cross(found, found, keys, tokens))
         return self.head(found)
+
+    def loss(self, outputs, landmarks):
+        """The smooth-Wing loss of what `forward` returned; landmarks are (B, K, 2) crop coordinates."""
+        return smooth_wing(outputs.float(), landmarks)
 
 
 def smooth_wing(predicted, landmarks, w=10.0, epsilon=2.0, t=0.01):

@@ -1,0 +1,94 @@
+"""Training steps that compute the same in another way; `fit_profile.py` measures what each way gains.
+
+They are for a measurement of the TensorFlow backend alone, not for training.
+"""
+
+import kfacealign as kfa
+from kfacealign.backend import keras
+from kfacealign.layers.pixel_in_pixel import locate
+
+ops = keras.ops
+
+
+class DensePIPNet(kfa.models.PIPNet):
+    """PIPNet whose offsets are computed at every cell, as figure 3d draws them, and read at one cell per landmark."""
+
+    def call(self, images, training=None):
+        outputs = self.network(images, training=training)
+        found = locate(self.codec, outputs)
+        dense = self.head.dense(outputs["features"])
+        return {**outputs, **found, "dense": dense, **self.read(dense, found["cells"])}
+
+    def loss_terms(self, y, outputs):
+        targets = self.codec.encode(y["landmarks"])
+        outputs = {**outputs, **self.read(outputs["dense"], targets["cells"])}
+        return self.codec.loss(targets, outputs, y.get("weights", ops.ones_like(y["landmarks"][..., 0])))
+
+    def read(self, dense, cells):
+        """The maps of the offset branches (B, h, w, K * C) at the cells (B, K, 2): (B, K), or (B, K, C) of neighbours."""
+        size = self.codec.size
+        places = ops.cast(cells[..., 1] * size + cells[..., 0], "int32")[:, None, :, None]
+        found = {}
+        for name in self.head.branches:
+            maps = ops.reshape(dense[name], (-1, size * size, self.head.points, dense[name].shape[-1] // self.head.points))
+            values = ops.take_along_axis(maps, places, axis=1)[:, 0]
+            found[name] = values if name.startswith("neighbor") else values[..., 0]
+        return found
+
+
+def dense_heads(model):
+    """PIPNet as `DensePIPNet`; another method has nothing to compute at every cell, and gives None."""
+    return DensePIPNet.from_config(model.get_config()) if isinstance(model, kfa.models.PIPNet) else None
+
+
+def fused_batch_norms(model):
+    """The model with TensorFlow's fused kernel in training where Keras makes batch norms of element-wise operations.
+
+    The kernel's moving variance is that of a sample, N / (N - 1) times Keras'.
+    """
+    import tensorflow as tf
+
+    def fused(layer):
+        plain = layer.call
+
+        def call(inputs, training=None, mask=None):
+            if not training:
+                return plain(inputs, training=training, mask=mask)
+            y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+                inputs, layer.gamma, layer.beta, epsilon=layer.epsilon, is_training=True
+            )
+            for moving, value in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
+                moving.assign(moving * layer.momentum + value * (1.0 - layer.momentum))
+            return ops.cast(y, layer.compute_dtype)
+
+        return call
+
+    for layer in all_layers(model):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.call = fused(layer)
+    return model
+
+
+def wide_stems(model, channels=8):
+    """The model with zeros beside the three channels that its first convolution reads."""
+
+    def padded(layer):
+        def call(inputs):
+            more = channels - inputs.shape[-1]
+            images = ops.pad(inputs, ((0, 0), (0, 0), (0, 0), (0, more)))
+            kernel = ops.pad(layer.kernel, ((0, 0), (0, 0), (0, more), (0, 0)))
+            kernel = ops.cast(kernel, layer.compute_dtype)
+            y = ops.conv(images, kernel, list(layer.strides), layer.padding, data_format="channels_last")
+            return y + layer.bias if layer.use_bias else y
+
+        return call
+
+    convolutions = [layer for layer in all_layers(model) if isinstance(layer, keras.layers.Conv2D)]
+    stem = next(layer for layer in convolutions if layer.kernel.shape[2] == 3)
+    stem.call = padded(stem)
+    return model
+
+
+def all_layers(model):
+    """Every layer of the network, also those inside other layers."""
+    return list(model.network._flatten_layers(include_self=False))
