@@ -14,6 +14,8 @@ linear between the two whose lags enclose it.
 """
 
 import argparse
+import tempfile
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -61,6 +63,16 @@ def followed(model, clip, smoother):
     return np.stack([face.landmarks for face in faces]), np.array([face.found for face in faces])
 
 
+def quick(model, threads):
+    """The model as LiteRT runs it; files that are exported already stay as they are."""
+    if not isinstance(model, kfa.models.FaceAligner):
+        return model
+    if not hasattr(model, "stream"):
+        return model.snapshot(threads=threads)
+    with tempfile.TemporaryDirectory() as folder:
+        return kfa.deploy.load(kfa.deploy.export_step(model, Path(folder) / "step.tflite"), threads=threads)
+
+
 def measured(model, clips, smoother):
     """(lag in frames, jitter in percent, NME in percent, share of the frames in which the face was found)."""
     lags, tremble, errors, share = [], [], [], []
@@ -105,8 +117,7 @@ def table_of(arguments):
     filters = {"as found": None} | {f"One-Euro, {cutoff:g} Hz": OneEuro(min_cutoff=cutoff) for cutoff in arguments.cutoffs}
     rows = {}
     for name in arguments.models:
-        model = kfa.load(name)
-        model = model if hasattr(model, "stream") else model.snapshot(threads=arguments.threads)
+        model = quick(kfa.load(name), arguments.threads)
         rows[name] = {what: measured(model, clips, smoother) for what, smoother in track(filters.items(), name)}
     reference = list(rows[arguments.models[-1]].values())
     truth = np.mean([kfa.metrics.jitter(landmarks, "ibug68") for _, landmarks in clips])
