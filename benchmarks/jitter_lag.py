@@ -19,11 +19,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 import kfacealign as kfa
-from kfacealign.console import make_console
 from kfacealign.tracking import FaceTracker, OneEuro
 
 SHIFTS = np.linspace(-1, 6, 141)  # frames
@@ -137,8 +137,8 @@ def table_of(arguments):
 def main():
     arguments = parse()
     cv2.setNumThreads(arguments.threads)
-    console = make_console()
-    console.print(table_of(arguments))
+    table = table_of(arguments)
+    Console(width=None if Console().is_terminal else 160).print(table)  # a file is as wide as the table
 
 
 if __name__ == "__main__":
