@@ -2,6 +2,8 @@
 
 import argparse
 import csv
+import runpy
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -80,6 +82,18 @@ def test_a_run_is_written_and_goes_on(videos, tmp_path, capsys):
     loaded = keras.saving.load_model(out / "model.keras")
     for ours, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_settings_of_the_presets_recipe_are_enough(videos, tmp_path, monkeypatch, capsys):
+    """It has a backbone and no variant, and a rate that falls as a cosine."""
+    recipe = runpy.run_path(str(Path(__file__).parents[2] / "recipes" / "preset_tracker.py"))
+    words = ["--data-dir", "x", "--input-size", "64", "--batch-size", "2", "--epochs", "1", "--out", str(tmp_path / "run")]
+    monkeypatch.setattr("sys.argv", ["preset_tracker.py", *words])
+    settings = recipe["parsed"](*recipe["SECOND"])
+    kfa.training.run_clips(build, videos, None, settings, frames=2)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "AttentiveHeatmap1DTracker efficientnet_lite0:" in printed
+    assert "1 epochs of batch 2 clips at learning rate 0.0003 (falling to 0 as a cosine)" in printed
 
 
 def test_clips_with_effects_stay_whole(videos):
