@@ -78,7 +78,8 @@ class AttentiveHeatmap1DTracker(FaceAligner):
         bins = detector.resolution // positions
 
         # === Functional model ===
-        if detector.network.trainable is frozen:  # what is set here is set for all layers inside, the blocks kept as they are too
+        if detector.network.trainable is frozen:
+            # The value reaches all layers inside, so it would thaw the blocks that the detector keeps as they are.
             detector.network.trainable = not frozen
         heatmaps = inputs_like(detector.network.output)
         encoded = {as_state(name): encode(maps, bins=bins, width=width, name=name) for name, maps in heatmaps.items()}

@@ -20,7 +20,7 @@ BLOCKS = 16
 
 
 def check_trunk(backbone: str, *, weights: str | os.PathLike | None, frozen_blocks: int, stacks: int) -> None:
-    """What a heatmap model's arguments `backbone`, `backbone_weights`, `frozen_blocks` and `stacks` can be together.
+    """Checks that a heatmap model's arguments `backbone`, `backbone_weights`, `frozen_blocks` and `stacks` fit together.
 
     Raises:
         ValueError: there is no such trunk, or it cannot have such weights, frozen blocks or stacks.
