@@ -8,8 +8,9 @@
 
 FOLDER is a folder of images with .pts files, or any dataset that --dataset names. The test part (test/, or a tenth of the faces)
 serves for the figures alone. 15 % of the other faces validate the epochs: the training ends when their error has not fallen
-for --patience epochs, and the best epoch's model is kept. An epoch has --steps batches at least; few faces come in it
-several times, in other views. The folder of the run has model.keras, model.tflite and predictions.png, the preview.
+for --patience epochs, but not before --min-epochs, and the best epoch's model is kept. An epoch has --steps batches at least;
+few faces come in it several times, in other views. The run's folder has model.keras, model.tflite and predictions.png, the
+preview.
 """
 
 import kfacealign as kfa
@@ -28,6 +29,7 @@ PAPER = {
     "steps": 25,
     "epochs": 40,
     "patience": 8,
+    "min_epochs": 20,
     "batch_size": 16,
     "optimizer": "adamw",
     "learning_rate": 1e-3,
@@ -46,6 +48,7 @@ FLAGS = {
     },
     "steps": {"type": int, "help": "batches of an epoch at least"},
     "patience": {"type": int, "help": "epochs without a lower validation error that end the training"},
+    "min_epochs": {"type": int, "help": "epochs before which it is not ended"},
 }
 # The crops of a detector are never exact: see recipes/preset_pipnet.py.
 VIEWS = {
@@ -89,7 +92,7 @@ def recipe():
         load=kfa.load,
         export=kfa.deploy.export,
         validation=validation,
-        stopping=kfa.training.EarlyStopping(settings.out, settings.patience),
+        stopping=kfa.training.EarlyStopping(settings.out, settings.patience, settings.min_epochs),
         repeats=max(1, settings.steps * settings.batch_size // len(faces.train)),
     )
 

@@ -25,16 +25,19 @@ class EarlyStopping(keras.callbacks.Callback):
     Args:
         directory: the run's folder.
         patience: epochs without a lower error that end the training.
+        min_epochs: epochs before which it is not ended. While the learning rate is high the error of a few faces may rise
+            for long and fall later.
 
     Raises:
         ValueError: `patience` is less than 1.
     """
 
-    def __init__(self, directory: str | os.PathLike, patience: int):
+    def __init__(self, directory: str | os.PathLike, patience: int, min_epochs: int = 0):
         super().__init__()
         if patience < 1:
             raise ValueError(f"patience is {patience}, expected 1 epoch or more")
-        self.file, self.patience, self.errors = Path(directory) / WEIGHTS, patience, []
+        self.file, self.patience, self.min_epochs = Path(directory) / WEIGHTS, patience, min_epochs
+        self.errors = []
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         state = read_state(self.file.parent)
@@ -50,7 +53,7 @@ class EarlyStopping(keras.callbacks.Callback):
 
     def ended(self, errors: Sequence[float]) -> bool:
         """Whether a training with these errors, one an epoch, is over."""
-        return len(errors) - best(errors) >= self.patience
+        return len(errors) >= self.min_epochs and len(errors) - best(errors) >= self.patience
 
     def restore(self, model: FaceAligner, history: Sequence[dict]) -> str:
         """Gives a model the best weights.

@@ -19,13 +19,13 @@ class Counting:
         self.weight = float(weights[0][0])
 
 
-def epochs(folder, errors, patience, *, before=()):
+def epochs(folder, errors, patience, *, before=(), min_epochs=0):
     """Trains until the callback ends it; returns the stand-in, the callback and the history."""
     history, model = [{"epoch": place + 1, "val_nme": error} for place, error in enumerate(before)], Counting()
     if before:
         state = {"checkpoint": "checkpoint-0001.keras", "settings": {}, "history": history}
         (folder / "state.json").write_text(json.dumps(state))
-    stopping = EarlyStopping(folder, patience)
+    stopping = EarlyStopping(folder, patience, min_epochs)
     stopping.set_model(model)
     stopping.on_train_begin()
     for error in errors[len(before) :]:
@@ -70,6 +70,15 @@ def test_a_resumed_training_ends_where_it_would_have(tmp_path, killed):
 def test_a_training_that_was_over_is_over(tmp_path):
     stopping = EarlyStopping(tmp_path, 2)
     assert stopping.ended([5, 4, 4.5, 4.6]) and not stopping.ended([5, 4, 4.5]) and not stopping.ended([])
+
+
+@pytest.mark.parametrize(("min_epochs", "ran", "best"), [(0, 4, 2), (4, 4, 2), (5, 5, 2), (6, 8, 6)])
+def test_a_training_is_not_ended_before_its_least_epochs(tmp_path, min_epochs, ran, best):
+    errors = [5, 4, 4.5, 4.6, 4.7, 1, 2, 3, 4]
+    model, stopping, history = epochs(tmp_path, errors, 2, min_epochs=min_epochs)
+    assert len(history) == ran
+    stopping.restore(model, history)
+    assert model.weight == best
 
 
 def test_patience_is_one_epoch_at_least(tmp_path):
