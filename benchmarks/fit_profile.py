@@ -201,8 +201,15 @@ def in_a_process(name, environment, flags):
     command = [sys.executable, __file__, *sys.argv[1:], "--methods", name, "--measure", *flags]
     result = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
     if result.returncode:
-        sys.exit(f"error: {name}: {(result.stderr.strip().splitlines() or [result.returncode])[-1]}")
+        told = " ".join([f"{key}={value}" for key, value in environment.items()] + flags) or "as it is"
+        sys.exit(f"error: {name}, {told}: status {result.returncode}, {reason(result.stderr)}")
     return json.loads(result.stdout.splitlines()[-1])
+
+
+def reason(errors):
+    """The line that says why a process ended: the fatal one of TensorFlow's log, else the last."""
+    lines = errors.strip().splitlines() or ["which gave no reason"]
+    return next((line for line in lines if re.match(r"F\d{4} |.* F tensorflow", line)), lines[-1])
 
 
 def show_gains(args, console):

@@ -75,9 +75,11 @@ def wide_stems(model, channels=8):
     def padded(layer):
         def call(inputs):
             more = channels - inputs.shape[-1]
-            images = ops.pad(inputs, ((0, 0), (0, 0), (0, 0), (0, more)))
-            kernel = ops.pad(layer.kernel, ((0, 0), (0, 0), (0, more), (0, 0)))
-            kernel = ops.cast(kernel, layer.compute_dtype)
+            # Zeros are joined and not padded: oneDNN's rewriting of TensorFlow's graph ends the process where it meets a
+            # convolution of a padded input and a padded kernel.
+            images = ops.concatenate([inputs, ops.repeat(ops.zeros_like(inputs[..., :1]), more, axis=-1)], axis=-1)
+            kernel = ops.cast(layer.kernel, layer.compute_dtype)
+            kernel = ops.concatenate([kernel, ops.repeat(ops.zeros_like(kernel[:, :, :1]), more, axis=2)], axis=2)
             y = ops.conv(images, kernel, list(layer.strides), layer.padding, data_format="channels_last")
             return y + layer.bias if layer.use_bias else y
 

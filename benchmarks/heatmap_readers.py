@@ -4,17 +4,21 @@
 
     python benchmarks/heatmap_readers.py --data-dir YTF68 --every 3             # minutes a network on a CPU
     python benchmarks/heatmap_readers.py --data-dir YTF68 --only continuous     # one network, read in every way
+    python benchmarks/heatmap_readers.py --data-dir YTF68 --every 3 --only "global soft-argmax" "continuous, twice the steps"
     python benchmarks/heatmap_readers.py --data-dir 300W --width 256 --input-size 256 --epochs 50 --drops 25 40 \\
         --learning-rate 1e-4
 
 Every network is trained by the same crops, views, epochs, optimiser and warm-up; of FAN (one stack) only the encoding
-differs, of HIH's hourglass only the head. Siamese training shows each crop twice a step and so costs twice as much.
-A plain heatmap is then read by every decoder, from the same trained network. Runs are kept in runs/readers and go on
-where they were stopped.
+differs, of HIH's hourglass only the head. Siamese training shows each crop twice a step and so costs twice as much;
+"continuous, twice the steps" costs as much without it. "global soft-argmax" is the paper's baseline: all its epochs are under
+the L1 loss of the coordinates that the soft-argmax of the whole map gives, which is the warm-up's loss. A plain heatmap is then
+read by every decoder, from the same trained network. Runs are kept in runs/readers and go on where they were stopped.
 """
 
 import argparse
+import dataclasses
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -31,37 +35,50 @@ COLUMNS = ("nme", "fr@10", "auc@10", "point_variance")
 VIEWS = {"translation": 8 / 256, "rotation": 10.0, "occlusion_probability": 0.1, "blur_probability": 0.0}
 
 
+@dataclasses.dataclass
+class Row:
+    """What is trained: a function that makes the model, and what its training has of its own."""
+
+    build: Callable
+    siamese: bool = False
+    warmup_only: bool = False
+    times: int = 1  # as many epochs as the others
+
+
 def networks(scheme, arguments):
-    """Name of a network -> (function that makes it, whether its training is Siamese)."""
+    """Name of a network -> row."""
     common = {"input_size": arguments.input_size, "width": arguments.width, "stacks": 1, "enlarge": ENLARGE}
     fan = functools.partial(kfa.models.FAN, scheme, **common)
     hourglass = functools.partial(kfa.models.Hourglass, scheme, **common)
     decimals = {"decimal_size": arguments.decimal_size, "decimal_width": int(1.5 * arguments.width), "alpha": 1.0}
     return {
-        "rounded": (functools.partial(fan, encoding="round", decoder="argmax"), False),
-        "static correction": (functools.partial(fan, encoding="round", correction="static"), False),
-        "dynamic correction": (functools.partial(fan, encoding="round", correction="dynamic"), False),
-        "continuous": (functools.partial(fan), False),
-        "continuous, siamese": (functools.partial(fan), True),
-        "hourglass": (functools.partial(hourglass), False),
-        "WOV": (functools.partial(hourglass, offset="value", offset_width=int(1.5 * arguments.width)), False),
-        "WOM": (functools.partial(hourglass, offset="map", offset_width=arguments.width // 2), False),
-        "HIH": (functools.partial(kfa.models.HIH, scheme, **common, **decimals), False),
+        "rounded": Row(functools.partial(fan, encoding="round", decoder="argmax")),
+        "static correction": Row(functools.partial(fan, encoding="round", correction="static")),
+        "dynamic correction": Row(functools.partial(fan, encoding="round", correction="dynamic")),
+        "continuous": Row(fan),
+        "continuous, siamese": Row(fan, siamese=True),
+        "continuous, twice the steps": Row(fan, times=2),
+        "global soft-argmax": Row(fan, warmup_only=True),
+        "hourglass": Row(hourglass),
+        "WOV": Row(functools.partial(hourglass, offset="value", offset_width=int(1.5 * arguments.width))),
+        "WOM": Row(functools.partial(hourglass, offset="map", offset_width=arguments.width // 2)),
+        "HIH": Row(functools.partial(kfa.models.HIH, scheme, **common, **decimals)),
     }
 
 
-def settings_of(arguments, name, seed):
+def settings_of(arguments, name, row, seed):
     """What a recipe's command line would have given."""
+    epochs = row.times * arguments.epochs
     return argparse.Namespace(
         variant=name,
         input_size=arguments.input_size,
-        epochs=arguments.epochs,
-        warmup_epochs=arguments.warmup_epochs,
+        epochs=epochs,
+        warmup_epochs=epochs if row.warmup_only else row.times * arguments.warmup_epochs,
         batch_size=arguments.batch_size,
         learning_rate=arguments.learning_rate,
-        drops=arguments.drops,
+        drops=[row.times * epoch for epoch in arguments.drops],
         seed=seed,
-        out=str(Path(arguments.out) / f"{name.replace(', ', '_').replace(' ', '_').lower()}_{seed}"),
+        out=str(Path(arguments.out) / f"{name.replace(', ', '_').replace(' ', '_').replace('-', '_').lower()}_{seed}"),
         resume=True,
         precision="float32",
         strict=False,
@@ -69,13 +86,13 @@ def settings_of(arguments, name, seed):
     )
 
 
-def train(build, siamese, faces, settings):
+def train(row, faces, settings):
     """The trained or read model."""
     views = kfa.data.RandomView.subpixel(faces.scheme, **VIEWS)
-    if siamese:
+    if row.siamese:
         wrap = functools.partial(kfa.training.Siamese, views=views)
-        return kfa.training.run(build, faces, None, settings, wrap=wrap)[0]
-    return kfa.training.run(build, faces, views, settings)[0]
+        return kfa.training.run(row.build, faces, None, settings, wrap=wrap)[0]
+    return kfa.training.run(row.build, faces, views, settings)[0]
 
 
 def readers(codec):
@@ -120,9 +137,9 @@ def main():
     crops = kfa.data.Crops(faces.test, arguments.input_size, enlarge=ENLARGE)
     title = f"{faces.name}, {normalizer.replace('_', '-')} errors in percent"
     table = Table("network", "read by", "seed", "parameters (M)", *map(heading, COLUMNS), title=title)
-    for name, (build, siamese) in networks(faces.scheme, arguments).items():
+    for name, row in networks(faces.scheme, arguments).items():
         for seed in arguments.seeds if name in (arguments.only or [name]) else []:
-            model = train(build, siamese, faces, settings_of(arguments, name, seed))
+            model = train(row, faces, settings_of(arguments, name, row, seed))
             size = f"{trainable_parameters(model) / 1e6:.2f}"
             for reader, codec in readers(model.codec).items():
                 figures = read(model, codec, crops, normalizer).rows()["full"]

@@ -3,15 +3,19 @@
     python benchmarks/lotr_frozen.py --data-dir YTF68 --also INFANFACE              # about twenty minutes on two cores
     python benchmarks/lotr_frozen.py --data-dir YTF68 --also INFANFACE --backbone-weights imagenet
     python benchmarks/lotr_frozen.py --data-dir YTF68 --layers 1 2 3 4 5 6 --views 3 --steps 400 --rates 2e-3
+    python benchmarks/lotr_frozen.py --data-dir YTF68 --losses l2 l1 smooth_l1 wing smooth_wing --seeds 0 1 2 --rates 2e-3
 
 The features are those of a trained PIPNet with EfficientNet-Lite0, by default of the bundled preset; they are made once, of
 random views of the training faces, and stay as they are. What is trained is what comes after, with AdamW, a cosine decay and no
 dropout. Both networks begin with a gain of 0.1, unless `--first-values paper` gives LOTR those of the paper. With --layers the
-rows are LOTR with so many layers in encoder and decoder (the paper's Sec. 4.8). Told are the inter-ocular NME of the test faces
-after quarters of the steps and, for the end, the interval over people, and the share of the people in whom LOTR is better.
+rows are LOTR with so many layers in encoder and decoder (the paper's Sec. 4.8), with --losses LOTR under these losses of its
+coordinates in pixels (Table 4). Told are the inter-ocular NME of the test faces after quarters of the steps and, for the end,
+the interval over people and the AUC at 8 %; between LOTR and CNN + FFN also the difference with its interval.
 """
 
 import argparse
+import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -24,6 +28,7 @@ import kfacealign as kfa
 from kfacealign.backend import keras
 from kfacealign.data.faces import joined
 from kfacealign.evaluation.comparison import bootstrap_interval, people
+from kfacealign.metrics.distribution import auc
 from kfacealign.models.backbones import backbone
 from kfacealign.training.loop import adamw
 
@@ -33,25 +38,35 @@ FIRST_VALUES = {"suite": {"gain": 0.1, "query_stddev": 1.0}, "paper": {"gain": 1
 OPTIMIZERS = {"adamw": adamw, "lamb": keras.optimizers.Lamb}
 
 
+@dataclasses.dataclass
+class Row:
+    """What is trained: the number of LOTR's layers, None for CNN + FFN, and the loss."""
+
+    layers: int | None
+    loss: str = "smooth_wing"
+
+
 def rows(arguments):
-    """Name of a row -> the number of LOTR's layers, None for CNN + FFN."""
+    """Name -> row."""
     if arguments.layers:
-        return {f"LOTR, {layers} layer{'s' * (layers > 1)}": layers for layers in arguments.layers}
-    return {"CNN + FFN": None, "LOTR": 2}
+        return {f"LOTR, {layers} layer{'s' * (layers > 1)}": Row(layers) for layers in arguments.layers}
+    if arguments.losses:
+        return {f"LOTR, {loss}": Row(2, loss) for loss in arguments.losses}
+    return {"CNN + FFN": Row(None), "LOTR": Row(2)}
 
 
-def build(layers, scheme, arguments):
-    """The network of a row."""
-    common = {"backbone": BACKBONE, "input_size": arguments.input_size}
-    if layers is None:
+def build(row, scheme, arguments):
+    """The model of a row."""
+    common = {"backbone": BACKBONE, "input_size": arguments.input_size, "loss": kfa.training.LOSSES[row.loss]()}
+    if row.layers is None:
         return kfa.models.CNNFFN(scheme, gain=0.1, **common)
-    return kfa.models.LOTR(scheme, layers=layers, dropout=0.0, **common, **FIRST_VALUES[arguments.first_values])
+    return kfa.models.LOTR(scheme, layers=row.layers, dropout=0.0, **common, **FIRST_VALUES[arguments.first_values])
 
 
 def features_of(network, faces, arguments, views=None):
     """Features (float16, to fit into memory) and landmarks of `arguments.views` passes over faces, or of one without views."""
     crops = kfa.data.Crops(faces, arguments.input_size)
-    batches = kfa.data.pipeline(crops, size=arguments.input_size, batch_size=32, views=views, seed=arguments.seed)
+    batches = kfa.data.pipeline(crops, size=arguments.input_size, batch_size=32, views=views, seed=arguments.seeds[0])
     features, landmarks = [], []
     for _ in track(range(arguments.views if views else 1), "features", transient=True):
         for images, labels in batches:
@@ -61,12 +76,12 @@ def features_of(network, faces, arguments, views=None):
     return np.concatenate(features), np.concatenate(landmarks)
 
 
-def trained(model, features, landmarks, arguments, rate, measure):
+def trained(model, features, landmarks, arguments, rate, seed, measure):
     """Trains what comes after the backbone; what `measure` gives after quarters of the steps."""
-    network, rng = model.network, np.random.default_rng(arguments.seed)
+    network, rng = model.network, np.random.default_rng(seed)
     part = keras.Model(network.get_layer("project").input, network.output["landmarks"])
-    pixels, smooth_wing, optimizer = kfa.models.lotr.LOSS_PIXELS, kfa.losses.SmoothWing(), OPTIMIZERS[arguments.optimizer](rate)
-    part.compile(optimizer, loss=lambda expected, predicted: smooth_wing(pixels * expected, pixels * predicted))
+    pixels, loss, optimizer = kfa.models.lotr.LOSS_PIXELS, model.codec.point_loss, OPTIMIZERS[arguments.optimizer](rate)
+    part.compile(optimizer, loss=lambda expected, predicted: loss(pixels * expected, pixels * predicted))
     figures = []
     for step in range(arguments.steps):
         optimizer.learning_rate.assign(rate * (1 + math.cos(math.pi * step / arguments.steps)) / 2)
@@ -100,10 +115,12 @@ def parse(words=None):
     parser.add_argument("--steps", type=int, default=2760, help="default %(default)s, thirty epochs of 2,944 faces")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--rates", nargs="+", type=float, default=[2e-3, 1e-3], help="learning rates (default 2e-3 and 1e-3)")
-    parser.add_argument("--layers", type=int, nargs="+", help="LOTR with so many layers, each a row; no CNN + FFN")
+    asked = parser.add_mutually_exclusive_group()
+    asked.add_argument("--layers", type=int, nargs="+", help="LOTR with so many layers, each a row; no CNN + FFN")
+    asked.add_argument("--losses", nargs="+", choices=kfa.training.LOSSES, help="LOTR under these losses, each a row")
     parser.add_argument("--first-values", choices=FIRST_VALUES, default="suite", help="of LOTR (default %(default)s)")
     parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adamw", help="default %(default)s")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of first values and batches; the views have the first")
     return parser.parse_args(words)
 
 
@@ -117,18 +134,19 @@ def main():
     features, landmarks = features_of(network, joined([faces.train, *further]), arguments, views)
     test = Errors(*features_of(network, faces.test, arguments), faces.scheme)
     groups, best = people(faces.test.names), {}
-    table = Table("network", "rate", *(f"{part * arguments.steps // 4}" for part in (1, 2, 3)), "NME at the end, 95 %")
-    for name, layers in rows(arguments).items():
-        for rate in arguments.rates:
-            keras.utils.set_random_seed(arguments.seed)
-            found = trained(build(layers, faces.scheme, arguments), features, landmarks, arguments, rate, test)
-            low, high = bootstrap_interval(found[-1], groups=groups)
-            best[name] = min((found[-1], best.get(name, found[-1])), key=np.mean)
-            cells = [f"{errors.mean():.2f}" for errors in found]
-            table.add_row(name, f"{rate:g}", *cells[:-1], f"{cells[-1]} ({low:.2f} to {high:.2f})")
-            Console().print(f"{name}, {rate:g}: {', '.join(cells)}")
+    quarters = (f"{part * arguments.steps // 4}" for part in (1, 2, 3))
+    table = Table("network", "rate", "seed", *quarters, "NME at the end, 95 %", "AUC 8 %")
+    for (name, row), rate, seed in itertools.product(rows(arguments).items(), arguments.rates, arguments.seeds):
+        keras.utils.set_random_seed(seed)
+        found = trained(build(row, faces.scheme, arguments), features, landmarks, arguments, rate, seed, test)
+        low, high = bootstrap_interval(found[-1], groups=groups)
+        best[name] = min((found[-1], best.get(name, found[-1])), key=np.mean)
+        cells = [f"{errors.mean():.2f}" for errors in found]
+        area = f"{auc(found[-1], 8):.3f}"
+        table.add_row(name, f"{rate:g}", str(seed), *cells[:-1], f"{cells[-1]} ({low:.2f} to {high:.2f})", area)
+        Console().print(f"{name}, rate {rate:g}, seed {seed}: {', '.join(cells)}; AUC {area}")
     Console().print(table)
-    if arguments.layers:
+    if arguments.layers or arguments.losses:
         return
     difference = best["LOTR"] - best["CNN + FFN"]
     low, high = bootstrap_interval(difference, groups=groups)

@@ -34,12 +34,34 @@ def test_pipnet_at_every_stride_has_its_cells_and_no_neighbours(monkeypatch):
 def test_lotr_has_the_layers_and_first_values_that_are_asked_for(monkeypatch):
     frozen = script("lotr_frozen", monkeypatch)
     arguments = frozen.parse(["--data-dir", "x", "--layers", "1", "3", "--input-size", "64", "--first-values", "paper"])
-    assert frozen.rows(arguments) == {"LOTR, 1 layer": 1, "LOTR, 3 layers": 3}
-    model = frozen.build(3, SCHEME, arguments)
+    assert frozen.rows(arguments) == {"LOTR, 1 layer": frozen.Row(1), "LOTR, 3 layers": frozen.Row(3)}
+    model = frozen.build(frozen.Row(3), SCHEME, arguments)
     assert (model.num_layers, model.gain, model.query_stddev, model.dropout) == (3, 1.0, 1e-4, 0.0)
     plain = frozen.parse(["--data-dir", "x", "--input-size", "64"])
-    assert frozen.rows(plain) == {"CNN + FFN": None, "LOTR": 2}
-    assert isinstance(frozen.build(None, SCHEME, plain), kfa.models.CNNFFN)
+    assert frozen.rows(plain) == {"CNN + FFN": frozen.Row(None), "LOTR": frozen.Row(2)}
+    assert isinstance(frozen.build(frozen.Row(None), SCHEME, plain), kfa.models.CNNFFN)
+
+
+def test_lotr_is_trained_under_the_losses_that_are_asked_for(monkeypatch):
+    frozen = script("lotr_frozen", monkeypatch)
+    arguments = frozen.parse(["--data-dir", "x", "--losses", "l2", "wing", "--input-size", "64"])
+    models = {name: frozen.build(row, SCHEME, arguments) for name, row in frozen.rows(arguments).items()}
+    found = {name: (type(model.codec.point_loss), model.num_layers) for name, model in models.items()}
+    assert found == {"LOTR, l2": (kfa.losses.L2, 2), "LOTR, wing": (kfa.losses.Wing, 2)}
+
+
+def test_heatmap_networks_differ_in_their_training_as_the_tables_ask(monkeypatch):
+    readers = script("heatmap_readers", monkeypatch)
+    monkeypatch.setattr("sys.argv", ["heatmap_readers", "--data-dir", "x", "--epochs", "6", "--warmup-epochs", "2", "--drops", "4"])
+    arguments = readers.parse()
+    rows = readers.networks(SCHEME, arguments)
+    found = {name: readers.settings_of(arguments, name, row, 3) for name, row in rows.items()}
+    plain, twice, through = (found[name] for name in ("continuous", "continuous, twice the steps", "global soft-argmax"))
+    assert (plain.epochs, plain.warmup_epochs, plain.drops) == (6, 2, [4])
+    assert (twice.epochs, twice.warmup_epochs, twice.drops) == (12, 4, [8])
+    assert (through.epochs, through.warmup_epochs, through.drops) == (6, 6, [4])  # the warm-up's loss is that baseline's
+    assert [name for name, row in rows.items() if row.siamese] == ["continuous, siamese"]
+    assert len({settings.out for settings in found.values()}) == len(rows)
 
 
 def test_decimal_heads_of_every_size_and_sigma(monkeypatch):
