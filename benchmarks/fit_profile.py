@@ -11,8 +11,8 @@ views that are made in the step.
 
 With `--gains`, `fit` as it is and with one change at a time are trained in processes of their own that take turns; a gain is
 the images a second with the change over those without: bfloat16, oneDNN (of `TF_ENABLE_ONEDNN_OPTS=0` against it), offsets of
-PIPNet gathered at one cell (of dense heads against it), TensorFlow's fused kernel of batch norms, eight channels in place of
-the three that the first convolution reads.
+PIPNet gathered at one cell (of dense heads against it), TensorFlow's fused kernel of batch norms (of Keras' own against it),
+eight channels in place of the three that the first convolution reads.
 """
 
 import argparse
@@ -58,7 +58,7 @@ GAINS = {
     "bfloat16": ({}, ["--precision", "bfloat16"], True),
     "onednn": ({"TF_ENABLE_ONEDNN_OPTS": "0"}, [], False),
     "heads": ({}, ["--variant", "dense_heads"], False),
-    "batch_norm": ({}, ["--variant", "fused_batch_norms"], True),
+    "batch_norm": ({}, ["--variant", "plain_batch_norms"], False),
     "stem": ({}, ["--variant", "wide_stems"], True),
 }
 

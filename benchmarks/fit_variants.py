@@ -3,6 +3,8 @@
 They are for a measurement of the TensorFlow backend alone, not for training.
 """
 
+import functools
+
 import kfacealign as kfa
 from kfacealign.backend import keras
 from kfacealign.layers.pixel_in_pixel import locate
@@ -41,31 +43,9 @@ def dense_heads(model):
     return DensePIPNet.from_config(model.get_config()) if isinstance(model, kfa.models.PIPNet) else None
 
 
-def fused_batch_norms(model):
-    """The model with TensorFlow's fused kernel in training where Keras makes batch norms of element-wise operations.
-
-    The kernel's moving variance is that of a sample, N / (N - 1) times Keras'.
-    """
-    import tensorflow as tf
-
-    def fused(layer):
-        plain = layer.call
-
-        def call(inputs, training=None, mask=None):
-            if not training:
-                return plain(inputs, training=training, mask=mask)
-            y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-                inputs, layer.gamma, layer.beta, epsilon=layer.epsilon, is_training=True
-            )
-            for moving, value in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
-                moving.assign(moving * layer.momentum + value * (1.0 - layer.momentum))
-            return ops.cast(y, layer.compute_dtype)
-
-        return call
-
-    for layer in all_layers(model):
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.call = fused(layer)
+def plain_batch_norms(model):
+    """The model with Keras' own batch norms in `fit`, which are made of element-wise operations."""
+    model.fit = functools.partial(keras.Model.fit, model)
     return model
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import kfacealign as kfa
 from kfacealign.backend import keras
 from kfacealign.data.step_views import images_in_view
+from kfacealign.fused_norms import fused_batch_norms
 from kfacealign.training.loop import PRECISIONS
 
 # Networks of the papers, and narrow ones whose steps a CPU makes in a moment.
@@ -110,11 +111,12 @@ def measure(model, crops, views, args):
     x, y = kfa.data.FaceBatches(crops, views=views, views_on="device", **options)[0]
     model.set_views(views)
     seen = images_in_view(views, x)
-    undo = bare(model)
-    stages = {"bare": Stage(model, (seen, {**y, "targets": model.codec.encode(y["landmarks"])}))}
-    undo()
-    stages["encoding"] = Stage(model, (seen, y))
-    stages["views"] = Stage(model, (x, y))
+    with fused_batch_norms(model):  # as `fit` does
+        undo = bare(model)
+        stages = {"bare": Stage(model, (seen, {**y, "targets": model.codec.encode(y["landmarks"])}))}
+        undo()
+        stages["encoding"] = Stage(model, (seen, y))
+        stages["views"] = Stage(model, (x, y))
     clock, times = Clock(), {name: [] for name in (*stages, "fit")}
     batches = kfa.data.pipeline(crops, views=views, views_on="device", **options)
     for _ in range(args.rounds):

@@ -15,8 +15,8 @@ PACKAGE = "kfacealign"
 FLOORS = (
     (
         "what knows nothing of faces",
-        "version files plain_yaml console process state_dicts quiet machine backend interpreter streaming deploy.flatbuffer "
-        "deploy.exporting.conversion",
+        "version files plain_yaml console process state_dicts quiet machine backend interpreter streaming fused_norms "
+        "deploy.flatbuffer deploy.exporting.conversion",
     ),
     ("points and pictures", "landmark_scheme schemes mirrors scheme_files geometry losses"),
     ("faces without pixels", "drawing detect data.faces data.five_points conversions pose metrics"),

@@ -52,7 +52,9 @@ def test_lotr_is_trained_under_the_losses_that_are_asked_for(monkeypatch):
 
 def test_heatmap_networks_differ_in_their_training_as_the_tables_ask(monkeypatch):
     readers = script("heatmap_readers", monkeypatch)
-    monkeypatch.setattr("sys.argv", ["heatmap_readers", "--data-dir", "x", "--epochs", "6", "--warmup-epochs", "2", "--drops", "4"])
+    monkeypatch.setattr(
+        "sys.argv", ["heatmap_readers", "--data-dir", "x", "--epochs", "6", "--warmup-epochs", "2", "--drops", "4"]
+    )
     arguments = readers.parse()
     rows = readers.networks(SCHEME, arguments)
     found = {name: readers.settings_of(arguments, name, row, 3) for name, row in rows.items()}

@@ -77,7 +77,7 @@ def test_a_profile_of_fit():
     assert kinds["convolution, forward"] < profiled
 
 
-@pytest.mark.parametrize("variant", ("dense_heads", "fused_batch_norms", "wide_stems"))
+@pytest.mark.parametrize("variant", ("dense_heads", "wide_stems"))
 def test_variants_compute_what_fit_computes(variant):
     import fit_variants
 
@@ -86,6 +86,19 @@ def test_variants_compute_what_fit_computes(variant):
     changed = getattr(fit_variants, variant)(models[1])
     changed.set_weights(models[0].get_weights())
     np.testing.assert_allclose(losses(changed), losses(models[0]), rtol=1e-3)
+
+
+def test_keras_own_batch_norms_in_fit():
+    import fit_variants
+
+    model = kfa.models.FAN("wflw98", input_size=64, stacks=1, width=16)
+    model.compile(keras.optimizers.SGD(1e-3))
+    norm = next(layer for layer in model.network._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization))
+    seen = []
+    look = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append("call" in vars(norm)))
+    for change in (lambda same: same, fit_variants.plain_batch_norms):
+        change(model).fit(*batch(64), batch_size=2, verbose=0, callbacks=[look])
+    assert seen == [True, False]
 
 
 def test_only_pipnet_has_heads_that_can_be_dense():

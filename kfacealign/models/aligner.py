@@ -11,6 +11,7 @@ from kfacealign import schemes
 from kfacealign.codecs.codec import Codec
 from kfacealign.data.shares import devices, divisible, filled_up
 from kfacealign.data.step_views import images_in_view, labels_in_view, reads_views
+from kfacealign.fused_norms import fused_batch_norms
 from kfacealign.metrics.errors import NME
 from kfacealign.models.inference import DecodeLandmarks, InferencePart, flip_averaged
 from kfacealign.models.snapshot import Snapshot
@@ -125,7 +126,10 @@ class FaceAligner(keras.Model):
         validation_data: Any = None,
         **kwargs: Any,
     ) -> keras.callbacks.History:
-        """Works as `keras.Model.fit`. `shuffle=None` shuffles arrays, and leaves the order of a pipeline to the pipeline."""
+        """Works as `keras.Model.fit`, with fused batch norms on TensorFlow.
+
+        `shuffle=None` shuffles arrays, and leaves the order of a pipeline to the pipeline.
+        """
         if y is not None:
             x, y, batch_size = filled_up(x, y, batch_size)
         if isinstance(validation_data, tuple) and len(validation_data) == 2:
@@ -137,7 +141,8 @@ class FaceAligner(keras.Model):
             self.optimizer.build(self.trainable_variables)
         if validation_data is not None:
             kwargs["validation_data"] = validation_data
-        return super().fit(x, y, batch_size, *args, shuffle=y is not None if shuffle is None else shuffle, **kwargs)
+        with fused_batch_norms(self):
+            return super().fit(x, y, batch_size, *args, shuffle=y is not None if shuffle is None else shuffle, **kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
         """Works as `keras.Model.evaluate`."""
