@@ -128,3 +128,17 @@ def test_a_gain_is_the_rate_with_the_change_over_the_rate_without(monkeypatch):
     fit_profile.show_gains(arguments, console)
     row = next(line for line in console.export_text().splitlines() if "FAN" in line)
     assert row.replace("│", " ").split() == ["FAN", "4.0", "2.00", "3.00"]
+
+
+@pytest.mark.parametrize(
+    ("errors", "told"),
+    [
+        ("I0000 starting\nF0000 00:00:1.2 7 pass.cc:26] Check failed: x\n    @ 0x7f  cfunction_call", "Check failed: x"),
+        ("Traceback\nValueError: no such size", "ValueError: no such size"),
+        ("", "gave no reason"),
+    ],
+)
+def test_the_line_that_says_why_a_process_ended(errors, told):
+    import fit_profile
+
+    assert told in fit_profile.reason(errors)
