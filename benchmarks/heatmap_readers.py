@@ -51,10 +51,11 @@ def networks(scheme, arguments):
     fan = functools.partial(kfa.models.FAN, scheme, **common)
     hourglass = functools.partial(kfa.models.Hourglass, scheme, **common)
     decimals = {"decimal_size": arguments.decimal_size, "decimal_width": int(1.5 * arguments.width), "alpha": 1.0}
+    corrected = {"encoding": "round", "offset_weight": arguments.offset_weight}
     return {
         "rounded": Row(functools.partial(fan, encoding="round", decoder="argmax")),
-        "static correction": Row(functools.partial(fan, encoding="round", correction="static")),
-        "dynamic correction": Row(functools.partial(fan, encoding="round", correction="dynamic")),
+        "static correction": Row(functools.partial(fan, correction="static", **corrected)),
+        "dynamic correction": Row(functools.partial(fan, correction="dynamic", **corrected)),
         "continuous": Row(fan),
         "continuous, siamese": Row(fan, siamese=True),
         "continuous, twice the steps": Row(fan, times=2),
@@ -118,6 +119,7 @@ def parse():
     parser.add_argument("--every", type=int, default=1, help="take every Nth training face; YTF68 holds clips of three frames")
     parser.add_argument("--width", type=int, default=64, help="channels of the trunk; the papers' are 256")
     parser.add_argument("--decimal-size", type=int, default=4, help="side of HIH's decimal maps; the paper's are 8")
+    parser.add_argument("--offset-weight", type=float, default=1e-3, help="of FAN's corrections (default %(default)s)")
     parser.add_argument("--input-size", type=int, default=128)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--warmup-epochs", type=int, default=5)

@@ -45,6 +45,8 @@ class FAN(FaceAligner):
         temperature: see `ContinuousHeatmap`.
         correction: "static" or "dynamic" for the baseline that corrects the maximum's coordinates by a second head
             (Table 1, `OffsetValue`); it needs a quantised encoding and ignores the decoder. None has no second head.
+        offset_weight: weight of the correction's loss, of which the paper says nothing. Where maxima are still many cells off,
+            the squares of a dynamic correction are large beside the heatmap's loss.
         enlarge: see `FaceAligner`; by default faces of 220 px lie in crops of 256 px.
 
     Outputs of the network: `heatmap_s` `(B, S/4, S/4, K)` for each stack s, and with a correction `offset`
@@ -80,6 +82,7 @@ class FAN(FaceAligner):
         window: int = 7,
         temperature: float = 10.0,
         correction: str | None = None,
+        offset_weight: float = 0.1,
         enlarge: float = 256 / 220,
         **kwargs: Any,
     ):
@@ -97,6 +100,7 @@ class FAN(FaceAligner):
             window=window,
             temperature=temperature,
             correction=correction,
+            offset_weight=offset_weight,
         )
 
         # === Functional model ===
@@ -125,6 +129,7 @@ class FAN(FaceAligner):
         self.window = window
         self.temperature = temperature
         self.correction = correction
+        self.offset_weight = offset_weight
 
     def get_config(self) -> dict[str, Any]:
         # A trained model's codec can be replaced by one with another decoder; what is saved is the present codec's.
@@ -140,6 +145,7 @@ class FAN(FaceAligner):
             "sigma": self.codec.sigma,
             **decoding,
             "correction": self.correction,
+            "offset_weight": self.offset_weight,
             "enlarge": self.enlarge,
             "name": self.name,
         }
@@ -158,6 +164,7 @@ def make_codec(
     window: int,
     temperature: float,
     correction: str | None,
+    offset_weight: float,
 ) -> Codec:
     """The codec that FAN's arguments name, for heatmaps of `size` x `size` cells.
 
@@ -171,7 +178,7 @@ def make_codec(
     if correction is not None:
         if encoding == "continuous":
             raise ValueError("a correction is of quantised positions: use encoding='round' or 'floor'")
-        return OffsetValue(size, sigma, quantize=encoding, ground_truth=correction, offset_loss="l2")
+        return OffsetValue(size, sigma, alpha=offset_weight, quantize=encoding, ground_truth=correction, offset_loss="l2")
     if encoding == "continuous":
         return ContinuousHeatmap(size, sigma, decoder=decoder, window=window, temperature=temperature)
     return Heatmap(size, sigma, decoder=decoder, quantize=encoding, window=window, temperature=temperature)

@@ -77,6 +77,13 @@ def test_codecs_are_those_of_the_arguments(small):
     )
 
 
+def test_the_weight_of_the_correction_is_kept():
+    model = FAN(stacks=1, encoding="round", correction="static", offset_weight=0.25, **SMALL)
+    assert (model.codec.alpha, FAN.from_config(model.get_config()).codec.alpha) == (0.25, 0.25)
+    older = {name: value for name, value in model.get_config().items() if name != "offset_weight"}
+    assert FAN.from_config(older).codec.alpha == 0.1  # files of before have no weight of their own
+
+
 @pytest.mark.parametrize("name", BUILD)
 def test_training_moves_every_weight(small, batch, name):
     images, labels = batch
