@@ -28,6 +28,7 @@ def fused_batch_norms(model: keras.Model) -> Iterator[int]:
     """
     layers = list(model._flatten_layers(include_self=False)) if uses_kernel(model) else []
     norms = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization) and fits_kernel(layer)]
+    norms = [norm for norm in norms if "call" not in vars(norm)]  # the others are fused by a context around this one
     for norm in norms:
         norm.call = fused(norm)
     try:

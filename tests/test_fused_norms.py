@@ -73,6 +73,15 @@ def test_it_ends_with_an_error_too():
     assert "call" not in vars(model.get_layer("norm"))
 
 
+def test_a_context_inside_another_leaves_the_outer_one_open():
+    model = network()
+    with fused_batch_norms(model):
+        with fused_batch_norms(model) as count:
+            assert count == 0
+        assert "call" in vars(model.get_layer("norm"))
+    assert "call" not in vars(model.get_layer("norm"))
+
+
 def test_in_inference_the_moving_statistics_count():
     model, (images, _) = network(), batch()
     plain = model.predict_on_batch(images)
