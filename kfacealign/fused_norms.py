@@ -58,8 +58,10 @@ def fused(layer: keras.layers.BatchNormalization) -> Callable:
     def call(inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if not (training and layer.trainable) or mask is not None or len(inputs.shape) != 4:
             return plain(inputs, training=training, mask=mask)
-        y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-            inputs, layer.gamma, layer.beta, epsilon=layer.epsilon, is_training=True
+        scale, offset = (ops.cast(parameter, "float32") for parameter in (layer.gamma, layer.beta))
+        # The function of `tf.nn` would raise a small epsilon to 1.001e-5.
+        y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs, scale=scale, offset=offset, mean=[], variance=[], epsilon=layer.epsilon, is_training=True
         )
         # The kernel's variance is that of a sample, N / (N - 1) times that of Keras.
         count = ops.cast(ops.prod(ops.shape(inputs)[:-1]), "float32")

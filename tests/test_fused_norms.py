@@ -1,5 +1,7 @@
 """The fused kernel of batch norms: it computes what Keras does, and leaves no trace."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -11,10 +13,10 @@ pytestmark = pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="
 SHAPE = (4, 6, 5, 3)  # batch, height, width, channels
 
 
-def network(dtype="float32", **options):
+def network(dtype="float32", epsilon=1e-3, **options):
     keras.utils.set_random_seed(0)
     images = keras.Input(SHAPE[1:])
-    norm = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-3, dtype=dtype, name="norm", **options)
+    norm = keras.layers.BatchNormalization(momentum=0.9, epsilon=epsilon, dtype=dtype, name="norm", **options)
     model = keras.Model(images, keras.layers.Conv2D(2, 3, name="conv")(norm(images)))
     model.get_layer("norm").set_weights([np.array(values, "float32") for values in ([1, 2, 3], [0, 1, -1], [4, 5, 6], [2, 3, 4])])
     model.compile(keras.optimizers.SGD(0.1), loss="mse", jit_compile=False)
@@ -107,6 +109,24 @@ def test_other_norms_are_left_to_keras(options):
     model.compile(keras.optimizers.SGD(0.1), loss="mse", jit_compile=False)
     with fused_batch_norms(model) as count:
         assert count == 0
+
+
+def test_a_small_epsilon_is_not_raised():
+    """At a variance of 1e-8 an epsilon of 1e-7 is most of what is divided by; 1.001e-5 would make the outputs a tenth."""
+    images, targets = batch()
+    images, found = 1e-4 * (images - images.mean((0, 1, 2))) / images.std((0, 1, 2)), []
+    for context in (contextlib.nullcontext, fused_batch_norms):
+        model = network(epsilon=1e-7)
+        with context(model):
+            found.append(float(model.train_on_batch(images, targets)))
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-3)
+
+
+def test_under_another_backend_nothing_changes(monkeypatch):
+    model = network()
+    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
+    with fused_batch_norms(model) as count:
+        assert count == 0 and "call" not in vars(model.get_layer("norm"))
 
 
 def test_xla_fuses_by_itself():
