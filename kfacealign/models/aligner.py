@@ -9,11 +9,12 @@ from keras import ops
 
 from kfacealign import schemes
 from kfacealign.codecs.codec import Codec
-from kfacealign.data.shares import devices, divisible, filled_up
+from kfacealign.data.shares import filled_up
 from kfacealign.data.step_views import images_in_view, labels_in_view, reads_views
 from kfacealign.fused_norms import fused_batch_norms
 from kfacealign.metrics.errors import NME
 from kfacealign.models.inference import DecodeLandmarks, InferencePart, flip_averaged
+from kfacealign.models.predicting import answers
 from kfacealign.models.snapshot import Snapshot
 from kfacealign.quiet import quiet
 from kfacealign.streaming import empty_answers, require_finite
@@ -362,36 +363,6 @@ class FaceAligner(keras.Model):
         network = keras.saving.deserialize_keras_object(config.pop("network"))
         codec = keras.saving.deserialize_keras_object(config.pop("codec"))
         return cls(network, codec, **config)
-
-
-def answers(model: keras.Model, images: np.ndarray, batch_size: int, verbose: int) -> list[dict[str, np.ndarray]]:
-    """What a model says of images, in parts: `predict` is for several whole batches, or where progress is shown."""
-    batch_size = divisible(batch_size, devices() or 1)
-    whole, results = len(images) // batch_size * batch_size, []
-    if whole > batch_size or (whole and verbose):
-        results.append(model.predict(images[:whole], batch_size=batch_size, verbose=verbose))
-    elif whole:
-        results.append(predicted(model, images[:whole], batch_size))
-    if whole < len(images):
-        results.append(predicted(model, images[whole:], batch_size))
-    return results
-
-
-def predicted(model: keras.Model, images: np.ndarray, most: int) -> dict[str, np.ndarray]:
-    """What `model.predict` gives of up to `most` crops, without its cost of 80 ms a call.
-
-    The batch is filled up to the next power of two, `most` at the highest, so that compilers see few sizes, and to a size that
-    several devices can share.
-
-    Args:
-        model: images (B, S, S, 3) -> dict of tensors (B, ...).
-        images: (N, S, S, 3).
-        most: size of the largest batch.
-    """
-    size = divisible(min(most, 1 << (len(images) - 1).bit_length()), devices() or 1)
-    padding = np.broadcast_to(images[-1:], (size - len(images), *images.shape[1:]))
-    result = model.predict_on_batch(np.concatenate([images, padding]).astype("float32"))
-    return {name: np.asarray(values)[: len(images)] for name, values in result.items()}
 
 
 def labels(y: dict[str, Any]) -> tuple[Any, Any]:
