@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--ranges",
             choices=RANGES,
             default="usual",
-            help="usual (default): adults turned by 60 degrees at most; full: also profiles, any roll, infants, bad pictures",
+            help="usual (default): adults turned by 60 degrees at most; full: also profiles, any roll, infants, bad pictures; "
+            "mixed: half of each",
         )
         part.add_argument("--seed", type=int, default=0, help="seed of the faces (default %(default)s)")
 

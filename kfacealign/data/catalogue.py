@@ -107,7 +107,7 @@ def load_dataset(
         scheme: landmark scheme of the datasets that have none of their own, `pts` and `csv`.
         needed: the parts that must have faces, "train" or "test" or both.
         missing: marks of points that are not annotated, in the coordinates of the files, such as `[(-1, -1)]`.
-        ranges: what rendered faces are drawn from, "usual" or "full"; other datasets have none.
+        ranges: what rendered faces are drawn from, "usual", "full" or "mixed"; other datasets have none.
         drawn: how many training faces are rendered; None for 1,800.
 
     Returns:

@@ -47,12 +47,16 @@ FLAGS = {
     },
     "validation": {"type": float, "help": "share of the faces on disk that validate each epoch, whole people; 0 for none"},
 }
+PROFILES = (
+    "The drawings hold profiles and faces at any roll, fewer of them than upright ones: expect larger errors there. "
+    "Points behind the head, hands, masks, hair and dark glasses are guesses."
+)
 # What the drawings of each range leave out.
 UNSEEN = {
     "usual": "The drawings turn aside by 60 degrees at most and roll by 45: expect it to fail on full profiles and on faces "
     "lying on their side or upside down. Points behind hands, masks, hair and dark glasses are guesses.",
-    "full": "The drawings hold profiles and faces at any roll, fewer of them than upright ones: expect larger errors there. "
-    "Points behind the head, hands, masks, hair and dark glasses are guesses.",
+    "full": PROFILES,
+    "mixed": PROFILES,
 }
 DRAWN = "Its landmarks were learnt from drawings alone: no photograph of a labelled face was seen."
 REAL = (
@@ -121,7 +125,7 @@ def rendered_and_real_clips(
         root: folder that the rendered clips are written to.
         clips: how many clips are rendered.
         frames: how long each is.
-        ranges: what they are drawn from, "usual" or "full".
+        ranges: what they are drawn from, "usual", "full" or "mixed".
 
     Returns:
         The dataset, and the list of sources for the card.

@@ -40,7 +40,7 @@ FLAGS = {
     },
     "ranges": {
         "choices": RANGES,
-        "help": "what rendered faces are drawn from; full adds profiles, any roll, infants, bad pictures",
+        "help": "what rendered faces are drawn from; full adds profiles, any roll, infants, bad pictures; mixed is half of each",
     },
     "align": {"choices": ALIGN, "help": "crop by the landmarks' box, or turned upright by eyes, nose and mouth"},
     "input_size": {"type": int, "help": "side of the crops in pixels"},

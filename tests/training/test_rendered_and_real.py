@@ -80,6 +80,12 @@ def test_rendered_faces_alone_are_of_the_full_ranges_and_others_usual(faces, tmp
         (["--data-dir", str(faces), "--ranges", "full"], "synthetic68_full", "full", "Trained on a small set of frames"),
         (["--data-dir", str(faces), "--drawn", "3"], "synthetic68_3", "usual", "Trained on a small set of frames"),
         (["--dataset", "synthetic68", "--drawn", "3"], "synthetic68_full_3", "full", "Its landmarks were learnt"),
+        (
+            ["--dataset", "synthetic68", "--drawn", "2", "--ranges", "mixed"],
+            "synthetic68_mixed",
+            "mixed",
+            "Its landmarks were learnt",
+        ),
     )
     for argv, folder, ranges, sentence in cases:
         settings = kfa.training.parse_settings("", paper, quick, datasets=rendered_and_real.ALONE, flags=FLAGS, argv=argv)

@@ -1,7 +1,8 @@
 """What rendered faces are like: people, expressions, poses, looks and pictures drawn at random.
 
 There are two ranges. "usual" is what `make train` and the quick recipes learn in minutes: heads turned aside by 60 degrees at
-most, rolled by 45, adults. "full" adds profiles, rolls up to upside down, infants, more hands and masks, and worse pictures:
+most, rolled by 45, adults. "full" adds profiles, rolls up to upside down, infants, more hands and masks, and worse pictures.
+"mixed" tosses a coin for each face and draws it from the one or the other:
 
 | | usual | full |
 |---|---|---|
@@ -20,7 +21,7 @@ import numpy as np
 from kfacealign.data.rendered import face3d
 from kfacealign.data.rendered.look import BALD, CAP, CURLY, LONG, RECEDING, SCARF, SHORT, TIED, Look, mixed
 
-RANGES = ("usual", "full")
+RANGES = ("usual", "full", "mixed")
 SKIN = ((255, 224, 200), (241, 194, 160), (224, 172, 130), (198, 134, 92), (141, 85, 54), (92, 58, 40), (60, 38, 28))
 HAIR = ((25, 20, 18), (55, 35, 22), (95, 60, 32), (150, 105, 55), (205, 170, 105), (120, 50, 25), (150, 148, 145))
 IRIS = ((60, 35, 20), (95, 60, 30), (90, 110, 60), (80, 120, 160), (110, 125, 130))
@@ -41,6 +42,8 @@ class Sample(NamedTuple):
 
 def sample(rng: np.random.Generator, ranges: str = "usual") -> Sample:
     """A random person, expression, pose, look and place in the image, of one of RANGES."""
+    if ranges == "mixed":
+        ranges = "full" if rng.random() < 0.5 else "usual"
     infant = ranges == "full" and rng.random() < 0.125
     identity = sample_infant(rng) if infant else sample_identity(rng)
     expression, pose = sample_expression(rng), sample_pose(rng, ranges)

@@ -58,8 +58,8 @@ class SyntheticFaces:
     Args:
         seed: the seed of all that is drawn.
         size: side S of the images in pixels.
-        ranges: "usual" or "full", which adds profiles, rolls up to 180 degrees, infants and bad pictures; see
-            `kfacealign.data.rendered.sampling`.
+        ranges: "usual"; "full", which adds profiles, rolls up to 180 degrees, infants and bad pictures; or "mixed", half of the
+            faces from each; see `kfacealign.data.rendered.sampling`.
 
     Raises:
         ValueError: there are no such ranges.

@@ -45,7 +45,7 @@ def write_wflw(
         test: number of test faces.
         seed: seed of the faces.
         size: side of the images in pixels.
-        ranges: "usual" or "full", as `SyntheticFaces` takes them.
+        ranges: "usual", "full" or "mixed", as `SyntheticFaces` takes them.
         progress: whether a progress bar is shown.
 
     Returns:
@@ -102,7 +102,7 @@ def write_pts(
         scheme: scheme of the landmarks, a name or a `Scheme`.
         seed: seed of the faces.
         size: side of the images in pixels.
-        ranges: "usual" or "full", as `SyntheticFaces` takes them.
+        ranges: "usual", "full" or "mixed", as `SyntheticFaces` takes them.
         progress: whether a progress bar is shown.
 
     Returns:
@@ -146,7 +146,7 @@ def write_clips(
         scheme: scheme of the landmarks, a name or a `Scheme`.
         seed: seed of the faces.
         size: side of the frames in pixels.
-        ranges: "usual" or "full", as `SyntheticFaces` takes them.
+        ranges: "usual", "full" or "mixed", as `SyntheticFaces` takes them.
         progress: whether a progress bar is shown.
 
     Returns:

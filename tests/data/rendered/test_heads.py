@@ -129,6 +129,17 @@ def test_usual_faces_stay_within_60_degrees_and_full_ones_reach_profiles_and_ups
     assert 0.8 < (roll < 30).mean() < 0.95 and roll.max() > 170
 
 
+def test_a_coin_says_which_of_the_two_ranges_a_mixed_face_is_of():
+    heads = 0
+    for seed in range(40):
+        tossed = np.random.default_rng(seed)
+        ranges = "full" if tossed.random() < 0.5 else "usual"
+        heads += ranges == "full"
+        expected, drawn = sampling.sample(tossed, ranges), sampling.sample(np.random.default_rng(seed), "mixed")
+        assert drawn.pose == expected.pose and drawn.infant == expected.infant and drawn.place == expected.place
+    assert 12 <= heads <= 28
+
+
 def test_infants_have_lower_and_larger_eyes_in_a_shorter_face():
     def shares(make):
         face = face3d.Face(make(np.random.default_rng(0)))
@@ -140,7 +151,7 @@ def test_infants_have_lower_and_larger_eyes_in_a_shorter_face():
 
 
 def test_unknown_ranges_are_refused_and_a_folder_of_others_is_kept(tmp_path):
-    with pytest.raises(ValueError, match="no ranges 'all'; take one of usual, full"):
+    with pytest.raises(ValueError, match="no ranges 'all'; take one of usual, full, mixed"):
         data.SyntheticFaces(ranges="all")
     with pytest.raises(ValueError, match="no ranges 'all'"):
         data.write_pts(tmp_path / "faces", train=1, test=1, ranges="all", progress=False)
