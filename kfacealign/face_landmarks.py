@@ -271,11 +271,11 @@ def certainty(face: Face) -> dict[str, list]:
 def loaded(model: Any, threads: int | None, trust: bool = False) -> Any:
     """A model by its file or a preset's name; anything else is taken for a loaded model.
 
-    A preset is its `.tflite` file where an interpreter is installed, else its `.keras` file.
+    A preset is its `.tflite` file where it is bundled so and an interpreter is installed, else its `.keras` file.
     """
     if model is None or (isinstance(model, str) and model in store.names()):
-        format = "tflite" if store.has_interpreter() else "keras"
-        return store.from_preset(model or store.DEFAULT, format=format, threads=threads)
+        name = model or store.DEFAULT
+        return store.from_preset(name, format=store.quickest(name), threads=threads)
     if isinstance(model, str | os.PathLike):
         return loading.load(model, threads=threads, trust=trust)
     return model

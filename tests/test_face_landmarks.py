@@ -240,6 +240,16 @@ def test_models_and_detectors_of_ones_own(rendered):
     assert "detector Middle" in repr(own) and "detector blazeface" in repr(kfa.FaceLandmarks(model))
 
 
+@pytest.mark.parametrize("name", kfa.presets.names())
+def test_every_preset_opens_by_its_name(name, rendered):
+    """Those that are bundled as `.keras` alone as well; the tolerance is that of drawings of 100 px between the eyes."""
+    reader = kfa.FaceLandmarks(name)
+    found = reader(rendered[1][0])
+    assert len(found) == 1 and found[0].landmarks.shape == (reader.model.scheme.num_points, 2)
+    truth = SyntheticFaces(3, size=SIZE).render(1).landmarks[reader.model.scheme.name]
+    assert np.abs(found[0].landmarks - truth).mean() < 3
+
+
 def test_neither_keras_nor_tensorflow_is_imported(rendered, tmp_path):
     Image.fromarray(rendered[0][0]).save(tmp_path / "face.png")
     script = (

@@ -129,14 +129,18 @@ def chosen(model: str | None = None, *, keras: bool = False, console: "Console |
     name = DEFAULT if model is None else model
     if model is not None and model not in {*RECIPES, *names()}:
         return model
-    described = card(name)
-    format = "tflite" if not keras and "tflite" in described["files"] and has_interpreter() else "keras"
+    described, format = card(name), "keras" if keras else quickest(name)
     file = path(name, format=format)
     data = " and ".join(source["name"] for source in described["data"])
     if console is None:
         console = make_console()
     console.print(f"model: {name} ({format}), trained on {data}", markup=False, highlight=False, soft_wrap=True)
     return os.fspath(file)
+
+
+def quickest(name: str) -> str:
+    """The format in which a preset runs with least: "tflite" where it is bundled so and an interpreter is here, else "keras"."""
+    return "tflite" if "tflite" in card(name)["files"] and has_interpreter() else "keras"
 
 
 def has_interpreter() -> bool:
