@@ -21,8 +21,8 @@ CROWN = -1.5  # y of the top of the head
 EAR = 0.03  # y of the ends of the jaw line
 CHIN = 1.67  # y of the chin
 # The jaw line of the mean face at t = 0, 1/8 ... 1: x, and the height above the chin as a share of that of the ear.
-JAW_X = (0.0, 0.345, 0.58, 0.757, 0.918, 1.012, 1.066, 1.115, 1.143)
-JAW_RISE = (0.0, 0.042, 0.111, 0.196, 0.331, 0.502, 0.659, 0.822, 1.0)
+JAW_X = (0.0, 0.279, 0.524, 0.743, 0.918, 1.022, 1.074, 1.117, 1.143)
+JAW_RISE = (0.0, 0.024, 0.092, 0.186, 0.312, 0.469, 0.641, 0.82, 1.0)
 
 LEVELS = 256  # heights at which the profile of a surface is kept
 _EVEN = np.linspace(0, 1, LEVELS)
@@ -42,6 +42,7 @@ class Identity:
     eye_size: float = 1.0
     eye_tilt: float = 0.0
     brow_height: float = 0.0
+    brow_length: float = 1.0  # brows begin at the temple; long ones end nearer to the nose
     brow_thickness: float = 1.0
     brow_arch: float = 1.0
     nose_length: float = 1.0
@@ -84,8 +85,8 @@ class Face:
         self.expression = expression
         self.points: np.ndarray | None = None  # of all schemes on the skin, kept by `face_points`
         person, act = identity, expression
-        self.eye_x = 0.46 * person.eye_spacing
-        self.eye_half_width = 0.179 * person.eye_size
+        self.eye_x = 0.45 * person.eye_spacing
+        self.eye_half_width = 0.189 * person.eye_size
         self.nose_tip_y = 0.53 * person.nose_length
         self.mouth_y = 1.02 * (0.6 + 0.4 * person.length) + 0.12 * (person.nose_length - 1) + person.mouth_height
         self.mouth_half_width = 0.374 * person.mouth_width * (1 + 0.2 * act.smile - 0.12 * act.mouth)
@@ -95,7 +96,7 @@ class Face:
     # === The surface ===
 
     def jaw_line(self, t: ArrayLike) -> np.ndarray:
-        """The jaw from the left ear over the chin to the right ear."""
+        """The jaw from the left ear over the chin to the right ear; beyond -1 and 1 it goes on up to the temples."""
         t = np.asarray(t, float)
         x, rise = _jaw_table(t)
         square = 1 + (0.1 * self.identity.jaw + 0.06 * self.identity.cheeks) * np.sin(np.pi * rise)
@@ -213,9 +214,9 @@ class Face:
         """A brow: `edge` -1 is its upper line, 1 its lower line and 0 its middle."""
         t = np.asarray(t, float)
         person, raised = self.identity, 0.12 * self.expression.brows
-        x = self.eye_x + 0.38 - 0.565 * t
-        arch = 0.125 * person.brow_arch * np.sin(np.pi * within(t * 0.82 + 0.09, 0, 1)) ** 1.2
-        middle = -0.145 - arch - 0.04 * t - person.brow_height - raised * (0.6 + 0.4 * t)
+        x = self.eye_x + 0.395 - 0.655 * person.brow_length * t
+        arch = 0.118 * person.brow_arch * np.sin(np.pi * (0.02 + 0.96 * within(t, 0, 1) ** 0.75)) ** 1.2
+        middle = -0.13 - arch - 0.03 * t - person.brow_height - raised * (0.6 + 0.4 * t)
         thickness = 0.052 * person.brow_thickness * np.sin(np.pi * within(0.12 + 0.7 * t, 0, 1)) ** 0.6
         return pairs(side * x, middle + edge * thickness)
 
@@ -225,7 +226,7 @@ class Face:
         opening = self.expression.left_eye if side < 0 else self.expression.right_eye
         height = self.identity.eye_size * opening * (0.064 if edge < 0 else 0.058) + 0.004
         x = self.eye_x + self.eye_half_width * (1 - 2 * t)
-        y = edge * height * np.sin(np.pi * t) ** 0.75 + self.identity.eye_tilt * (0.5 - t) + 0.018 + 0.012 * t
+        y = edge * height * np.sin(np.pi * t) ** 0.75 + self.identity.eye_tilt * (0.5 - t) + 0.018 + 0.03 * t
         return pairs(side * x, y)
 
     def pupil(self, side: int) -> np.ndarray:
@@ -242,18 +243,18 @@ class Face:
     def bridge(self, t: ArrayLike) -> np.ndarray:
         """The nose's ridge from between the eyes (0) to its tip (1)."""
         t = np.asarray(t, float)
-        return pairs(np.zeros_like(t), 0.045 + (self.nose_tip_y - 0.025) * t)
+        return pairs(np.zeros_like(t), 0.02 + (self.nose_tip_y - 0.015) * t)
 
     def nose_base(self, t: ArrayLike) -> np.ndarray:
         """The line below the nostrils from the left to the right wing."""
         t = np.asarray(t, float)
-        x = 0.175 * self.identity.nose_width * t * (1 + 0.1 * max(0.0, self.expression.smile))
-        return pairs(x, self.nose_tip_y + 0.165 - 0.045 * t**2)
+        x = 0.207 * self.identity.nose_width * t * (1 + 0.1 * max(0.0, self.expression.smile))
+        return pairs(x, self.nose_tip_y + 0.187 - 0.062 * t**2)
 
     def nose_side(self, side: int, t: ArrayLike) -> np.ndarray:
         """The side of the nose from beside the inner corner of the eye (0) to the widest place of the wing (1)."""
         t = np.asarray(t, float)
-        x = (self.eye_x - 0.28) * (1 - t) + 0.275 * self.identity.nose_width * t - 0.1 * np.sin(np.pi * t) * (1 - t)
+        x = (self.eye_x - 0.28) * (1 - t) + 0.29 * self.identity.nose_width * t - 0.1 * np.sin(np.pi * t) * (1 - t)
         return pairs(side * x, 0.03 + (self.nose_tip_y + 0.03) * t)
 
     def outer_lip(self, t: ArrayLike, edge: int) -> np.ndarray:

@@ -22,22 +22,28 @@ def _between(first, second):
 
 _QUARTERS = (0.25, 0.5, 0.75)
 _THIRDS = (0.33, 0.67)
-_JAW33, _FIVE, _FOUR = np.linspace(-1, 1, 33), np.linspace(0, 1, 5), np.linspace(0, 1, 4)
-# People put the upper lip's points 2 and 4 on the peaks of the bow, and the inner ones nearer to the middle than evenly.
-_UPPER7, _LOWER5, _INNER5 = (-1, -0.66, -0.23, 0, 0.23, 0.66, 1), (0.65, 0.33, 0, -0.33, -0.65), (-1, -0.33, 0, 0.33, 1)
-_BROW_BACK = np.linspace(1, 0.25, 4)
+_FOUR = np.linspace(0, 1, 4)
+JAW33 = np.linspace(-1, 1, 33)
+TEMPLES33 = 1.07 * JAW33  # JD-landmark's contour begins above the ears
+# People put the upper lip's points 2 and 4 on the peaks of the bow. Those of the lower and the inner lips lie nearer to the middle
+# in iBUG's 68 points than in WFLW's 98 and JD-landmark's 106.
+_UPPER7 = (-1, -0.65, -0.25, 0, 0.25, 0.65, 1)
+_LOWER5, _INNER5 = (0.65, 0.31, 0, -0.31, -0.65), (-1, -0.33, 0, 0.33, 1)
+_EVEN_LOWER5, _EVEN_INNER5 = (0.74, 0.41, 0, -0.41, -0.74), (-1, -0.54, 0, 0.54, 1)
+_BROW5 = np.array([0.0, 0.19, 0.46, 0.745, 1.0])  # of 68 points
+_BROW5_98, _BROW4_98 = np.array([0.08, 0.28, 0.52, 0.765, 0.98]), np.array([0.98, 0.74, 0.51, 0.29])  # upper line, and back
 _BASE5 = np.linspace(-1, 1, 5)
 
 
 def _brows9(face):
     """Nine points for each brow: the upper line from the left end to the right, then the lower line back."""
-    left = face3d.both(lambda t, edge: face.brow(-1, t, edge), _FIVE, _BROW_BACK)
-    right = face3d.both(lambda t, edge: face.brow(1, t, edge), _FIVE[::-1], _BROW_BACK[::-1])
+    left = face3d.both(lambda t, edge: face.brow(-1, t, edge), _BROW5_98, _BROW4_98)
+    right = face3d.both(lambda t, edge: face.brow(1, t, edge), _BROW5_98[::-1], _BROW4_98[::-1])
     return [left, right]
 
 
-def _mouth(face):
-    return [face3d.both(face.outer_lip, _UPPER7, _LOWER5), face3d.both(face.inner_lip, _INNER5, _INNER5[3:0:-1])]
+def _mouth(face, lower=_EVEN_LOWER5, inner=_EVEN_INNER5):
+    return [face3d.both(face.outer_lip, _UPPER7, lower), face3d.both(face.inner_lip, inner, inner[3:0:-1])]
 
 
 def _eyes8(face):
@@ -45,7 +51,7 @@ def _eyes8(face):
 
 
 def _jaw33(face):
-    return face.jaw_line(_JAW33)
+    return face.jaw_line(JAW33)
 
 
 def _nose9(face):
@@ -59,8 +65,9 @@ def _wflw98(face):
 
 
 def _ibug68(face):
-    brows = [face.brow(-1, _FIVE, -0.6), face.brow(1, _FIVE[::-1], -0.6)]
-    return np.concatenate([_jaw33(face)[::2], *brows, *_nose9(face), *_eyes(face, _THIRDS, _THIRDS), *_mouth(face)])
+    brows = [face.brow(-1, _BROW5, -0.6), face.brow(1, _BROW5[::-1], -0.6)]
+    mouth = _mouth(face, _LOWER5, _INNER5)
+    return np.concatenate([_jaw33(face)[::2], *brows, *_nose9(face), *_eyes(face, _THIRDS, _THIRDS), *mouth])
 
 
 def _jd106(face):
@@ -69,7 +76,7 @@ def _jd106(face):
     nose = [face.nose_side(-1, side), face.nose_base(_BASE5), face.nose_side(1, side[::-1])]
     return np.concatenate(
         [
-            _jaw33(face),
+            face.jaw_line(TEMPLES33),
             *_brows9(face),
             face.bridge(_FOUR),
             *nose,
@@ -86,15 +93,14 @@ def _jd106(face):
 
 def _cofw29(face):
     points = _wflw98(face)
-    left, right = (face.brow(side, [0, 1], 0) for side in (-1, 1))
-    corners = [left[:1], right[:1], left[1:], right[1:]]
-    return np.concatenate(
-        [*corners, points[[35, 40, 44, 48, 60, 72, 64, 68, 62, 66, 70, 74, 96, 97, 55, 59, 54, 57, 76, 82, 79, 90, 94, 85, 16]]]
-    )
+    left, right = (face.brow(side, _BROW5_98[[0, -1]], 0) for side in (-1, 1))
+    corners, wings = [left[:1], right[:1], left[1:], right[1:]], [face.nose_side(side, [1.0]) for side in (-1, 1)]
+    brows_and_eyes, below = [35, 40, 44, 48, 60, 72, 64, 68, 62, 66, 70, 74, 96, 97], [54, 57, 76, 82, 79, 90, 94, 85, 16]
+    return np.concatenate([*corners, points[brows_and_eyes], *wings, points[below]])
 
 
 def _aflw19(face):
-    t, points = np.array([0, 0.5, 1]), _wflw98(face)
+    t, points = _BROW5_98[::2], _wflw98(face)
     return np.concatenate(
         [
             face.brow(-1, t, 0),
@@ -103,7 +109,11 @@ def _aflw19(face):
             _between(points[62:63], points[66:67]),
             points[[64, 68]],
             _between(points[70:71], points[74:75]),
-            points[[72, 55, 54, 59, 76]],
+            points[72:73],
+            face.nose_side(-1, [1.0]),
+            points[54:55],
+            face.nose_side(1, [1.0]),
+            points[76:77],
             _between(points[90:91], points[94:95]),
             points[[82, 16]],
         ]

@@ -9,26 +9,28 @@ and lips are, and the points stay on the cheek, out of sight behind them. Points
 import numpy as np
 
 from kfacealign.data.rendered import face3d
+from kfacealign.data.rendered.face_points import JAW33, TEMPLES33
 from kfacealign.data.rendered.render import View
 
 INNER = 0.4  # how far points slide, as a share of the half width of the face at their height
 PLACES = np.cos(np.linspace(0, np.arccos(INNER), 18))  # where the outline is looked for, as shares of the same
-CONTOURS = {"wflw98": 33, "ibug68": 17, "jd106": 33}  # scheme -> its first points, evenly spread along the jaw
+JAWS = np.concatenate([JAW33, TEMPLES33])
+CONTOURS = {"wflw98": slice(0, 33), "ibug68": slice(0, 33, 2), "jd106": slice(33, 66)}  # scheme -> its first points, in JAWS
 
 
-def contour(face: face3d.Face, view: View, count: int = 33) -> np.ndarray:
-    """Points of the jaw from the left to the right ear as people mark them in the image, `(count, 3)` face coordinates.
+def contour(face: face3d.Face, view: View, t: np.ndarray = JAWS) -> np.ndarray:
+    """Points of the jaw as people mark them in the image, `(n, 3)` face coordinates.
 
     Args:
         face: the face.
         view: where its head is.
-        count: how many points, evenly spread along the jaw.
+        t: (n,) places along `Face.jaw_line`, by default those of all schemes.
     """
-    jaw = face.jaw_line(np.linspace(-1, 1, count))
+    jaw = face.jaw_line(t)
     x = jaw[:, :1] * PLACES
     y = np.repeat(jaw[:, 1:], len(PLACES), 1)
     points = np.stack([x, y, face.surface(x, y)], -1)
     image = view.project(points.reshape(-1, 3))[0].reshape(*x.shape, 2)
     across = view.rotation[:2, 0] * np.cos(view.yaw) + view.rotation[:2, 2] * np.sin(view.yaw)  # to the right of the head
     outwards = (image @ across) * np.sign(jaw[:, :1])
-    return points[np.arange(count), outwards.argmax(1)]
+    return points[np.arange(len(t)), outwards.argmax(1)]

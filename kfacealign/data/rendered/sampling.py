@@ -71,6 +71,7 @@ def sample_identity(rng: np.random.Generator) -> face3d.Identity:
         eye_size=around(rng, 1.0, 0.08),
         eye_tilt=around(rng, 0.0, 0.02),
         brow_height=around(rng, 0.0, 0.025),
+        brow_length=around(rng, 1.0, 0.05),
         brow_thickness=around(rng, 1.0, 0.2),
         brow_arch=around(rng, 1.0, 0.25),
         nose_length=around(rng, 1.0, 0.06),

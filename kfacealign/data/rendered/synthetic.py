@@ -157,8 +157,8 @@ def project_landmarks(
     for scheme in face_points.SCHEMES:
         numbers = face_points.numbers(scheme, half=half)
         if scheme in outline.CONTOURS:
-            count = outline.CONTOURS[scheme]
-            numbers = np.concatenate([np.arange(len(skin), len(points), 32 // (count - 1)), numbers[count:]])
+            jaw = np.arange(len(skin), len(points))[outline.CONTOURS[scheme]]
+            numbers = np.concatenate([jaw, numbers[len(jaw) :]])
         landmarks[scheme], visibility[scheme] = projected[numbers], seen[numbers]
     return landmarks, visibility
 

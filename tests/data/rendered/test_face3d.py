@@ -52,6 +52,36 @@ def test_the_same_places_agree_between_schemes():
     np.testing.assert_array_equal(jd[104:], wflw[96:])
 
 
+@pytest.mark.parametrize(
+    "name, place, share",
+    [
+        # Shares of the distance between the outer corners of the eyes from the middle, of faces that people have labelled.
+        ("ibug68", 22, 0.140),  # 300W: 1,289 faces
+        ("aflw19", 3, 0.158),
+        ("cofw29", 3, 0.161),
+        ("wflw98", 42, 0.152),
+        ("jd106", 42, 0.151),  # LaPa
+    ],
+)
+def test_brows_end_where_people_say(name, place, share):
+    points, (left, right) = face_points.landmarks2d(face3d.Face(), name), schemes.get(name).eye_corners
+    assert points[place, 0] / (points[right, 0] - points[left, 0]) == pytest.approx(share, abs=0.02)
+
+
+def test_lips_have_their_points_where_each_dataset_has_them():
+    """The points beside the middle of the inner lips, as shares of the mouth's half width: even in WFLW and JD-landmark only."""
+    face = face3d.Face()
+    for name, place, corner, share in (("ibug68", 63, 54, 0.28), ("wflw98", 91, 82, 0.48), ("jd106", 99, 90, 0.50)):
+        points = face_points.landmarks2d(face, name)
+        assert points[place, 0] / points[corner, 0] == pytest.approx(share, abs=0.03), name
+
+
+def test_the_contour_of_106_points_begins_above_the_ears():
+    face = face3d.Face()
+    jd, wflw = (face_points.landmarks2d(face, name) for name in ("jd106", "wflw98"))
+    assert jd[0, 1] < wflw[0, 1] - 0.1 and jd[32, 1] == jd[0, 1] and jd[16, 1] == wflw[16, 1]
+
+
 def test_an_open_mouth_moves_the_lower_lip_and_the_chin_and_nothing_above():
     shut, opened = (
         face_points.landmarks3d(face3d.Face(expression=face3d.Expression(mouth=m)), "ibug68")[:, :2] for m in (0.0, 1.0)

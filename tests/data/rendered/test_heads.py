@@ -50,7 +50,7 @@ def test_far_points_of_the_jaw_lie_on_the_outline_of_the_cheek(yaw):
     """The nose turns to the right, and the far cheek is on the right: beside it the picture shows no skin."""
     face = face3d.Face()
     view = placed(face, yaw)
-    jaw = view.project(outline.contour(face, view, 17))[0]
+    jaw = view.project(outline.contour(face, view, np.linspace(-1, 1, 17)))[0]
     head_there = ~np.isnan(painted(face, view)[..., 0])
     for x, y in jaw[10:15]:
         row = head_there[int(y)]
@@ -63,7 +63,7 @@ def test_far_points_of_the_jaw_lie_on_the_outline_of_the_cheek(yaw):
 
 def test_seen_from_the_front_the_jaw_stays_where_it_is():
     face = face3d.Face()
-    np.testing.assert_allclose(outline.contour(face, placed(face, 0))[:, :2], face.jaw_line(np.linspace(-1, 1, 33)), atol=0.003)
+    np.testing.assert_allclose(outline.contour(face, placed(face, 0))[:, :2], face.jaw_line(outline.JAWS), atol=0.003)
 
 
 def test_the_near_side_of_the_jaw_stays_where_it_is():
