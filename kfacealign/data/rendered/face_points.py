@@ -25,8 +25,8 @@ _THIRDS = (0.33, 0.67)
 _FOUR = np.linspace(0, 1, 4)
 JAW33 = np.linspace(-1, 1, 33)
 TEMPLES33 = 1.07 * JAW33  # JD-landmark's contour begins above the ears
-# People put the upper lip's points 2 and 4 on the peaks of the bow. Those of the lower and the inner lips lie nearer to the middle
-# in iBUG's 68 points than in WFLW's 98 and JD-landmark's 106.
+# People put the upper lip's points 2 and 4 on the peaks of the bow. Those of the lower and the inner lips lie nearer to the
+# middle in iBUG's 68 points than in WFLW's 98 and JD-landmark's 106.
 _UPPER7 = (-1, -0.65, -0.25, 0, 0.25, 0.65, 1)
 _LOWER5, _INNER5 = (0.65, 0.31, 0, -0.31, -0.65), (-1, -0.33, 0, 0.33, 1)
 _EVEN_LOWER5, _EVEN_INNER5 = (0.74, 0.41, 0, -0.41, -0.74), (-1, -0.54, 0, 0.54, 1)
