@@ -1,14 +1,18 @@
 """How far the rendered faces' landmarks lie from those that people or detectors give photographs, point by point.
 
-    python benchmarks/rendered_offsets.py YTF68/train              # a folder of images with .pts files, 68 points
-    python benchmarks/rendered_offsets.py YTF68/train --points     # every point
+    python benchmarks/rendered_offsets.py YTF68/train                       # a folder of images with .pts files, 68 points
+    python benchmarks/rendered_offsets.py meanface.txt --scheme wflw98      # a mean face: a text file of numbers x y x y ...
+    python benchmarks/rendered_offsets.py YTF68/train --points              # every point
 
-The mean shape of the near-frontal faces of each kind is made symmetric, and the rendered one is laid on the real one by a
-similarity (Procrustes, all points but the jaw's). What is left are other definitions of the points, or other people. Offsets are
-in percent of the distance between the outer corners of the eyes; x grows outwards, away from the middle of the face, and y down.
+Of a folder the mean shape of the near-frontal faces is compared, made symmetric, and the rendered one is laid on it by a
+similarity (Procrustes, all points but the jaw's). Mean faces as PIPNet's authors publish them are means over crops whose two
+sides were made equal, so that x and y have a scale of their own there. What is left are other definitions of the points, or
+other people. Offsets are in percent of the distance between the outer corners of the eyes; x grows outwards, away from the
+middle of the face, and y down.
 """
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -17,72 +21,95 @@ from rich.table import Table
 import kfacealign as kfa
 from kfacealign.data.rendered.synthetic import SyntheticFaces
 
+FRONTAL = ("ibug68", "wflw98", "cofw29", "aflw19", "jd106")
 SHARE = 0.25  # of the faces, the most symmetric, count as seen from the front
-SCHEME = kfa.schemes.get("ibug68")
-JAW = 17
 
 
-def normalised(landmarks):
-    """Landmarks (N, 68, 2) with the eyes' outer corners at (-0.5, 0) and (0.5, 0)."""
+def normalised(landmarks, scheme):
+    """Landmarks (N, K, 2) with the eyes' outer corners at (-0.5, 0) and (0.5, 0)."""
     points = landmarks[..., 0] + 1j * landmarks[..., 1]
-    left, right = (points[:, [corner]] for corner in SCHEME.eye_corners)
+    left, right = (points[:, [corner]] for corner in scheme.eye_corners)
     points = (points - (left + right) / 2) / (right - left)
     return np.stack([points.real, points.imag], -1)
 
 
-def mean_of_frontal(landmarks):
-    """Symmetric mean shape (68, 2) of the faces that are most like their own mirror image, and how many they are."""
-    shapes, mirror = normalised(np.asarray(landmarks, float)), list(SCHEME.mirror)
+def mean_of_frontal(landmarks, scheme):
+    """Symmetric mean shape (K, 2) of the faces that are most like their own mirror image, and how many they are."""
+    shapes, mirror = normalised(np.asarray(landmarks, float), scheme), list(scheme.mirror)
     asymmetry = np.abs(shapes - shapes[:, mirror] * (-1, 1))[..., 0].mean(1)
     chosen = shapes[asymmetry <= np.quantile(asymmetry, SHARE)]
-    mean = chosen.mean(0)
-    return (mean + mean[mirror] * (-1, 1)) / 2, len(chosen)
+    return symmetric(chosen.mean(0), scheme), len(chosen)
 
 
-def laid_on(shape, target):
-    """`shape` moved, turned and scaled onto `target`, both (68, 2), by the points that are not the jaw's."""
+def symmetric(shape, scheme):
+    """The mean (K, 2) of a shape and its mirror image."""
+    return (shape + shape[list(scheme.mirror)] * (-1, 1)) / 2
+
+
+def mean_of(source, scheme):
+    """Mean shape (K, 2) of a folder or a file, and how many faces it is known to be of."""
+    if not Path(source).is_file():
+        return mean_of_frontal(kfa.data.pts(source, scheme=scheme, test_fraction=0).train.landmarks, scheme)
+    numbers = np.array(Path(source).read_text(encoding="utf-8").split(), float)
+    if len(numbers) != 2 * scheme.num_points:
+        raise SystemExit(f"{source}: {len(numbers)} numbers; a mean face of {scheme.name} has {2 * scheme.num_points}")
+    return symmetric(normalised(numbers.reshape(1, -1, 2), scheme)[0], scheme), None
+
+
+def laid_on(shape, target, still):
+    """`shape` moved, turned and scaled onto `target`, both (K, 2), by the points `still`."""
     a, b = (points[:, 0] + 1j * points[:, 1] for points in (shape, target))
-    middle, goal = a[JAW:].mean(), b[JAW:].mean()
-    turn = np.vdot(a[JAW:] - middle, b[JAW:] - goal) / np.vdot(a[JAW:] - middle, a[JAW:] - middle)
+    middle, goal = a[still].mean(), b[still].mean()
+    turn = np.vdot(a[still] - middle, b[still] - goal) / np.vdot(a[still] - middle, a[still] - middle)
     moved = (a - middle) * turn + goal
     return np.stack([moved.real, moved.imag], -1)
 
 
-def offsets(rendered, real):
-    """(68, 2) percent of the inter-ocular distance, x outwards."""
-    found = 100 * (laid_on(rendered, real) - real)
-    return found * np.stack([np.where(real[:, 0] < -1e-9, -1, 1), np.ones(len(real))], -1)
+def stretched_onto(shape, target, still):
+    """`shape` moved onto `target`, both (K, 2), with a scale for x and one for y, by the points `still`."""
+    middle, goal = shape[still].mean(0), target[still].mean(0)
+    a, b = shape[still] - middle, target[still] - goal
+    return (shape - middle) * (a * b).sum(0) / (a * a).sum(0) + goal
 
 
-def rendered_faces(count, size):
-    """Landmarks (N, 68, 2) of rendered faces whose head is turned by less than 8 degrees, sideways and up or down."""
+def offsets(moved, real):
+    """(K, 2) percent of the inter-ocular distance, x outwards, of a shape that was laid on a real one."""
+    return 100 * (moved - real) * np.stack([np.where(real[:, 0] < -1e-9, -1, 1), np.ones(len(real))], -1)
+
+
+def rendered_faces(count, size, scheme):
+    """Landmarks (N, K, 2) of rendered faces whose head is turned by less than 8 degrees, sideways and up or down."""
     source, found = SyntheticFaces(seed=9, size=size), []
     index = 0
     while len(found) < count:
         face = source.render(index)
         index += 1
         if abs(face.parameters["yaw"]) < 8 and abs(face.parameters["pitch"]) < 8:
-            found.append(face.landmarks["ibug68"])
+            found.append(face.landmarks[scheme.name])
     return np.array(found)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", metavar="FOLDER", help="images with .pts files of 68 points")
+    parser.add_argument("source", metavar="FOLDER|FILE", help="images with .pts files, or the numbers of a mean face")
+    parser.add_argument("--scheme", default="ibug68", choices=FRONTAL, help="what its points are (default %(default)s)")
     parser.add_argument("--faces", type=int, default=400, help="rendered faces (default %(default)s)")
     parser.add_argument("--points", action="store_true", help="also print every point of the left half and the middle")
     arguments, console = parser.parse_args(), Console()
-    real, count = mean_of_frontal(kfa.data.pts(arguments.folder, scheme="ibug68", test_fraction=0).train.landmarks)
-    rendered, drawn = mean_of_frontal(rendered_faces(arguments.faces, 64))
-    found = offsets(rendered, real)
-    table = Table(title=f"offsets in percent, {drawn} rendered and {count} real faces", title_justify="left", min_width=70)
+    scheme = kfa.schemes.get(arguments.scheme)
+    still = [point for point in range(scheme.num_points) if point not in scheme.regions["contour"]]
+    real, count = mean_of(arguments.source, scheme)
+    rendered, drawn = mean_of_frontal(rendered_faces(arguments.faces, 64, scheme), scheme)
+    found = offsets((laid_on if count else stretched_onto)(rendered, real, still), real)
+    title = f"offsets in percent, {drawn} rendered faces and {f'{count} real ones' if count else 'a mean face'}"
+    table = Table(title=title, title_justify="left", min_width=70)
     for heading in ("region", "distance", "outwards", "down"):
         table.add_column(heading, justify="left" if heading == "region" else "right")
-    for name, points in {**SCHEME.regions, "all": range(SCHEME.num_points)}.items():
+    for name, points in {**scheme.regions, "all": range(scheme.num_points)}.items():
         part = found[list(points)]
         table.add_row(name, f"{np.linalg.norm(part, axis=1).mean():.2f}", *(f"{value:+.2f}" for value in part.mean(0)))
     console.print(table)
-    for point in range(SCHEME.num_points) if arguments.points else ():
+    for point in range(scheme.num_points) if arguments.points else ():
         if real[point, 0] <= 1e-9:
             console.print(f"{point:3d}  outwards {found[point, 0]:+.1f}  down {found[point, 1]:+.1f}")
 
