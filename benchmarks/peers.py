@@ -7,16 +7,17 @@
 
 A peer that is not there is left out, and a sentence says so. All systems get the same boxes of the same photographs: those of the
 annotated points or, with --detector, those of a detector that overlap them; a face that it misses is left out. The projects'
-detectors have boxes of their own, so that each peer may have the box larger and further down: of some sizes and shifts those with the least
-NME on every --every-th training face are taken. Ours have what they were trained with. The table says which: side of the square over
-that of the box, shift downwards in sides of the box and, for the mesh, side of its second, upright crop over that of the box of
-all of its points. dlib gets faces made as large as 300 px, because its answers are whole pixels.
+detectors have boxes of their own. So of some sizes and shifts of the box, each peer has those that serve it best on every Nth
+training face (--every N); ours have what they were trained with. The table says which: side of the square over that of the box,
+shift downwards in sides of the box and, for the mesh, side of its second, upright crop over that of the box of all of its points.
+dlib gets faces made as large as 300 px, because its answers are whole pixels; its second row has the boxes that its own detector
+finds there, on which its weights were trained.
 
 Points are of other definitions where others annotated them, above all those of the mesh, which was not made for iBUG's 68. So the
 last columns have the error without each point's constant offset in the frame of the eyes, fitted on the same training faces (see
-model_offsets.py). What this leaves is what a system errs by from face to face. Our models that were trained on the training
-part of the same data know its definitions; those called clean have seen no photograph. Points that are not annotated in every
-face count nowhere.
+model_offsets.py), and boxes are chosen by it. What this leaves is what a system errs by from face to face. Our models that were
+trained on the training part of the same data know its definitions; those called clean have seen no photograph. Points that are
+not annotated in every face count nowhere.
 
 Errors are in percent of the inter-ocular distance, intervals of 95 % over people, as the names of the pictures tell them or as
 --person does. With --runs the systems take turns on one face, and the medians of their landmark step alone (no detector, no crop;
@@ -31,7 +32,7 @@ import cv2
 import numpy as np
 from detectors import overlap
 from model_offsets import axes, offsets, without
-from peer_systems import Bundled, peers
+from peer_systems import LEAST, Bundled, peers
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -44,7 +45,6 @@ from kfacealign.evaluation.comparison import bootstrap_interval
 from kfacealign.metrics.distribution import failure_rate
 
 PRESETS = ("pipnet_lite0_ibug68", "pipnet_lite0_256_ibug68", "pipnet_lite0_clean_ibug68")
-LEAST = 0.3  # intersection over union from which on a detector's box is that of the annotated face
 WARM_UP = 5
 PAUSE = 0.01  # seconds between two steps, in which threads that look for more work give up
 
@@ -120,12 +120,14 @@ def lengths(errors):
 
 
 def chosen(system, photographs, frame, advance=lambda: None):
-    """The setting with the least NME, and the answers with it."""
-    found = {}
+    """The setting with the least NME without constant offsets, and the answers with it."""
+    found, errors = {}, {}
     for setting in system.settings:
-        found[setting] = answers(system, setting, photographs)
+        found[setting] = predicted = answers(system, setting, photographs)
+        bare = frame.without(predicted, frame.offsets(predicted, photographs.truth))
+        errors[setting] = lengths(frame.errors(bare, photographs.truth)).mean()
         advance()
-    least = min(found, key=lambda setting: lengths(frame.errors(found[setting], photographs.truth)).mean())
+    least = min(errors, key=errors.get)
     return least, found[least]
 
 
@@ -213,8 +215,8 @@ def parse(argv=None):
     parser.add_argument("--models", nargs="+", default=PRESETS, metavar="MODEL", help="ours (default: %(default)s)")
     parser.add_argument("--mediapipe", metavar="FILE", help="face_landmark.tflite, or a wheel that holds it")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="fit on every Nth training face (default: on all)")
-    parser.add_argument("--detector", help="whose boxes are taken, such as blazeface (default: the boxes of the annotated points)")
-    parser.add_argument("--person", metavar="PATTERN", help="what of a picture's name says who it shows (default: all but its number)")
+    parser.add_argument("--detector", help="whose boxes are taken, such as blazeface (default: those of the points)")
+    parser.add_argument("--person", metavar="PATTERN", help="what of a name is the person's (default: all but its number)")
     parser.add_argument("--runs", type=int, default=100, help="timed steps of each; 0 leaves time out (default %(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of LiteRT (default %(default)s)")
     return parser.parse_args(argv)
@@ -223,10 +225,10 @@ def parse(argv=None):
 def main(argv=None):
     arguments, console = parse(argv), Console(width=None if Console().is_terminal else 160)
     others, lacking = peers(arguments.mediapipe, arguments.threads)
+    if not others:
+        raise SystemExit("\n".join(lacking))
     for sentence in lacking:
         console.print(sentence, soft_wrap=True, highlight=False)
-    if not others:
-        raise SystemExit("no peer is installed, so there is nothing to compare with")
     cv2.setNumThreads(arguments.threads)
     dataset = kfa.data.pts(arguments.data_dir, scheme="ibug68")
     frame = Frame(dataset.scheme, np.concatenate([dataset.train.weights, dataset.test.weights]))
@@ -238,14 +240,18 @@ def main(argv=None):
     if arguments.runs:
         steps = {one.name: one.step(test.images[0], test.boxes[0], found[one.name][0]) for one in systems}
         times = medians(steps, arguments.runs)
-    boxes = "boxes of the annotated points" if arguments.detector is None else f"boxes of {arguments.detector}"
     title = (
-        f"{len(test.images)} of {len(parts[1])} faces of {len(set(test.people))} people, {len(frame.points)} points, {boxes}; each peer's "
-        f"box fitted on {len(train.images)} training faces; percent of the inter-ocular distance"
+        f"{len(test.images)} of {len(parts[1])} faces of {len(set(test.people))} people, {len(frame.points)} points, boxes of "
+        f"{arguments.detector or 'the annotated points'}; peers' boxes and offsets fitted on {len(train.images)} training faces; "
+        "percent of the inter-ocular distance"
     )
     groups = np.unique(test.people, return_inverse=True)[1]
     for table in tables(found, groups, frame, title, times):
         console.print(table)
+    for system in systems:
+        if hasattr(system, "finds"):
+            missed = sum(not system.finds(*face) for face in zip(test.images, test.boxes, strict=True))
+            console.print(f"{system.name}: it found no face in {missed} of {len(test.images)} boxes, and got the square there")
 
 
 if __name__ == "__main__":
