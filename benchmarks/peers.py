@@ -30,9 +30,8 @@ import time
 
 import cv2
 import numpy as np
-from detectors import overlap
 from model_offsets import axes, offsets, without
-from peer_systems import LEAST, Bundled, peers
+from peer_systems import Bundled, best, peers
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -74,12 +73,6 @@ def photographs(faces, detector, person):
             kept.append(place)
     truth = np.asarray(faces.landmarks[kept], "float64")
     return Photographs(images, np.array(boxes), truth, [names[place] for place in kept])
-
-
-def best(boxes, truth):
-    """The box that overlaps the true one most; None where none does enough."""
-    found = max(boxes, key=lambda box: overlap(box, truth), default=None)
-    return found if found is not None and overlap(found, truth) >= LEAST else None
 
 
 def answers(system, setting, photographs):
