@@ -20,8 +20,8 @@ from kfacealign.interpreter import interpreter_class
 from kfacealign.quiet import quiet
 
 # Points of MediaPipe's mesh in the order of iBUG's 68: the list that is widely published, but for 0, 6, 7, 9, 10, 16, 17, 26, 27
-# and 30. There a neighbour lies nearer to the labels of training faces of YouTube Faces. None of the mesh lies just where iBUG has
-# 3 and 13.
+# and 30. There a neighbour lies nearer to the labels of training faces of YouTube Faces. No point of the mesh's outline lies just
+# where iBUG has 3 and 13.
 MESH = (
     *(127, 234, 93, 58, 172, 136, 150, 176, 152, 400, 379, 365, 397, 288, 323, 454, 356),  # contour
     *(70, 63, 105, 66, 107, 336, 296, 334, 293, 300),  # brows
