@@ -2,6 +2,7 @@
 
     python benchmarks/leaderboard.py --data-dir YTF68 --every 3 --people       # some minutes a method and seed on a CPU
     python benchmarks/leaderboard.py --data-dir YTF68 --every 3 --only LOTR PIPNet --seeds 0 1 2
+    python benchmarks/leaderboard.py --data-dir YTF68 --every 3 --people --also INFANFACE --out runs/leaderboard_infants
     kfacealign compare runs/leaderboard/*_0                                    # afterwards: pairs of methods, face by face
 
 Alike are faces, crops, views, epochs, batch, optimiser and the weights that EfficientNet-Lite0 begins with; it is the backbone of
@@ -31,6 +32,7 @@ from rich.table import Table
 import kfacealign as kfa
 from kfacealign.cli.arguments import add_from
 from kfacealign.cli.main import import_methods
+from kfacealign.data.faces import joined
 from kfacealign.deploy.measure.benchmark import bench
 from kfacealign.evaluation.comparison import bootstrap_interval, people
 from kfacealign.models.complexity import trainable_parameters
@@ -125,6 +127,7 @@ def parse(argv=None):
     add_from(parser)
     parser.add_argument("--only", nargs="+", help="some of the rows, as the table names them")
     parser.add_argument("--every", type=int, default=1, help="take every Nth training face; YTF68 holds clips of three frames")
+    parser.add_argument("--also", nargs="*", default=[], metavar="DIR", help="further folders of images with .pts to train on")
     parser.add_argument("--people", action="store_true", help="resample people, not faces")
     parser.add_argument("--backbone-weights", default="imagenet", help="imagenet (default), none, or a trained model (.keras)")
     parser.add_argument("--width", type=int, default=128, help="channels of the heatmap methods; the papers' are 256")
@@ -144,7 +147,8 @@ def leaderboard(arguments):
     """Trains or reads every row; the table."""
     import_methods(arguments.methods)
     faces = kfa.data.pts(arguments.data_dir, scheme="ibug68")
-    faces.train = faces.train[:: arguments.every]
+    further = [kfa.data.pts(folder, scheme="ibug68", test_fraction=0).train for folder in arguments.also]
+    faces.train = joined([faces.train[:: arguments.every], *further])
     views = kfa.data.RandomView.subpixel(faces.scheme, **VIEWS)
     rows = {}
     for name, (folder, build, changed, note) in methods(faces.scheme, arguments).items():

@@ -118,6 +118,8 @@ def test_the_table(board, tmp_path, monkeypatch):
     assert second[5:] == ("0.25", "7.5", "1.50", "no dropout")
     assert "1 of the epochs as warm-up" in first[8]
     assert "3 training and 4 test faces" in table.title
+    further = board.leaderboard(board.parse([*command, "LOTR", "--also", str(root), str(root)]))
+    assert asked[-1][2] == 3 + 6 + 6 and "15 training and 4 test faces" in further.title
     with pytest.raises(SystemExit, match="no row is named so; there are HIH, "):
         board.leaderboard(board.parse([*command, "x"]))
 
