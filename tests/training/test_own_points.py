@@ -106,7 +106,20 @@ def test_the_recipe_from_a_folder_to_files(folder, monkeypatch, capsys):
     root = folder(*(f"face{number}" for number in range(9)))
     out, scheme = root.parent / "run", str(root / "points.json")
     argv = ["your_points.py", "--data-dir", str(root), "--scheme", scheme, "--out", str(out), "--input-size", "64"]
-    argv += ["--steps", "2", "--batch-size", "8", "--epochs", "4", "--patience", "1", "--learning-rate", "0.03"]
+    argv += [
+        "--steps",
+        "2",
+        "--batch-size",
+        "8",
+        "--epochs",
+        "4",
+        "--patience",
+        "1",
+        "--min-epochs",
+        "1",
+        "--learning-rate",
+        "0.03",
+    ]
     monkeypatch.setattr(sys, "argv", argv)
     recipe = runpy.run_path(str(RECIPE))
     recipe["recipe"]()
