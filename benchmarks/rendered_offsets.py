@@ -19,50 +19,20 @@ from rich.console import Console
 from rich.table import Table
 
 import kfacealign as kfa
+from kfacealign.data.definitions import frontal_mean, in_eye_frame, laid_on, symmetric
 from kfacealign.data.rendered.synthetic import SyntheticFaces
 
 FRONTAL = ("ibug68", "wflw98", "cofw29", "aflw19", "jd106")
-SHARE = 0.25  # of the faces, the most symmetric, count as seen from the front
-
-
-def normalised(landmarks, scheme):
-    """Landmarks (N, K, 2) with the eyes' outer corners at (-0.5, 0) and (0.5, 0)."""
-    points = landmarks[..., 0] + 1j * landmarks[..., 1]
-    left, right = (points[:, [corner]] for corner in scheme.eye_corners)
-    points = (points - (left + right) / 2) / (right - left)
-    return np.stack([points.real, points.imag], -1)
-
-
-def mean_of_frontal(landmarks, scheme):
-    """Symmetric mean shape (K, 2) of the faces that are most like their own mirror image, and how many they are."""
-    shapes, mirror = normalised(np.asarray(landmarks, float), scheme), list(scheme.mirror)
-    asymmetry = np.abs(shapes - shapes[:, mirror] * (-1, 1))[..., 0].mean(1)
-    chosen = shapes[asymmetry <= np.quantile(asymmetry, SHARE)]
-    return symmetric(chosen.mean(0), scheme), len(chosen)
-
-
-def symmetric(shape, scheme):
-    """The mean (K, 2) of a shape and its mirror image."""
-    return (shape + shape[list(scheme.mirror)] * (-1, 1)) / 2
 
 
 def mean_of(source, scheme):
     """Mean shape (K, 2) of a folder or a file, and how many faces it is known to be of."""
     if not Path(source).is_file():
-        return mean_of_frontal(kfa.data.pts(source, scheme=scheme, test_fraction=0).train.landmarks, scheme)
+        return frontal_mean(kfa.data.pts(source, scheme=scheme, test_fraction=0).train.landmarks, scheme)
     numbers = np.array(Path(source).read_text(encoding="utf-8").split(), float)
     if len(numbers) != 2 * scheme.num_points:
         raise SystemExit(f"{source}: {len(numbers)} numbers; a mean face of {scheme.name} has {2 * scheme.num_points}")
-    return symmetric(normalised(numbers.reshape(1, -1, 2), scheme)[0], scheme), None
-
-
-def laid_on(shape, target, still):
-    """`shape` moved, turned and scaled onto `target`, both (K, 2), by the points `still`."""
-    a, b = (points[:, 0] + 1j * points[:, 1] for points in (shape, target))
-    middle, goal = a[still].mean(), b[still].mean()
-    turn = np.vdot(a[still] - middle, b[still] - goal) / np.vdot(a[still] - middle, a[still] - middle)
-    moved = (a - middle) * turn + goal
-    return np.stack([moved.real, moved.imag], -1)
+    return symmetric(in_eye_frame(numbers.reshape(1, -1, 2), scheme)[0], scheme), None
 
 
 def stretched_onto(shape, target, still):
@@ -99,7 +69,7 @@ def main():
     scheme = kfa.schemes.get(arguments.scheme)
     still = [point for point in range(scheme.num_points) if point not in scheme.regions["contour"]]
     real, count = mean_of(arguments.source, scheme)
-    rendered, drawn = mean_of_frontal(rendered_faces(arguments.faces, 64, scheme), scheme)
+    rendered, drawn = frontal_mean(rendered_faces(arguments.faces, 64, scheme), scheme)
     found = offsets((laid_on if count else stretched_onto)(rendered, real, still), real)
     title = f"offsets in percent, {drawn} rendered faces and {f'{count} real ones' if count else 'a mean face'}"
     table = Table(title=title, title_justify="left", min_width=70)

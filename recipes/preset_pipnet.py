@@ -6,6 +6,7 @@
     python recipes/preset_pipnet.py --dataset synthetic106 --no-last-expansion --neighbors 6 --out runs/clean_106
     python recipes/preset_pipnet.py --scale quick --out runs/preset_pipnet_quick               # rendered faces only, to try it
     python recipes/preset_pipnet.py ... --begin-with MODEL.keras --learning-rate 5e-4 --keep 0.5   # go on from a trained model
+    python recipes/preset_pipnet.py ... --begin-with MODEL.keras --keep 0.5 --as-drawn brows       # the default's last stage
 
     python benchmarks/weak_spots.py runs/preset_pipnet/model.keras
     kfacealign presets make pipnet_lite0_ibug68 --model runs/preset_pipnet/model.keras --data-dir YTF68
@@ -25,6 +26,7 @@ PAPER = {
     "drawn": 1800,
     "also": (),
     "also_times": 2,
+    "as_drawn": (),
     "person": None,
     "validation": 0.05,
     "backbone": "efficientnet_lite0",

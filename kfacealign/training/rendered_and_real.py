@@ -15,6 +15,7 @@ import numpy as np
 from kfacealign import data, schemes
 from kfacealign.data.catalogue import RENDERED, SYNTHETIC, load_dataset, rendered_root
 from kfacealign.data.clips import Clips
+from kfacealign.data.definitions import offsets_to, with_offsets
 from kfacealign.data.faces import joined
 from kfacealign.data.people import held_out, who
 from kfacealign.files import replacing
@@ -44,6 +45,11 @@ FLAGS = {
         "metavar": "PATTERN",
         "help": "regular expression on a face's name: what its first group matches says who it is (default: every photograph "
         "shows somebody else)",
+    },
+    "as_drawn": {
+        "metavar": "REGION",
+        "nargs": "*",
+        "help": "regions, such as brows, whose labels in the faces of --data-dir are moved to where the drawings have them",
     },
     "validation": {"type": float, "help": "share of the faces on disk that validate each epoch, whole people; 0 for none"},
 }
@@ -76,7 +82,8 @@ def rendered_and_real(settings: argparse.Namespace) -> tuple[data.Dataset, data.
         settings: what `kfacealign.training.parse_settings` returned. A `--dataset` that is itself rendered stays alone. Faces
             are drawn from the ranges that `settings.ranges` names, `settings.drawn` of them for training. `settings.validation`
             is the share of the dataset's training faces that are kept for validation, and `settings.person` says who is who,
-            see `FLAGS`.
+            see `FLAGS`. The labels of the regions of `settings.as_drawn` are moved by the mean distance between the dataset's
+            training faces and the rendered ones (`kfacealign.data.definitions`); the test faces stay as they are.
 
     Returns:
         A `kfacealign.data.Dataset`; the faces for validation, or None; and the list of sources for the card: dicts of name,
@@ -101,7 +108,13 @@ def rendered_and_real(settings: argparse.Namespace) -> tuple[data.Dataset, data.
     counts = {**SYNTHETIC, "train": drawn or SYNTHETIC["train"]}
     rendered = data.pts(data.write_pts(root, scheme=scheme, ranges=ranges, **counts), scheme=scheme)
     further = {folder: data.pts(folder, scheme=scheme, test_fraction=0).train for folder in getattr(settings, "also", ())}
-    sources = [source(known(faces.name), len(trained)), source(RENDERING, len(rendered.train))]
+    moved = list(getattr(settings, "as_drawn", ()))
+    if moved:
+        offsets = offsets_to(rendered.train, trained, moved)
+        trained, validation = (part if part is None else with_offsets(part, offsets) for part in (trained, validation))
+    name, licence = known(faces.name)
+    name += f", {' and '.join(moved)} moved to where the rendered faces have them" if moved else ""
+    sources = [source((name, licence), len(trained)), source(RENDERING, len(rendered.train))]
     sources += [source(known(Path(folder).name), len(its)) for folder, its in further.items()]
     repeated = [its for its in further.values() for _ in range(settings.also_times)]
     return dataclasses.replace(faces, train=joined([rendered.train, trained, *repeated])), validation, sources
