@@ -46,6 +46,33 @@ def test_the_training_faces_of_further_folders_come_as_often_as_asked(faces, tmp
     assert sources[2] == {"name": "test", "faces": len(further), "licence": "that of the dataset"}
 
 
+def test_labels_of_a_region_are_moved_to_where_the_drawings_have_them(tmp_path, monkeypatch):
+    """The photographs are drawings whose brows were labelled 5 % of the inter-ocular distance too high."""
+    monkeypatch.chdir(tmp_path)
+    counts = {"train": 8, "test": 2, "seed": 0, "size": 64}
+    monkeypatch.setattr(rendered_and_real, "SYNTHETIC", counts)
+    folder = kfa.data.write_pts(tmp_path / "photographs", progress=False, **counts)
+    brows = list(kfa.schemes.get("ibug68").regions["brows"])
+    for path in folder.rglob("*.pts"):
+        points = kfa.data.readers.pts.read_pts(path)
+        left, right = points[[36, 45]]
+        points[brows] -= 0.05 * np.array([left[1] - right[1], right[0] - left[0]])  # a step down, taken upwards
+        lines = "".join(f"{x + 0.5} {y + 0.5}\n" for x, y in points)
+        path.write_text(f"version: 1\nn_points: 68\n{{\n{lines}}}\n")
+    paper = {"dataset": "pts", "as_drawn": (), "person": None, "validation": 0.25}
+    argv = ["--data-dir", str(folder), "--as-drawn", "brows", "--out", str(tmp_path / "run")]
+    settings = kfa.training.parse_settings("", paper, {}, flags=FLAGS, argv=argv)
+    found, validation, sources = rendered_and_real.rendered_and_real(settings)
+    assert sources[0]["name"] == "photographs, brows moved to where the rendered faces have them"
+    places = {Path(image).stem: place for place, image in enumerate(found.train.images[:8])}  # the drawings come first
+    for faces in (found.train[range(8, len(found.train))], validation):
+        drawn = found.train.landmarks[[places[Path(image).stem] for image in faces.images]]
+        distance = np.linalg.norm(drawn[:, 45] - drawn[:, 36], axis=1)[:, None]
+        apart = np.linalg.norm(faces.landmarks - drawn, axis=-1) / distance
+        assert apart[:, brows].max() < 0.02 and np.delete(apart, brows, 1).max() < 1e-3
+    np.testing.assert_array_equal(found.test.landmarks, kfa.data.pts(folder).test.landmarks)  # what is measured stays
+
+
 def test_nobody_is_trained_on_and_validated_by(tmp_path, monkeypatch):
     """Ten frames of five people, of whom one is kept back."""
     monkeypatch.chdir(tmp_path)
