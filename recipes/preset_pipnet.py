@@ -6,7 +6,7 @@
     python recipes/preset_pipnet.py --dataset synthetic106 --no-last-expansion --neighbors 6 --out runs/clean_106
     python recipes/preset_pipnet.py --scale quick --out runs/preset_pipnet_quick               # rendered faces only, to try it
     python recipes/preset_pipnet.py ... --begin-with MODEL.keras --learning-rate 5e-4 --keep 0.5   # go on from a trained model
-    python recipes/preset_pipnet.py ... --begin-with MODEL.keras --keep 0.5 --as-drawn brows       # the default's last stage
+    python recipes/preset_pipnet.py ... --begin-with MODEL.keras --keep 0.5 --as-drawn brows   # brows where drawings have them
 
     python benchmarks/weak_spots.py runs/preset_pipnet/model.keras
     kfacealign presets make pipnet_lite0_ibug68 --model runs/preset_pipnet/model.keras --data-dir YTF68
@@ -33,6 +33,7 @@ PAPER = {
     "backbone_weights": "imagenet",
     "begin_with": None,
     "keep": 0.0,
+    "keep_of": None,
     "last_expansion": True,
     "stride": 32,
     "neighbors": 10,

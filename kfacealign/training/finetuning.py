@@ -34,15 +34,15 @@ def begin_with(model: FaceAligner, source: str, load: Callable[[str], FaceAligne
 
 
 def keep(model: FaceAligner, source: str, share: float, load: Callable[[str], FaceAligner] = load_keras) -> None:
-    """Averages a fine-tuned model with the one that it began with, weight by weight.
+    """Averages a fine-tuned model with the one that it began with, or another of its history, weight by weight.
 
     Such a model is often as good as the start on faces like those of the first training, and nearly as good as the fine-tuned
     one on those of the second (Wortsman et al., "Robust fine-tuning of zero-shot models", Eq. 1, with alpha = 1 - share).
 
     Args:
         model: `FaceAligner` that was fine-tuned.
-        source: what it began with, see `begin_with`.
-        share: weight of the start, 0 to 1.
+        source: the other model, mostly what it began with, see `begin_with`.
+        share: weight of the other model, 0 to 1.
         load: see `begin_with`.
 
     Raises:

@@ -119,7 +119,7 @@ def run(
         if stopping is not None and history:
             console.print(stopping.restore(fitted, history), soft_wrap=True)
         if getattr(settings, "keep", 0):
-            keep(model, settings.begin_with, settings.keep, load)
+            keep(model, kept_of(settings), settings.keep, load)
         with on_one_host(model) as local:
             report = evaluation.evaluate(local, test, subsets=faces.subsets, normalizer=faces.normalizer)
         parts = {"training set": train, "test set": test, **({} if measured is test else {"validation set": measured})}
@@ -180,6 +180,11 @@ def start_or_resume(build, settings, described, optimizer, load=load_keras):
     return open_keras(state["checkpoint"], compiled=True), state["history"]
 
 
+def kept_of(settings: argparse.Namespace) -> str:
+    """The model a share of whose weights is kept: that of `--keep-of`, or else the one that the training began with."""
+    return getattr(settings, "keep_of", None) or settings.begin_with
+
+
 def announce(console, model, faces, history, settings):
     """Says what is about to happen and where its results go."""
     parameters = trainable_parameters(model) / 1e6
@@ -197,7 +202,8 @@ def announce(console, model, faces, history, settings):
         )
     console.print(scheduled(settings))
     if getattr(settings, "begin_with", None) is not None:
-        kept = f"; the model keeps a share of {settings.keep:g} of them" if getattr(settings, "keep", 0) else ""
+        whose = f"those of {shown(settings.keep_of)}" if getattr(settings, "keep_of", None) else "them"
+        kept = f"; the model keeps a share of {settings.keep:g} of {whose}" if getattr(settings, "keep", 0) else ""
         console.print(f"begun with the weights of {shown(settings.begin_with)}{kept}", soft_wrap=True)
     if history:
         console.print(f"resumed after epoch {len(history)}")

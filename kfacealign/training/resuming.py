@@ -16,7 +16,19 @@ from kfacealign.models.aligner import FaceAligner
 
 # These settings do not change what an epoch does: they say where files are (the faces themselves are compared), how many
 # epochs there shall be, what is done after them, and what computes them.
-NOT_COMPARED = ("out", "resume", "data_dir", "missing", "unlabelled", "cache", "epochs", "keep", "devices", "steps_per_call")
+NOT_COMPARED = (
+    "out",
+    "resume",
+    "data_dir",
+    "missing",
+    "unlabelled",
+    "cache",
+    "epochs",
+    "keep",
+    "keep_of",
+    "devices",
+    "steps_per_call",
+)
 # What a run did that was begun before there was the setting.
 BEFORE = {"precision": "float32", "sigma": 1.5}
 # Keys of serialised Keras objects that are not compared: names, which Keras numbers anew, and what follows from other keys.

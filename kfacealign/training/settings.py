@@ -68,6 +68,10 @@ FLAGS = {
         "metavar": "SHARE",
         "help": "share of the weights of --begin-with in the final ones, which are averaged with them, 0 to 1",
     },
+    "keep_of": {
+        "metavar": "MODEL",
+        "help": "the model whose weights --keep averages with the final ones, in place of that of --begin-with",
+    },
     "detector": {"metavar": "MODEL", "help": "the detector to begin with, a trained model (.keras); by default a new one"},
     "paradigm": {
         "choices": PARADIGMS,
@@ -139,6 +143,8 @@ def parse_settings(
     kept = getattr(settings, "keep", 0)
     if not 0 <= kept <= 1 or (kept and settings.begin_with is None):
         parser.error(f"--keep is a share, from 0 to 1, of the weights of --begin-with, not {kept:g}")
+    if getattr(settings, "keep_of", None) is not None and not kept:
+        parser.error("--keep-of names the model of which --keep, a share from 0 to 1, is kept: give both")
     if getattr(settings, "backbone_weights", None) == "none":
         settings.backbone_weights = None
     if "paradigm" in paper:

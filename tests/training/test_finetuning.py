@@ -8,7 +8,7 @@ import pytest
 
 import kfacealign as kfa
 from kfacealign.training.finetuning import begin_with, keep
-from kfacealign.training.loop import adam, start_or_resume
+from kfacealign.training.loop import adam, kept_of, start_or_resume
 from kfacealign.training.resuming import check_same, describe
 
 SETTINGS = {"variant": "pipnet", "input_size": 64, "batch_size": 4, "learning_rate": 1e-3, "drops": [], "warmup_epochs": 0}
@@ -52,6 +52,32 @@ def test_a_share_of_the_start_is_kept(trained):
         np.testing.assert_allclose(ours, theirs + 0.15, atol=1e-6)
     with pytest.raises(ValueError, match=r"is 1\.5, expected 0 to 1"):
         keep(tuned, str(path), 1.5)
+
+
+def test_the_share_may_be_of_another_model_than_the_training_began_with():
+    assert kept_of(argparse.Namespace(begin_with="a.keras")) == "a.keras"
+    assert kept_of(argparse.Namespace(begin_with="a.keras", keep_of=None)) == "a.keras"
+    assert kept_of(argparse.Namespace(begin_with="a.keras", keep_of="b.keras")) == "b.keras"
+
+
+def test_a_run_ends_with_the_weights_of_the_other_model_where_all_of_it_is_kept(trained, tmp_path):
+    """One step from the trained model; then nothing of it stays, because the share of another one is 1."""
+    other = pipnet()
+    other.set_weights([weight + 0.01 for weight in trained[0].get_weights()])
+    other.save(tmp_path / "other.keras")
+    root = kfa.data.write_pts(tmp_path / "faces", train=4, test=2, size=64, progress=False)
+    paper = {**SETTINGS, "begin_with": None, "keep": 0.0, "keep_of": None, "epochs": 1}
+    argv = ["--begin-with", str(trained[1]), "--keep", "1", "--keep-of", str(tmp_path / "other.keras")]
+    settings = kfa.training.parse_settings("", paper, {}, argv=[*argv, "--out", str(tmp_path / "run")])
+    model, _ = kfa.training.run(pipnet, kfa.data.pts(root), kfa.data.RandomView(), settings, export=None)
+    for ours, theirs in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-7)
+
+
+def test_a_model_is_not_named_in_vain(capsys):
+    with pytest.raises(SystemExit):
+        kfa.training.parse_settings("", {"begin_with": None, "keep": 0.0, "keep_of": None}, {}, argv=["--keep-of", "m.keras"])
+    assert "--keep-of names the model of which --keep, a share from 0 to 1, is kept: give both" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("given", [["--keep", "0.5"], ["--keep", "-1", "--begin-with", "m.keras"], ["--keep", "2"]])
