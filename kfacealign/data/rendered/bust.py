@@ -22,6 +22,14 @@ SHIRTS = ((240, 240, 238), (225, 232, 245), (180, 200, 232), (238, 225, 215), (2
 ARC = np.linspace(-1, 1, 17)
 
 
+def plain(shape: tuple[int, int], color: Color) -> np.ndarray:
+    """An image `(H, W, 3)` uint8 of one colour, whose channels are rounded down."""
+    image = np.empty((*shape, 3), np.uint8)
+    height, width = shape
+    cv2.rectangle(image, (0, 0), (width, height), tuple(int(channel) for channel in color), cv2.FILLED)
+    return image
+
+
 class Bust:
     """Neck, shoulders and clothes of one person.
 
@@ -43,8 +51,7 @@ class Bust:
         self.wide = face.identity.width * rng.uniform(0.6, 0.95)
         self.base = face.chin_y + rng.uniform(0.2, 0.95)  # y where the neck ends in front
         self.slope = rng.uniform(0.25, 0.75)  # how far the shoulders fall over the width that is painted
-        self.image = np.empty((*self.shape, 3), np.uint8)
-        self.image[:] = np.clip(mixed(look.skin, (0, 0, 0), rng.uniform(-0.02, 0.16)), 0, 255)
+        self.image = plain(self.shape, np.clip(mixed(look.skin, (0, 0, 0), rng.uniform(-0.02, 0.16)), 0, 255))
         self.mask = np.zeros(self.shape, np.uint8)
         cv2.fillPoly(self.mask, [self.fixed(self.outline())], 255, cv2.LINE_AA, SHIFT)
         self.skin()
@@ -114,8 +121,7 @@ class Bust:
     def patterned(self, cloth: np.ndarray, color: Color) -> None:
         """Paints cloth of a color where a mask says, with folds, and often stripes."""
         rng, strength = self.rng, float(self.rng.uniform(0.05, 0.3))
-        whole = np.empty_like(self.image)
-        whole[:] = color
+        whole = plain(self.shape, color)
         if rng.random() < 0.25:
             self.stripe(whole, color)
         grain = noise.patch(rng, "clouds", *self.shape)
@@ -253,6 +259,10 @@ class Bust:
         warp = cv2.getAffineTransform(places, np.float32(corners) - np.float32(0.5))
         size = image.shape[1::-1]
         mask = cv2.warpAffine(self.mask, warp, size, flags=cv2.INTER_LINEAR)
+        rows = np.flatnonzero(cv2.reduce(mask, 1, cv2.REDUCE_MAX))
+        if not len(rows):
+            return
+        seen = slice(rows[0], rows[-1] + 1)
         over = cv2.warpAffine(self.image, warp, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        share = mask.astype(np.float32) / 255
-        cv2.blendLinear(over, image, share, 1 - share, dst=image)
+        share = mask[seen].astype(np.float32) / 255
+        cv2.blendLinear(over[seen], image[seen], share, 1 - share, dst=image[seen])
