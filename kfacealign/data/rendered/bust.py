@@ -241,8 +241,8 @@ class Bust:
         cv2.fillPoly(shadow, [self.fixed(around) // COARSE], 1.0, cv2.LINE_AA, SHIFT)
         soft = max(0.4, rng.uniform(0.02, 0.2) * self.scale / COARSE)
         dark = 1 - rng.uniform(0, 0.6) * cv2.GaussianBlur(shadow, (0, 0), soft)
+        first, second = (face3d.within(light[0] * nx + light[2] * nz, 0, 1) for light in (look.light, look.fill))
         for channel, (tint, fill) in enumerate(zip(look.tint, look.fill_color, strict=True)):
-            first, second = (face3d.within(light[0] * nx + light[2] * nz, 0, 1) for light in (look.light, look.fill))
             level[..., channel] = (0.95 * look.ambient + look.diffuse * tint * first + fill * second) * dark
         level = cv2.resize(level, self.shape[::-1])
         self.image = cv2.multiply(self.image, level, dtype=cv2.CV_8U)
@@ -257,12 +257,13 @@ class Bust:
         height, width = self.shape
         places = np.array([(0, 0), (width, 0), (0, height)], np.float32) - np.float32(0.5)
         warp = cv2.getAffineTransform(places, np.float32(corners) - np.float32(0.5))
-        size = image.shape[1::-1]
-        mask = cv2.warpAffine(self.mask, warp, size, flags=cv2.INTER_LINEAR)
-        rows = np.flatnonzero(cv2.reduce(mask, 1, cv2.REDUCE_MAX))
-        if not len(rows):
+        reached = np.append(corners[:, 1], corners[1, 1] + corners[2, 1] - corners[0, 1])  # the fourth corner is the last
+        top, bottom = max(0, int(reached.min()) - 2), min(len(image), int(reached.max()) + 3)
+        if top >= bottom:
             return
-        seen = slice(rows[0], rows[-1] + 1)
+        warp[1, 2] -= top
+        size, part = (image.shape[1], bottom - top), image[top:bottom]
+        mask = cv2.warpAffine(self.mask, warp, size, flags=cv2.INTER_LINEAR)
         over = cv2.warpAffine(self.image, warp, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        share = mask[seen].astype(np.float32) / 255
-        cv2.blendLinear(over[seen], image[seen], share, 1 - share, dst=image[seen])
+        share = mask.astype(np.float32) / 255
+        cv2.blendLinear(over, part, share, 1 - share, dst=part)
