@@ -4,22 +4,22 @@ What is seen below a chin tells a network where the face ends, so it varies as m
 brightness or in the chin's shadow, thin or as broad as the jaw, beards that go on below it, collars that begin at the chin, ties.
 """
 
-import functools
-
 import cv2
 import numpy as np
 
 from kfacealign.data.rendered import face3d, noise
 from kfacealign.data.rendered.look import SCARF, Color, Look, mixed
 from kfacealign.data.rendered.raster import SHIFT
+from kfacealign.data.rendered.sampling import chosen
 
-LEFT, TOP, RIGHT, BOTTOM = -2.6, 0.5, 2.6, 3.9  # what is painted, in face coordinates of a head that looks ahead
+LEFT, TOP, RIGHT, BOTTOM = WHOLE = -2.6, 0.5, 2.6, 3.9  # what there is, in face coordinates of a head that looks ahead
+MARGIN = 3.0  # pixels of an image around it for which more is painted than it shows
 COARSE = 4  # light and shadow are painted so much smaller
 OPEN, ROUND, ROLL, SHIRT, JACKET, BARE = range(6)  # kinds of clothes; BARE shows nothing but skin
 SHARES = (0.16, 0.2, 0.1, 0.17, 0.29, 0.08)
 SUITS = ((28, 30, 38), (45, 48, 58), (70, 72, 78), (38, 42, 68), (75, 58, 45), (110, 105, 98))
 SHIRTS = ((240, 240, 238), (225, 232, 245), (180, 200, 232), (238, 225, 215), (205, 215, 205))
-ARC = np.linspace(-1, 1, 17)
+ARC, JAW = np.linspace(-1, 1, 17), np.linspace(-1, 1, 25)
 
 
 def plain(shape: tuple[int, int], color: Color) -> np.ndarray:
@@ -30,6 +30,29 @@ def plain(shape: tuple[int, int], color: Color) -> np.ndarray:
     return image
 
 
+def shown(corners: np.ndarray, size: tuple[int, int]) -> tuple[tuple[float, float, float, float], np.ndarray] | None:
+    """The part of WHOLE that an image shows.
+
+    Args:
+        corners: `(3, 2)` image coordinates of the upper left, upper right and lower left corner of WHOLE.
+        size: (height, width) of the image.
+
+    Returns:
+        Left, top, right and bottom of the part in face coordinates, and its own three corners `(3, 2)` in image coordinates; None
+        if the image shows nothing.
+    """
+    height, width = size
+    ends = np.array([(x, y) for x in (-MARGIN, width + MARGIN) for y in (-MARGIN, height + MARGIN)])
+    sides = corners[1:] - corners[0]  # across and down
+    shares = np.linalg.solve(sides.T, (ends - corners[0]).T)
+    low, high = np.maximum(shares.min(1), 0), np.minimum(shares.max(1), 1)
+    if (low >= high).any():
+        return None
+    extent = np.array((RIGHT - LEFT, BOTTOM - TOP))
+    part = (*((LEFT, TOP) + low * extent), *((LEFT, TOP) + high * extent))
+    return part, corners[0] + np.array([low, (high[0], low[1]), (low[0], high[1])]) @ sides
+
+
 class Bust:
     """Neck, shoulders and clothes of one person.
 
@@ -37,17 +60,19 @@ class Bust:
         face: the face above.
         look: its colours and light; `look.seed` decides what clothes there are.
         scale: pixels of the painting in one unit of face coordinates.
+        part: left, top, right and bottom of what is painted, in face coordinates; see `shown`.
 
     Attributes:
         image: `(H, W, 3)` uint8, lit.
         mask: `(H, W)` uint8, 255 where there is neck, shoulder or cloth.
     """
 
-    def __init__(self, face: face3d.Face, look: Look, scale: float):
-        self.face, self.look, self.scale = face, look, scale
+    def __init__(self, face: face3d.Face, look: Look, scale: float, part: tuple[float, float, float, float] = WHOLE):
+        self.face, self.look, self.scale, self.part = face, look, scale, part
         self.rng = rng = np.random.default_rng([look.seed, 1])
-        self.shape = int((BOTTOM - TOP) * scale) + 1, int((RIGHT - LEFT) * scale) + 1
-        self.kind = int(rng.choice(len(SHARES), p=SHARES))
+        left, top, right, bottom = part
+        self.shape = int((bottom - top) * scale) + 1, int((right - left) * scale) + 1
+        self.kind = chosen(rng, SHARES)
         self.wide = face.identity.width * rng.uniform(0.6, 0.95)
         self.base = face.chin_y + rng.uniform(0.2, 0.95)  # y where the neck ends in front
         self.slope = rng.uniform(0.25, 0.75)  # how far the shoulders fall over the width that is painted
@@ -60,7 +85,8 @@ class Bust:
 
     def fixed(self, points: np.ndarray) -> np.ndarray:
         """Positions (x, y) -> OpenCV's fixed-point coordinates on the painting."""
-        return np.rint((np.asarray(points, float) - (LEFT, TOP)) * (self.scale * 2**SHIFT) - 2 ** (SHIFT - 1)).astype(np.int32)
+        corner = self.part[:2]
+        return np.rint((np.asarray(points, float) - corner) * (self.scale * 2**SHIFT) - 2 ** (SHIFT - 1)).astype(np.int32)
 
     def fill(self, points: np.ndarray, color: Color) -> None:
         """Fills a polygon."""
@@ -218,32 +244,31 @@ class Bust:
 
     # === Light ===
 
-    @functools.cached_property
     def coarse(self) -> tuple[np.ndarray, np.ndarray]:
-        """x and y at the pixels of a painting that is COARSE times smaller, `(h, w)` each."""
+        """x and y of the columns and rows of a painting that is COARSE times smaller, `(w,)` and `(h,)`."""
         height, width = (max(2, round(side / COARSE)) for side in self.shape)
-        x = LEFT + (np.arange(width, dtype=np.float32) + 0.5) / width * (RIGHT - LEFT)
-        y = TOP + (np.arange(height, dtype=np.float32) + 0.5) / height * (BOTTOM - TOP)
-        grid_x, grid_y = np.meshgrid(x, y)
-        return grid_x, grid_y
+        left, top, right, bottom = (np.float32(side) for side in self.part)
+        x = left + (np.arange(width, dtype=np.float32) + 0.5) / width * (right - left)
+        y = top + (np.arange(height, dtype=np.float32) + 0.5) / height * (bottom - top)
+        return x, y
 
     def light(self) -> None:
         """Light on what bulges like a cylinder, and the shadow of the chin, soft or sharp, deep or none."""
         look, rng, face = self.look, self.rng, self.face
-        x, y = self.coarse
-        reach = np.where(y < self.base - 0.2, self.wide, 2.2)
-        nx = face3d.within(x / reach, -1, 1)
+        x, y = self.coarse()
+        nx = face3d.within(x / np.array([[self.wide], [2.2]], np.float32), -1, 1)  # of the neck, then of the shoulders
         nz = np.sqrt(1.02 - nx**2)
-        level = np.empty((*x.shape, 3), np.float32)
-        shadow = np.zeros(x.shape, np.float32)
-        jaw = face.jaw_line(np.linspace(-1, 1, 25)) * (0.97, 1) + (-0.25 * look.light[0], rng.uniform(0.08, 0.45))
+        shadow = np.zeros((len(y), len(x)), np.float32)
+        jaw = face.jaw_line(JAW) * (0.97, 1) + (-0.25 * look.light[0], rng.uniform(0.08, 0.45))
         around = np.concatenate([jaw, [(1.2, TOP - 1), (-1.2, TOP - 1)]])
         cv2.fillPoly(shadow, [self.fixed(around) // COARSE], 1.0, cv2.LINE_AA, SHIFT)
         soft = max(0.4, rng.uniform(0.02, 0.2) * self.scale / COARSE)
         dark = 1 - rng.uniform(0, 0.6) * cv2.GaussianBlur(shadow, (0, 0), soft)
         first, second = (face3d.within(light[0] * nx + light[2] * nz, 0, 1) for light in (look.light, look.fill))
-        for channel, (tint, fill) in enumerate(zip(look.tint, look.fill_color, strict=True)):
-            level[..., channel] = (0.95 * look.ambient + look.diffuse * tint * first + fill * second) * dark
+        lit = (
+            0.95 * look.ambient + look.diffuse * np.multiply.outer(first, look.tint) + np.multiply.outer(second, look.fill_color)
+        )
+        level = lit.astype(np.float32)[(y >= self.base - 0.2).astype(int)] * dark[..., None]
         level = cv2.resize(level, self.shape[::-1])
         self.image = cv2.multiply(self.image, level, dtype=cv2.CV_8U)
 
@@ -263,7 +288,9 @@ class Bust:
             return
         warp[1, 2] -= top
         size, part = (image.shape[1], bottom - top), image[top:bottom]
-        mask = cv2.warpAffine(self.mask, warp, size, flags=cv2.INTER_LINEAR)
-        over = cv2.warpAffine(self.image, warp, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        share = mask.astype(np.float32) / 255
-        cv2.blendLinear(over, part, share, 1 - share, dst=part)
+        mask = cv2.copyMakeBorder(self.mask[1:-1, 1:-1], 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+        over = cv2.insertChannel(mask, cv2.cvtColor(self.image, cv2.COLOR_RGB2RGBA), 3)
+        over = cv2.warpAffine(over, warp, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        share = cv2.cvtColor(cv2.extractChannel(over, 3), cv2.COLOR_GRAY2RGB)
+        over = cv2.multiply(cv2.cvtColor(over, cv2.COLOR_RGBA2RGB), share, scale=1 / 255)
+        cv2.add(over, cv2.multiply(part, cv2.bitwise_not(share), scale=1 / 255), dst=part)

@@ -164,17 +164,18 @@ class Face:
         across = within(1 - square / np.maximum(self.half_width(y), 1e-3) ** 2, 0, 1)
         powers = np.empty((5, *x.shape))
         powers[0], powers[1], powers[2], powers[3], powers[4] = 1, np.abs(x), square, y, y * y
-        exponents, risen = self._bumps
-        bumps = np.exp(np.tensordot(exponents, powers, 1))
-        z = rim + (middle - rim) * across**0.62 + bumps[1:risen].sum(0) - bumps[risen:].sum(0)
-        return z + ridge * np.exp(square * narrow) + wings * bumps[0]
+        exponents, signs = self._bumps
+        bumps = np.exp(exponents @ powers.reshape(5, -1))
+        z = rim + (middle - rim) * across**0.62 + (signs @ bumps).reshape(x.shape)
+        return z + ridge * np.exp(square * narrow) + wings * bumps[0].reshape(x.shape)
 
     @functools.cached_property
     def _bumps(self):
         """What eyes, cheeks, nose, lips and chin add to the oval of the head: bumps, and dents in it.
 
         Each is exp(e) where e is a polynomial in |x| and y, and this returns the polynomials' coefficients of 1, |x|, x^2, y and
-        y^2, `(n, 5)`, and the number from which the dents begin. The first stands for the wings of the nose at any height.
+        y^2, `(n, 5)`, and which way each goes, `(n,)`: 1 of a bump, -1 of a dent. The first, with 0, stands for the wings of the
+        nose at any height.
         """
         eye, person, opening = self.eye_x, self.identity, self.expression.mouth
         cheeks, lips, wide = 0.03 + 0.06 * person.cheeks, self._lip_heights, self.mouth_half_width / 0.374
@@ -192,7 +193,8 @@ class Face:
         height, x, across, y, down = np.array([(1.0, wing, 0.075 * person.nose_width, 0.0, 1e6), *rows, *dents]).T
         across, down = -0.5 / across**2, -0.5 / down**2
         constant = np.log(height) + across * x**2 + down * y**2
-        return np.stack([constant, -2 * across * x, across, -2 * down * y, down], -1), 1 + len(rows)
+        signs = np.concatenate([[0], np.ones(len(rows)), -np.ones(len(dents))])
+        return np.stack([constant, -2 * across * x, across, -2 * down * y, down], -1), signs
 
     @functools.cached_property
     def _lip_heights(self):

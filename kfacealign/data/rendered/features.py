@@ -1,5 +1,7 @@
 """Brows, eyes, nose, mouth and wrinkles, painted on a face's texture."""
 
+import functools
+
 import cv2
 import numpy as np
 
@@ -10,6 +12,10 @@ from kfacealign.data.rendered.raster import SHIFT
 SEVEN, NINE, THIRTEEN = (np.linspace(0, 1, count) for count in (7, 9, 13))
 ACROSS = np.linspace(-1, 1, 15)
 ROOTS = np.linspace(0.03, 0.97, 16)  # of the hairs of a brow
+# Parameters of a brow's curves: its outline, then the roots of its hairs, then their tips.
+BROW = np.concatenate([NINE, NINE[::-1], ROOTS, np.maximum(ROOTS - 0.09, 0)])
+BROW_EDGE = np.repeat((-1, 1, 0.85, -0.85), (9, 9, 16, 16))
+UPPER = np.concatenate([THIRTEEN, NINE])  # of an upper lid, then of its shadow on the eyeball
 FOREHEAD = np.linspace(-0.55, 0.55, 9)
 BASE = np.linspace(-0.9, 0.9, 9)
 ROUND = np.linspace(0, 2 * np.pi, 12, endpoint=False)
@@ -28,8 +34,9 @@ class Features:
     def features(self) -> None:
         """Paints them all."""
         self.wrinkles()
+        right = self.face.brow(1, BROW, BROW_EDGE)
         for side in (-1, 1):
-            self.brow(side)
+            self.brow(right * (side, 1))
             self.eye(side)
         self.nose()
         self.mouth()
@@ -60,21 +67,21 @@ class Features:
             x = side * (wing + (corner - wing) * SEVEN**0.8)
             self.stroke(face3d.pairs(x, face.nose_tip_y + 0.02 + (face.mouth_y - face.nose_tip_y) * SEVEN), fold, 0.018)
 
-    def brow(self, side: int) -> None:
-        """A brow of many hairs."""
-        face, look = self.face, self.look
-        outline = face3d.both(lambda t, edge: face.brow(side, t, edge), NINE, NINE[::-1])
-        self.fill(outline, mixed(look.skin, look.hair, 0.75 * look.brow_strength))
-        below, above = face.brow(side, ROOTS, 0.85), face.brow(side, np.maximum(ROOTS - 0.09, 0), -0.85)
+    def brow(self, curves: np.ndarray) -> None:
+        """A brow of many hairs, whose `curves` are those of BROW."""
+        look, places = self.look, self.fixed(curves)
+        outline, roots, tips = places[:18], places[18:34], places[34:]
+        fill = mixed(look.skin, look.hair, 0.75 * look.brow_strength)
+        cv2.fillPoly(self.image, [outline], fill, cv2.LINE_AA, SHIFT)
         dark = mixed(look.skin, mixed(look.hair, (0, 0, 0), 0.3), look.brow_strength)
-        lines = self.fixed(np.stack([below, above], 1))
-        cv2.polylines(self.image, list(lines), False, dark, 1, cv2.LINE_AA, SHIFT)
+        cv2.polylines(self.image, list(np.stack([roots, tips], 1)), False, dark, 1, cv2.LINE_AA, SHIFT)
 
     def eye(self, side: int) -> None:
         """An eye with its lids, lashes and crease."""
         face, look = self.face, self.look
         t = THIRTEEN
-        upper, lower = face.lid(side, t, -1), face.lid(side, t[::-1], 1)
+        upper, lower = face.lid(side, UPPER, -1), face.lid(side, t[::-1], 1)
+        upper, shadow = upper[: len(t)], upper[len(t) :]
         if look.make_up > 0.5:
             self.fill(np.concatenate([upper, (upper - (0, 0.09))[::-1]]), mixed(look.skin, look.shadow, 0.6 * look.make_up))
         self.stroke(upper[1:-1] - (0, 0.045), mixed(look.skin, (45, 15, 12), 0.4), 0.014)
@@ -84,7 +91,7 @@ class Features:
         part = self.image[low[1] : high[1], low[0] : high[0]]
         eye, mask = part.copy(), np.zeros(part.shape[:2], np.uint8)
         cv2.fillPoly(mask, [outline - low * 2**SHIFT], 255, cv2.LINE_AA, SHIFT)
-        self.eyeball(eye, side, low)
+        self.eyeball(eye, face.pupil(side)[0], lower[0], shadow, low)
         weight = mask / np.float32(255)
         part[:] = cv2.blendLinear(eye, part, weight, 1 - weight)
         dark = mixed(look.skin, (10, 5, 5), 0.78)
@@ -94,31 +101,35 @@ class Features:
             lashes = np.stack([upper, upper + face3d.pairs(side * 0.05 * (1 - 1.6 * t), -0.045 + 0 * t)], 1)[1:-1]
             cv2.polylines(self.image, list(self.fixed(lashes)), False, dark, 1, cv2.LINE_AA, SHIFT)
 
-    def eyeball(self, eye: np.ndarray, side: int, low: np.ndarray) -> None:
-        """Paints an eyeball on a part of the texture that begins at the pixel `low`."""
-        face, look, low = self.face, self.look, low * 2**SHIFT
-        height, width = eye.shape[:2]
+    def eyeball(self, eye: np.ndarray, pupil: np.ndarray, inner: np.ndarray, upper: np.ndarray, low: np.ndarray) -> None:
+        """Paints an eyeball on a part of the texture that begins at the pixel `low`.
+
+        Args:
+            eye: the part, `(h, w, 3)` uint8.
+            pupil: where the pupil is, `(2,)`.
+            inner: the inner corner, `(2,)`.
+            upper: the upper lid, `(n, 2)`, which throws a shadow.
+            low: `(2,)` the part's first column and row.
+        """
+        look, low = self.look, low * 2**SHIFT
         white = np.array(mixed((226, 222, 218), look.skin, 0.1))
-        rows = np.linspace(0.62, 1.0, height)[:, None] * (1 - 0.25 * np.linspace(-1, 1, width)[None] ** 2)
-        eye[:] = (rows[..., None] * white).astype(np.uint8)
-        inner = face.lid(side, [1.0], 1)[0]
-        cv2.circle(
-            eye,
-            (self.fixed(inner) - low).tolist(),
-            round(0.03 * self.scale * 2**SHIFT),
-            mixed(look.skin, (190, 70, 75), 0.6),
-            -1,
-            cv2.LINE_AA,
-            SHIFT,
+        eye[:] = (_bulging(*eye.shape[:2]) * white).astype(np.uint8)
+        size = 0.085 * self.face.identity.eye_size
+        places = (
+            self.fixed(np.concatenate([[inner, pupil, pupil + np.array(look.light[:2]) * 0.35 * size], upper + (0, 0.012)])) - low
         )
-        size = 0.085 * face.identity.eye_size
-        centre = (self.fixed(face.pupil(side))[0] - low).tolist()
+        inner, pupil, spot = places[:3].tolist()
         edge = mixed(look.iris, (0, 0, 0), 0.6)
-        for radius, color in ((size, edge), (0.86 * size, look.iris), (0.4 * size, (10, 8, 8))):
+        pink = mixed(look.skin, (190, 70, 75), 0.6)
+        for centre, radius, color in (
+            (inner, 0.03, pink),
+            (pupil, size, edge),
+            (pupil, 0.86 * size, look.iris),
+            (pupil, 0.4 * size, (10, 8, 8)),
+        ):
             cv2.circle(eye, centre, round(radius * self.scale * 2**SHIFT), color, -1, cv2.LINE_AA, SHIFT)
-        upper = self.fixed(face.lid(side, NINE, -1) + (0, 0.012)) - low
-        cv2.polylines(eye, [upper], False, mixed(white, (0, 0, 0), 0.6), max(1, round(0.025 * self.scale)), cv2.LINE_AA, SHIFT)
-        spot = (self.fixed(face.pupil(side)[0] + np.array(look.light[:2]) * 0.35 * size) - low).tolist()
+        dark, width = mixed(white, (0, 0, 0), 0.6), max(1, round(0.025 * self.scale))
+        cv2.polylines(eye, [places[3:]], False, dark, width, cv2.LINE_AA, SHIFT)
         cv2.circle(eye, spot, round(0.018 * self.scale * 2**SHIFT), (245, 245, 245), -1, cv2.LINE_AA, SHIFT)
 
     def nose(self) -> None:
@@ -155,3 +166,9 @@ class Features:
             depth = np.minimum(0.085, 0.75 * (floor - row)[:, 1])
             self.fill(np.concatenate([row, (row + face3d.pairs(0 * depth, depth))[::-1]]), (222, 216, 204))
         self.stroke(upper, mixed(look.lips, (30, 0, 0), 0.6), 0.012)
+
+
+@functools.lru_cache(maxsize=1024)
+def _bulging(height, width):
+    """How light the white of an eye is, `(height, width, 1)`: less at its top and at its sides."""
+    return np.linspace(0.62, 1.0, height)[:, None, None] * (1 - 0.25 * np.linspace(-1, 1, width)[:, None] ** 2)

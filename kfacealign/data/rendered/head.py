@@ -19,6 +19,9 @@ TURN = np.clip(BACK / 0.42, 0, 1) ** 1.2  # how far these have come from the wid
 ROUND = np.sqrt(1 - np.clip((BACK - 0.42) / 0.58, 0, 1) ** 2.2)  # what the back of the head leaves of the width
 UNROLLED = 0.35  # how much shorter the sides are on the texture than on the head
 REACH = 2.15  # x where the texture ends
+FEATURES = 0.8  # x up to which a texture always goes: eyes, brows, nose and mouth lie within
+AWAY = -0.1  # cosine of the angle to the camera from which skin counts as out of sight
+BESIDE = 0.08  # by how much more of x hair that stands out, or the rim of a quad, may show
 
 
 def rows(face: face3d.Face) -> np.ndarray:
@@ -74,3 +77,24 @@ def normals(vertices: np.ndarray) -> np.ndarray:
     shrink = 1 / (np.sqrt(x * x + y * y + z * z) + 1e-9)
     normal[..., 0], normal[..., 1], normal[..., 2] = x * shrink, y * shrink, z * shrink
     return normal
+
+
+def in_sight(vertices: np.ndarray, normal: np.ndarray, flat: np.ndarray, camera: np.ndarray) -> tuple[float, float]:
+    """Where on the texture the camera looks.
+
+    Args:
+        vertices: `(R, C, 3)` face coordinates, without hair or cloth.
+        normal: `(R, C, 3)`, their unit normals.
+        flat: `(R, C, 2)`, their places on the texture.
+        camera: `(3,)` where the camera is, in face coordinates.
+
+    Returns:
+        The lowest and the highest x; features lie between them, whether they are seen or not.
+    """
+    towards = camera - vertices
+    cosine = (towards * normal).sum(-1) / np.sqrt((towards**2).sum(-1))
+    near = np.zeros(np.add(cosine.shape, (0, 2)), bool)
+    for column in range(3):  # a quad is seen if one of its corners is
+        near[:, column : column + cosine.shape[1]] |= cosine > AWAY
+    x = flat[..., 0][near[:, 1:-1]]
+    return min(float(x.min()) - BESIDE, -FEATURES), max(float(x.max()) + BESIDE, FEATURES)

@@ -12,19 +12,21 @@ SIDE = 640
 def field(kind: str) -> np.ndarray:
     """A field of noise, `(SIDE, SIDE)` uint8 around 128: "pores", "mottle", "strands", "curls" or "clouds"."""
     kinds = {"pores": _pores, "mottle": _mottle, "strands": _strands, "curls": _curls, "clouds": _clouds}
-    return kinds[kind](np.random.default_rng(sorted(kinds).index(kind)))
+    noise = kinds[kind](np.random.default_rng(sorted(kinds).index(kind)))
+    noise.flags.writeable = False  # patches are parts of it
+    return noise
 
 
 def patch(rng: np.random.Generator, kind: str, height: int, width: int) -> np.ndarray:
-    """A random part of a field, `(height, width)` uint8; larger ones than the field are enlarged."""
+    """A random part of a field, `(height, width)` uint8, to be read only; larger ones than the field are enlarged."""
     whole = field(kind)
     zoom = max(1.0, height / SIDE, width / SIDE)
     tall, wide = int(height / zoom), int(width / zoom)
     top, left = rng.integers(SIDE - tall + 1), rng.integers(SIDE - wide + 1)
     part = whole[top : top + tall, left : left + wide]
     if rng.random() < 0.5:
-        part = part[:, ::-1]
-    return np.ascontiguousarray(part) if zoom == 1 else cv2.resize(part, (width, height))
+        part = cv2.flip(part, 1)
+    return part if zoom == 1 else cv2.resize(part, (width, height))
 
 
 def _grain(rng, wide, tall):

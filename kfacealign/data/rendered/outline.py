@@ -26,11 +26,13 @@ def contour(face: face3d.Face, view: View, t: np.ndarray = JAWS) -> np.ndarray:
         view: where its head is.
         t: (n,) places along `Face.jaw_line`, by default those of all schemes.
     """
-    jaw = face.jaw_line(t)
+    half, number = np.unique(np.abs(t), return_inverse=True)  # both halves of a face have the same depths
+    jaw, right = face.jaw_line(half), np.sign(t)[:, None]
     x = jaw[:, :1] * PLACES
     y = np.repeat(jaw[:, 1:], len(PLACES), 1)
-    points = np.stack([x, y, face.surface(x, y)], -1)
-    image = view.project(points.reshape(-1, 3))[0].reshape(*x.shape, 2)
+    points = np.stack([x, y, face.surface(x, y)], -1)[number]
+    points[..., 0] *= right
+    image = view.project(points.reshape(-1, 3))[0].reshape(*points.shape[:2], 2)
     across = view.rotation[:2, 0] * np.cos(view.yaw) + view.rotation[:2, 2] * np.sin(view.yaw)  # to the right of the head
-    outwards = (image @ across) * np.sign(jaw[:, :1])
+    outwards = (image @ across) * right
     return points[np.arange(len(t)), outwards.argmax(1)]

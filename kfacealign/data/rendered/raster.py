@@ -54,18 +54,19 @@ class Shown:
 
     def __init__(self, points: np.ndarray, depth: np.ndarray, size: tuple[int, int]):
         rows, columns = depth.shape
-        corners, points, depth = quads(rows, columns), points.reshape(-1, 2), depth.ravel()
-        middle, across, down = _parallelogram(points, corners)
+        parts = _, across, down = _parallelograms(points)
         area = across[0] * down[1] - across[1] * down[0]
         front = np.flatnonzero(area > TINY)
-        front = front[np.argsort(depth[corners[front]].sum(1))]
-        shown = np.zeros(size, np.int32)
-        for number, polygon in enumerate(fixed(points[corners[front]]), start=1):
+        corners = quads(rows, columns)[front]
+        nearest_last = np.argsort(depth.ravel()[corners].sum(1))
+        self.front = front = front[nearest_last]
+        polygons = fixed(points.reshape(-1, 2)).take(corners[nearest_last], axis=0)
+        shown = np.full(size, -1, np.int32)
+        for number, polygon in enumerate(polygons):
             cv2.fillConvexPoly(shown, polygon, number, cv2.LINE_8, SHIFT)
-        self.pixels = np.flatnonzero(shown > 0)
-        self.which = shown.ravel().take(self.pixels).astype(np.intp) - 1
-        self.corners = corners[front]
-        shares = _shares(*(part[..., front] for part in (middle, across, down, area)))
+        self.pixels = np.flatnonzero(shown >= 0)
+        self.which = shown.ravel().take(self.pixels).astype(np.intp)
+        shares = _shares(*(part.take(front, axis=-1) for part in (*parts, area)))
         x, y = (centres.take(self.pixels) for centres in _centres(*size))
         self.right, self.below = (self._share(x, y, *coefficients) for coefficients in shares)
         row, column = np.divmod(front, columns - 1)
@@ -82,7 +83,7 @@ class Shown:
 
     def values(self, values: np.ndarray) -> np.ndarray:
         """What vertices carry, `(R, C, V)`, at the pixels, `(V, P)` float32."""
-        middle, across, down = _parallelogram(values.reshape(-1, values.shape[-1]).astype(np.float32), self.corners)
+        middle, across, down = (part.take(self.front, axis=1) for part in _parallelograms(values.astype(np.float32)))
         found = np.empty((len(middle), len(self.which)), np.float32)
         for one, start, right, below in zip(found, middle, across, down, strict=True):
             np.multiply(right.take(self.which), self.right, out=one)
@@ -98,11 +99,13 @@ def _centres(height, width):
     return x + np.float32(0.5), y + np.float32(0.5)
 
 
-def _parallelogram(points, corners):
-    """Middle, and the sides across and down, of the parallelograms most like the quads of points `(n, D)`; `(D, Q)` each."""
-    a, b, c, d = points.T[:, corners.T].transpose(1, 0, 2)
+def _parallelograms(points):
+    """Middle, and the sides across and down, of the parallelograms most like the quads of a mesh `(R, C, D)`; `(D, Q)` each."""
+    points = np.ascontiguousarray(np.moveaxis(points, -1, 0))
+    a, b, c, d = points[:, :-1, :-1], points[:, :-1, 1:], points[:, 1:, 1:], points[:, 1:, :-1]
     first, second = c - a, b - d
-    return (a + b + c + d) / 4, (first + second) / 2, (first - second) / 2
+    sides = (a + b + c + d) / 4, (first + second) / 2, (first - second) / 2
+    return [side.reshape(len(points), -1) for side in sides]
 
 
 def _shares(middle, across, down, area):

@@ -143,38 +143,43 @@ class Drawing:
     def head(self) -> None:
         """The skin, the hair and the cloth on them."""
         scale = float(np.clip(FINENESS * self.unit, 24, 220))
-        texture = Texture(self.face, self.look, scale)
         vertices, flat = head.mesh(self.face)
-        shape = vertices.shape[:2]
+        shape, normal = vertices.shape[:2], head.normals(vertices)
+        texture = Texture(self.face, self.look, scale, head.in_sight(vertices, normal, flat, self.view.camera))
         places = texture.at(flat).reshape(-1, 2)
         smaller = np.array(texture.outwards.shape[::-1]) / texture.shape[::-1]
         (out,) = raster.looked_up(*(places * smaller).T, texture.outwards)
-        vertices = vertices + out.reshape(*shape, 1) * head.normals(vertices)
+        vertices = vertices + out.reshape(*shape, 1) * normal
         light = self.lit(vertices, flat)
         points, depth = self.view.project(vertices.reshape(-1, 3))
         shown = raster.Shown(points.reshape(*shape, 2), depth.reshape(shape), self.image.shape[:2])
-        color, hidden = raster.looked_up(*shown.values(places.reshape(*shape, 2)), texture.image, texture.hides)
-        level, mirrored = raster.looked_up(*shown.grid, *light)
-        mirrored = cv2.cvtColor(cv2.convertScaleAbs(mirrored[None]), cv2.COLOR_GRAY2RGB)
-        self.put(shown.pixels, cv2.add(cv2.multiply(color, level, dtype=cv2.CV_8U)[None], mirrored))
-        self.cover.ravel()[shown.pixels[hidden > 127]] = 255
+        skin = cv2.insertChannel(texture.hides, cv2.cvtColor(texture.image, cv2.COLOR_RGB2RGBA), 3)
+        (color,) = raster.looked_up(*shown.values(places.reshape(*shape, 2)), skin)
+        (level,) = raster.looked_up(*shown.grid, light)
+        mirrored = cv2.cvtColor(cv2.convertScaleAbs(level[..., 3]), cv2.COLOR_GRAY2RGBA)
+        self.put(shown.pixels, cv2.add(cv2.multiply(color, level, dtype=cv2.CV_8U), mirrored[:, 0]))
+        self.cover.ravel()[shown.pixels[color[:, 3] > 127]] = 255
         self.smooth_edge(shown.pixels)
 
     def put(self, pixels: np.ndarray, colors: np.ndarray) -> None:
-        """Paints pixels of these numbers, `(P,)`, with colours `(1, P, 3)`."""
+        """Paints pixels of these numbers, `(P,)`, with colours `(P, 4)` uint8, whose last channel is left out."""
         whole = cv2.cvtColor(self.image, cv2.COLOR_RGB2RGBA)  # a pixel is one number there
-        whole.view(np.uint32).ravel()[pixels] = cv2.cvtColor(colors, cv2.COLOR_RGB2RGBA).view(np.uint32).ravel()
+        whole.view(np.uint32).ravel()[pixels] = colors.view(np.uint32).ravel()
         cv2.cvtColor(whole, cv2.COLOR_RGBA2RGB, dst=self.image)
 
     def smooth_edge(self, pixels: np.ndarray) -> None:
         """Blurs the line between head and background, which has steps of whole pixels."""
+        if not len(pixels):
+            return
         inside = np.zeros(self.image.shape[:2], np.uint8)
         inside.ravel()[pixels] = 255
-        edge = cv2.morphologyEx(inside, cv2.MORPH_GRADIENT, CROSSED)
-        cv2.copyTo(cv2.GaussianBlur(self.image, (3, 3), 0.8), edge, self.image)
+        top, bottom = max(0, pixels[0] // inside.shape[1] - 2), pixels[-1] // inside.shape[1] + 3
+        part = self.image[top:bottom]
+        edge = cv2.morphologyEx(inside[top:bottom], cv2.MORPH_GRADIENT, CROSSED)
+        cv2.copyTo(cv2.GaussianBlur(part, (3, 3), 0.8), edge, part)
 
-    def lit(self, vertices: np.ndarray, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Light on the head's vertices, float32: factors of red, green and blue `(R, C, 3)`, and what is mirrored `(R, C)`."""
+    def lit(self, vertices: np.ndarray, flat: np.ndarray) -> np.ndarray:
+        """Light on the head's vertices, `(R, C, 4)` float32: factors of red, green and blue, and what is mirrored."""
         look, face = self.look, self.face
         first = np.array(look.light)
         half = first + (0, 0, 1)
@@ -188,12 +193,12 @@ class Drawing:
         beside = face3d.within((x - face.half_width(y[:, :1])) * 6, 0, 1)
         corners += 0.35 * beside * face3d.within((y - 0.4) * 2, 0, 1)
         reached, all_round = 1 - corners, look.ambient * (0.8 + 0.2 * facing)
-        level = np.empty((*x.shape, 3), np.float32)
+        level = np.empty((*x.shape, 4), np.float32)
         for channel, (tint, fill) in enumerate(zip(look.tint, look.fill_color, strict=True)):
             level[..., channel] = (all_round + (look.diffuse * tint) * one + fill * two) * reached
         oily = 0.4 + face3d.bump(x, y - face.nose_tip_y, 0.15, 0.15) + 0.6 * face3d.bump(x, y + 0.5, 0.5, 0.2)
-        mirrored = (120 * look.shine * look.diffuse) * np.maximum(mirrored, 0) ** 22 * oily
-        return level, mirrored.astype(np.float32)
+        level[..., 3] = (120 * look.shine * look.diffuse) * np.maximum(mirrored, 0) ** 22 * oily
+        return level
 
     def shade(self, color: Color, amount: float) -> Color:
         """A colour under so much of the light, 0 to 1."""
@@ -209,8 +214,11 @@ class Drawing:
         points, _ = body.project(np.column_stack([corners, np.full(len(corners), -0.55)]))
         # The neck hangs on the head, wherever that has turned.
         points += view.project(np.array([(0, 0.8, -0.5)]))[0] - points[3]
+        if (found := bust.shown(points[:3], self.image.shape[:2])) is None:
+            return
+        part, corners = found
         scale = float(np.clip(FINENESS * self.unit, 24, 160))
-        bust.Bust(self.face, self.look, scale).lay_on(self.image, points[:3])
+        bust.Bust(self.face, self.look, scale, part).lay_on(self.image, corners)
 
     def skull(self, radii: tuple[float, float, float], centre: tuple[float, float, float]) -> np.ndarray:
         """Convex outline of an ellipsoid around the head, `(n, 2)` image coordinates."""

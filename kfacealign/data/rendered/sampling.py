@@ -14,6 +14,7 @@ most, rolled by 45, adults. "full" adds profiles, rolls up to upside down, infan
 | dark pictures, low resolution, strong JPEG | none | 8 %, 10 %, 25 % |
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +28,8 @@ HAIR = ((25, 20, 18), (55, 35, 22), (95, 60, 32), (150, 105, 55), (205, 170, 105
 IRIS = ((60, 35, 20), (95, 60, 30), (90, 110, 60), (80, 120, 160), (110, 125, 130))
 STYLES = (BALD, SHORT, LONG, RECEDING, CURLY, TIED, CAP, SCARF)
 STYLE_SHARES = (0.07, 0.26, 0.25, 0.1, 0.1, 0.12, 0.05, 0.05)
+INFANT_STYLES = (BALD, RECEDING, SHORT, CAP)
+INFANT_STYLE_SHARES = (0.35, 0.25, 0.25, 0.15)
 
 
 class Sample(NamedTuple):
@@ -59,6 +62,12 @@ def within(value: float, low: float, high: float) -> float:
 def around(rng: np.random.Generator, mean: float, spread: float) -> float:
     """A normal number, not far off."""
     return mean + spread * within(rng.normal(), -2.2, 2.2)
+
+
+def chosen(rng: np.random.Generator, shares: Sequence[float]) -> int:
+    """A number drawn by its share, as `Generator.choice` with probabilities draws it, faster."""
+    ends = np.cumsum(shares)
+    return int(np.searchsorted(ends / ends[-1], rng.random(), side="right"))
 
 
 def sample_identity(rng: np.random.Generator) -> face3d.Identity:
@@ -153,13 +162,14 @@ def sample_look(rng: np.random.Generator, *, infant: bool = False) -> Look:
     lips = mixed(natural, (rng.uniform(120, 220), rng.uniform(10, 60), rng.uniform(30, 110)), make_up)
     diffuse = rng.uniform(0.25, 1.0)
     second = rng.random() < 0.5
-    style = rng.choice((BALD, RECEDING, SHORT, CAP), p=(0.35, 0.25, 0.25, 0.15)) if infant else rng.choice(STYLES, p=STYLE_SHARES)
+    styles, shares = (INFANT_STYLES, INFANT_STYLE_SHARES) if infant else (STYLES, STYLE_SHARES)
+    style = styles[chosen(rng, shares)]
     return Look(
         skin=skin,
         hair=mixed(hair, skin, 0.3) if infant else tuple(hair),
         iris=IRIS[rng.integers(len(IRIS))],
         lips=lips,
-        hair_style=int(style),
+        hair_style=style,
         fringe=rng.uniform(-0.75, -0.3) if rng.random() < 0.3 and not infant else face3d.FOREHEAD,
         brow_strength=rng.uniform(0.15, 0.45) if infant else rng.uniform(0.5, 0.95),
         beard=rng.uniform(0.25, 0.95) if make_up < 0.3 and rng.random() < 0.3 and not infant else 0.0,
@@ -168,7 +178,7 @@ def sample_look(rng: np.random.Generator, *, infant: bool = False) -> Look:
         light=direction(rng),
         ambient=1.0 - 0.62 * diffuse,
         diffuse=diffuse * 0.75,
-        glasses=int(rng.choice(3, p=(0.8, 0.14, 0.06))) if not infant else 0,
+        glasses=chosen(rng, (0.8, 0.14, 0.06)) if not infant else 0,
         glasses_color=tuple(rng.uniform(0, 90, 3).tolist()),
         hairline=rng.uniform(-1.12, -0.8),
         cloth=tuple(rng.uniform(25, 235, 3).tolist()),
@@ -199,7 +209,7 @@ def sample_place(rng: np.random.Generator, ranges: str = "usual") -> dict[str, A
         "blur": rng.uniform(0.009, 0.02) if rng.random() < 0.13 else rng.uniform(0, 0.004),
         "motion": rng.uniform(0, np.pi) if rng.random() < 0.3 else None,
         "noise": rng.uniform(8, 30) if dark else rng.uniform(0, 14),
-        "occluder": int(rng.choice(5, p=shares)),
+        "occluder": chosen(rng, shares),
         "coarse": rng.uniform(2.0, 4.0) if full and rng.random() < 0.1 else 1.0,  # pixels of the camera, in those of the image
         "jpeg": int(rng.integers(8, 40)) if full and rng.random() < 0.25 else None,  # quality
     }

@@ -23,6 +23,7 @@ class Texture(Features):
         face: the face.
         look: its colours and extras.
         scale: pixels of the texture in one unit of face coordinates.
+        sides: the lowest and the highest x that are painted.
 
     Attributes:
         image: `(H, W, 3)` uint8.
@@ -30,13 +31,14 @@ class Texture(Features):
         outwards: float32, COARSE times smaller, how far hair and cloth stand out of the skin, in face coordinates.
     """
 
-    def __init__(self, face: face3d.Face, look: Look, scale: float):
+    def __init__(self, face: face3d.Face, look: Look, scale: float, sides: tuple[float, float] = (-REACH, REACH)):
         self.face, self.look, self.scale = face, look, scale
+        self.left, right = sides
         self.rng = np.random.default_rng(look.seed)
         self.top = face.crown_y - 0.03
-        self.shape = int((face.chin + 0.05 - self.top) * scale) + 1, int(2 * REACH * scale) + 1
+        self.shape = int((face.chin + 0.05 - self.top) * scale) + 1, int((right - self.left) * scale) + 1
         self._times = scale * 2**SHIFT
-        self._plus = np.array((REACH, -self.top)) * self._times - 2 ** (SHIFT - 1)
+        self._plus = -np.array((self.left, self.top)) * self._times - 2 ** (SHIFT - 1)
         self.image = self.skin()
         self.features()
         self.hides = np.zeros(self.shape, np.uint8)
@@ -47,7 +49,7 @@ class Texture(Features):
 
     def at(self, points: ArrayLike) -> np.ndarray:
         """Positions (x, y) -> coordinates on the texture, in which the first pixel's centre is at (0.5, 0.5)."""
-        return (np.asarray(points, float) + (REACH, -self.top)) * self.scale
+        return (np.asarray(points, float) - (self.left, self.top)) * self.scale
 
     def fixed(self, points: ArrayLike) -> np.ndarray:
         """Positions (x, y) -> OpenCV's fixed-point coordinates on the texture."""
@@ -57,7 +59,7 @@ class Texture(Features):
     def coarse(self) -> tuple[np.ndarray, np.ndarray]:
         """x and y at the pixels of an image that is COARSE times smaller, `(h, w)` each."""
         height, width = (max(2, round(side / COARSE)) for side in self.shape)
-        x = (np.arange(width) + 0.5) / width * self.shape[1] / self.scale - REACH
+        x = (np.arange(width) + 0.5) / width * self.shape[1] / self.scale + self.left
         y = (np.arange(height) + 0.5) / height * self.shape[0] / self.scale + self.top
         grid_x, grid_y = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
         return grid_x, grid_y
@@ -141,7 +143,7 @@ class Texture(Features):
         level = 1 - share + share * np.arange(256) / 128
         table = np.clip(level[:, None] * color, 0, 255).astype(np.uint8)
         grain = noise.patch(self.rng, kind, *self.shape)
-        return cv2.LUT(cv2.cvtColor(grain, cv2.COLOR_GRAY2RGB), table[:, None])
+        return cv2.merge([cv2.LUT(grain, channel.copy()) for channel in table.T])
 
     def mask(self) -> None:
         """A cloth mask over mouth and nose, with straps to the ears."""

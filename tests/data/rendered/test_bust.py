@@ -45,6 +45,44 @@ def test_a_painted_point_lies_where_the_corners_say():
     assert rows.mean() + 0.5 == pytest.approx(82, abs=0.1)
 
 
+def test_only_what_an_image_shows_is_painted():
+    """Ten pixels a unit; the image ends 26 px right of the whole bust's left side and 17 px below its top, and 3 px are added."""
+    corners = np.array([(0, 0), (52, 0), (0, 34)], float)
+    part, own = bust.shown(corners, (17, 26))
+    np.testing.assert_allclose(part, (bust.LEFT, bust.TOP, bust.LEFT + 2.9, bust.TOP + 2.0))
+    np.testing.assert_allclose(own, [(0, 0), (29, 0), (0, 20)])
+    part, own = bust.shown(corners - (40, 20), (17, 26))  # 12 px of the right and 14 px of the bottom are left
+    np.testing.assert_allclose(part, (bust.RIGHT - 1.5, bust.BOTTOM - 1.7, bust.RIGHT, bust.BOTTOM))
+    np.testing.assert_allclose(own, [(-3, -3), (12, -3), (-3, 14)])
+    assert bust.shown(corners + (0, 40), (17, 26)) is None
+    # Turned by a quarter, its x axis goes down the image and its y axis to the left.
+    part, own = bust.shown(np.array([(20, 0), (20, 52), (-14, 0)], float), (26, 17))
+    np.testing.assert_allclose(part, (bust.LEFT, bust.TOP, bust.LEFT + 2.9, bust.TOP + 2.3))
+    np.testing.assert_allclose(own, [(20, 0), (20, 29), (-3, 0)])
+
+
+@pytest.mark.parametrize("turn", [0, 20, 130])
+def test_a_part_of_a_bust_is_laid_like_the_whole(turn):
+    """Bare shoulders, which have no random pattern, differ by less than half of what a shift of two pixels makes."""
+    seed, (width, height) = seed_of(bust.BARE), (140, 120)
+    sine, cosine = np.sin(np.radians(turn)), np.cos(np.radians(turn))
+    across = 60 * (bust.RIGHT - bust.LEFT) * np.array((cosine, sine))
+    down = 60 * (bust.BOTTOM - bust.TOP) * np.array((-sine, cosine))
+    origin = np.array((70, 60)) - 0.5 * across - 0.4 * down
+    corners = np.array([origin, origin + across, origin + down])
+    images = np.full((2, height, width, 3), GREEN, np.uint8)
+    whole = bust.Bust(FACE, look(seed), 60.0)
+    whole.lay_on(images[0], corners)
+    part, own = bust.shown(corners, (height, width))
+    painted = bust.Bust(FACE, look(seed), 60.0, part)
+    painted.lay_on(images[1], own)
+    assert painted.image.size < 0.75 * whole.image.size
+    assert 0.3 < (images[1] != GREEN).any(-1).mean() < 0.95
+    one, other = images.astype(int)
+    for axis in (0, 1):
+        assert np.abs(one - other).mean() < 0.5 * np.abs(one - np.roll(one, 2, axis)).mean()
+
+
 @pytest.mark.parametrize("roll, below", [(0, (0, 1)), (180, (0, -1)), (90, (-1, 0))])
 def test_the_neck_follows_a_head_that_lies(roll, below):
     """A clockwise quarter turn brings the chin to the left."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kfacealign import data, schemes
-from kfacealign.data.rendered import face3d, face_points, head, outline, raster, sampling, synthetic
+from kfacealign.data.rendered import face3d, face_points, head, look, outline, raster, render, sampling, synthetic
 from kfacealign.data.rendered.render import Drawing, View, visible
 
 SIDE = 320
@@ -98,6 +98,23 @@ def test_in_profile_the_near_pupil_is_darker_than_the_cheek(yaw):
     x, y = np.floor(points[near]).astype(int)
     cheek = image[y + 50, x]
     assert np.median(image[y - 4 : y + 5, x - 1 : x + 2].max(-1)) < 0.6 * cheek.max()
+
+
+@pytest.mark.parametrize("style", [look.BALD, look.LONG, look.CURLY, look.CAP])
+def test_a_texture_reaches_as_far_as_the_camera_sees(monkeypatch, style):
+    """Heads turned every way: all places that are looked up are on the texture, which is mostly narrower than the whole skin."""
+    shown, textures = [], []
+    values, texture = raster.Shown.values, render.Texture
+    monkeypatch.setattr(raster.Shown, "values", lambda self, carried: shown.append(values(self, carried)) or shown[-1])
+    monkeypatch.setattr(render, "Texture", lambda *arguments: textures.append(texture(*arguments)) or textures[-1])
+    drawn = dataclasses.replace(sampling.sample_look(np.random.default_rng(1)), hair_style=style)
+    for yaw, pitch in [(0, 0), (25, 35), (-50, -30), (90, 0), (-90, 40), (70, -40)]:
+        Drawing(np.zeros((200, 200, 3), np.uint8), OPEN, placed(OPEN, yaw, pitch, size=200), drawn).draw()
+    assert len(shown) == len(textures) == 6
+    for (x, _), made in zip(shown, textures, strict=True):
+        assert x.min() >= 0 and x.max() <= made.shape[1]
+    widths = [made.shape[1] / made.scale for made in textures]
+    assert min(widths) < 0.75 * 2 * head.REACH and max(widths) <= 2 * head.REACH + 0.2
 
 
 def test_a_mesh_of_two_triangles_is_painted_where_pixel_centres_lie():
