@@ -23,7 +23,7 @@ from kfacealign.files import replacing
 FOLDER = "0--Synthetic"  # WFLW keeps the photographs of each event in a folder
 PARAMETERS = "synthetic.json"
 JPEG_QUALITY = 92
-RENDERER = 4  # raised whenever the same seed gives other faces, so that old folders are not taken for new ones
+RENDERER = 5  # raised whenever the same seed gives other faces, so that old folders are not taken for new ones
 TEST_SEED = 1_000_003  # added to the seed, so that no test face is a training face
 
 
