@@ -28,6 +28,7 @@ PAPER = {
     "also": (),
     "also_times": 2,
     "person": None,
+    "as_drawn": (),
     "validation": 0.05,
     "backbone": "efficientnet_lite0",
     "backbone_weights": "pipnet_lite0_ibug68",

@@ -27,6 +27,7 @@ PAPER = {
     "also": (),
     "also_times": 2,
     "person": None,
+    "as_drawn": (),
     "validation": 0.0,
     "detector": None,
     "backbone": "efficientnet_lite0",
@@ -103,7 +104,8 @@ def recipe():
         second = parsed(*SECOND)
         detector, sources, before = settings.detector, [], f"a detector that was trained before ({settings.detector})"
     root = kfa.data.catalogue.rendered_root("synthetic_clips68", settings.ranges)
-    videos, more = kfa.training.rendered_and_real.rendered_and_real_clips(videos, root, **CLIPS, ranges=settings.ranges)
+    rendered = {**CLIPS, "ranges": settings.ranges, "as_drawn": settings.as_drawn}
+    videos, more = kfa.training.rendered_and_real.rendered_and_real_clips(videos, root, **rendered)
 
     def build():
         trained = kfa.load(detector)

@@ -112,9 +112,7 @@ def rendered_and_real(settings: argparse.Namespace) -> tuple[data.Dataset, data.
     if moved:
         offsets = offsets_to(rendered.train, trained, moved)
         trained, validation = (part if part is None else with_offsets(part, offsets) for part in (trained, validation))
-    name, licence = known(faces.name)
-    name += f", {' and '.join(moved)} moved to where the rendered faces have them" if moved else ""
-    sources = [source((name, licence), len(trained)), source(RENDERING, len(rendered.train))]
+    sources = [source(relabelled(known(faces.name), moved), len(trained)), source(RENDERING, len(rendered.train))]
     sources += [source(known(Path(folder).name), len(its)) for folder, its in further.items()]
     repeated = [its for its in further.values() for _ in range(settings.also_times)]
     return dataclasses.replace(faces, train=joined([rendered.train, trained, *repeated])), validation, sources
@@ -129,7 +127,7 @@ def kept_back(faces: data.Faces, settings: argparse.Namespace) -> tuple[data.Fac
 
 
 def rendered_and_real_clips(
-    real: data.ClipsDataset, root: str | Path, *, clips: int, frames: int, ranges: str = "usual"
+    real: data.ClipsDataset, root: str | Path, *, clips: int, frames: int, ranges: str = "usual", as_drawn: Sequence[str] = ()
 ) -> tuple[data.ClipsDataset, list[dict]]:
     """A `ClipsDataset` with rendered clips added to its training part, and the sources of both.
 
@@ -139,14 +137,19 @@ def rendered_and_real_clips(
         clips: how many clips are rendered.
         frames: how long each is.
         ranges: what they are drawn from, "usual", "full" or "mixed".
+        as_drawn: regions whose labels in the training part of `real` are moved to where the rendered clips have them; the test
+            part stays as it is.
 
     Returns:
         The dataset, and the list of sources for the card.
     """
     root = data.write_clips(root, clips=clips, frames=frames, scheme=real.scheme.name, ranges=ranges)
-    drawn = data.frame_folders(root, scheme=real.scheme)
-    sources = [source(known(real.name), len(real.train.frames)), source(RENDERING, len(drawn.frames))]
-    return dataclasses.replace(real, train=joined_clips([drawn, real.train])), sources
+    drawn, train = data.frame_folders(root, scheme=real.scheme), real.train
+    if as_drawn:
+        moved = with_offsets(train.frames, offsets_to(drawn.frames, train.frames, as_drawn))
+        train = Clips(moved, train.indices, names=train.names, numbers=train.numbers, effects=train.effects)
+    sources = [source(relabelled(known(real.name), as_drawn), len(train.frames)), source(RENDERING, len(drawn.frames))]
+    return dataclasses.replace(real, train=joined_clips([drawn, train])), sources
 
 
 def joined_clips(parts: Iterable[Clips]) -> Clips:
@@ -173,6 +176,12 @@ def joined_clips(parts: Iterable[Clips]) -> Clips:
 def source(named: tuple[str, str], faces: int) -> dict[str, Any]:
     """What a card says of a source: its name, how many faces, its licence."""
     return {"name": named[0], "faces": faces, "licence": named[1]}
+
+
+def relabelled(named: tuple[str, str], moved: Sequence[str]) -> tuple[str, str]:
+    """Name and licence of a source, some of whose regions were moved."""
+    name, licence = named
+    return (f"{name}, {' and '.join(moved)} moved to where the rendered faces have them" if moved else name), licence
 
 
 def known(folder: str) -> tuple[str, str]:

@@ -73,6 +73,30 @@ def test_labels_of_a_region_are_moved_to_where_the_drawings_have_them(tmp_path, 
     np.testing.assert_array_equal(found.test.landmarks, kfa.data.pts(folder).test.landmarks)  # what is measured stays
 
 
+def test_labels_of_clips_are_moved_to_where_the_drawn_clips_have_them(tmp_path):
+    """The videos are drawn clips whose brows were labelled 5 % of the inter-ocular distance too high."""
+    settings = {"clips": 2, "frames": 4}
+    clips = kfa.data.frame_folders(kfa.data.write_clips(tmp_path / "videos", **settings, progress=False))
+    brows = list(clips.scheme.regions["brows"])
+    offsets = np.zeros((68, 2))
+    offsets[brows] = (0, -0.05)
+    raised = kfa.data.definitions.with_offsets(clips.frames, offsets)
+    videos = kfa.data.Clips(raised, clips.indices, names=clips.names, numbers=clips.numbers)
+    parts = {"train": videos, "test": videos, "subsets": {"full": np.arange(len(videos))}}
+    real = kfa.data.ClipsDataset(name="videos", scheme=clips.scheme, enlarge=1.2, normalizer="inter_ocular", **parts)
+    root = tmp_path / "rendered"
+    found, sources = rendered_and_real.rendered_and_real_clips(real, root, **settings, as_drawn=["brows"])
+    assert sources[0]["name"] == "videos, brows moved to where the rendered faces have them"
+    assert found.train.names == clips.names * 2
+    np.testing.assert_array_equal(found.train.indices[2], clips.indices[0] + len(clips.frames))
+    same, moved = found.train.frames[: len(clips.frames)], found.train.frames[len(clips.frames) :]
+    np.testing.assert_allclose(moved.landmarks, same.landmarks, atol=0.01)
+    np.testing.assert_array_equal(found.test.frames.landmarks, raised.landmarks)  # what is measured stays
+    kept, sources = rendered_and_real.rendered_and_real_clips(real, root, **settings)
+    np.testing.assert_array_equal(kept.train.frames.landmarks[len(clips.frames) :], raised.landmarks)
+    assert sources[0]["name"] == "videos"
+
+
 def test_nobody_is_trained_on_and_validated_by(tmp_path, monkeypatch):
     """Ten frames of five people, of whom one is kept back."""
     monkeypatch.chdir(tmp_path)
