@@ -174,7 +174,7 @@ def test_a_real_face_is_found(folder, tmp_path):
 
 @pytest.mark.parametrize("detector", ["blazeface", "haar"])
 def test_the_detector_and_the_mean_scores_are_told(folder, tmp_path, capsys, detector):
-    face = SyntheticFaces(3, size=256).render(4)
+    face = SyntheticFaces(3, size=256).render(6)
     cv2.imwrite(str(tmp_path / "face.png"), face.image[..., ::-1])
     command = ["align", str(tmp_path / "face.png"), "--model", str(folder / "m.tflite"), "--out", str(tmp_path / "out")]
     assert main([*command, "--detector", detector]) == 0
