@@ -71,7 +71,7 @@ class Bust:
         self.face, self.look, self.scale, self.part = face, look, scale, part
         self.rng = rng = np.random.default_rng([look.seed, 1])
         left, top, right, bottom = part
-        self.shape = int((bottom - top) * scale) + 1, int((right - left) * scale) + 1
+        self.shape = tuple(max(3, int(side * scale) + 1) for side in (bottom - top, right - left))
         self.kind = chosen(rng, SHARES)
         self.wide = face.identity.width * rng.uniform(0.6, 0.95)
         self.base = face.chin_y + rng.uniform(0.2, 0.95)  # y where the neck ends in front

@@ -153,6 +153,8 @@ class Drawing:
         light = self.lit(vertices, flat)
         points, depth = self.view.project(vertices.reshape(-1, 3))
         shown = raster.Shown(points.reshape(*shape, 2), depth.reshape(shape), self.image.shape[:2])
+        if not len(shown.pixels):
+            return
         skin = cv2.insertChannel(texture.hides, cv2.cvtColor(texture.image, cv2.COLOR_RGB2RGBA), 3)
         (color,) = raster.looked_up(*shown.values(places.reshape(*shape, 2)), skin)
         (level,) = raster.looked_up(*shown.grid, light)
@@ -169,8 +171,6 @@ class Drawing:
 
     def smooth_edge(self, pixels: np.ndarray) -> None:
         """Blurs the line between head and background, which has steps of whole pixels."""
-        if not len(pixels):
-            return
         inside = np.zeros(self.image.shape[:2], np.uint8)
         inside.ravel()[pixels] = 255
         top, bottom = max(0, pixels[0] // inside.shape[1] - 2), pixels[-1] // inside.shape[1] + 3

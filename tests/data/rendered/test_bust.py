@@ -83,6 +83,14 @@ def test_a_part_of_a_bust_is_laid_like_the_whole(turn):
         assert np.abs(one - other).mean() < 0.5 * np.abs(one - np.roll(one, 2, axis)).mean()
 
 
+@pytest.mark.parametrize("part", [(bust.LEFT, bust.TOP, bust.RIGHT, bust.TOP + 1e-4), (0.0, 1.5, 1e-4, 1.5 + 1e-4)])
+def test_a_sliver_of_a_bust_is_laid(part):
+    for seed in range(12):
+        image = np.full((40, 40, 3), GREEN, np.uint8)
+        bust.Bust(FACE, look(seed), 24.0, part).lay_on(image, np.array([(-5.0, 39.9), (45.0, 39.9), (-5.0, 40.0)]))
+        assert (image[:36] == GREEN).all()
+
+
 @pytest.mark.parametrize("roll, below", [(0, (0, 1)), (180, (0, -1)), (90, (-1, 0))])
 def test_the_neck_follows_a_head_that_lies(roll, below):
     """A clockwise quarter turn brings the chin to the left."""

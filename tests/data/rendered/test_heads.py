@@ -117,6 +117,13 @@ def test_a_texture_reaches_as_far_as_the_camera_sees(monkeypatch, style):
     assert min(widths) < 0.75 * 2 * head.REACH and max(widths) <= 2 * head.REACH + 0.2
 
 
+def test_a_head_beside_the_picture_leaves_it_as_it_is():
+    picture = np.full((64, 64, 3), 90, np.uint8)
+    view = View(0.2, 0.1, 0.1, scale=20.0, shift=(1e4, 1e4))
+    Drawing(picture, OPEN, view, sampling.sample_look(np.random.default_rng(0))).draw()
+    assert (picture == 90).all()
+
+
 def test_a_mesh_of_two_triangles_is_painted_where_pixel_centres_lie():
     """A square from (2, 1) to (6, 5) whose values are the coordinates themselves."""
     corners = np.array([[(2.0, 1.0), (6.0, 1.0)], [(2.0, 5.0), (6.0, 5.0)]])
