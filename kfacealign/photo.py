@@ -17,13 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from kfacealign import geometry
+from kfacealign import geometry, schemes
 from kfacealign.data import image_files
 from kfacealign.data.five_points import crop_matrices, usable
 from kfacealign.streaming import empty_answers
 
 SMALLEST = 2  # pixels of a box's longer side
 LARGEST = 10  # sides of the photograph
+LOOKS = ("rolled", "all", "none")  # which faces are read a second time
+ROLLED = 30.0  # degrees; the bundled models know faces that are rolled further from few views
+FACELIKE = 0.8  # of 1, the least likeness of landmarks to the mean face for which they tell a roll
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +65,13 @@ def read_photo(path: str | os.PathLike) -> np.ndarray:
 
 
 def align_photo(
-    model: Any, image: np.ndarray, boxes: np.ndarray | Sequence, *, five_points: bool = False, **options: Any
+    model: Any,
+    image: np.ndarray,
+    boxes: np.ndarray | Sequence,
+    *,
+    five_points: bool = False,
+    second_look: str = "rolled",
+    **options: Any,
 ) -> AlignedFaces:
     """The landmarks of the faces in a photograph.
 
@@ -71,19 +80,25 @@ def align_photo(
         image: (H, W, 3) uint8 RGB.
         boxes: (N, 4), brows to chin and ear to ear, in image coordinates, such as `kfacealign.detect.find_faces` gives.
         five_points: whether every face is read a second time, turned upright by the eyes, nose and mouth of the first
-            reading; see `align_upright`.
+            reading; see `align_upright`. There is no other second look then.
+        second_look: which faces are read a second time in the box of their own landmarks, "rolled", "all" or "none"; see
+            `read_again`.
         options: further arguments of `model.align`.
 
     Returns:
         `AlignedFaces`, in the order of the boxes.
 
     Raises:
-        ValueError: a box is no face's, as `usable_boxes` says, or `five_points` was asked of a scheme that has none.
+        ValueError: a box is no face's, as `usable_boxes` says, `five_points` was asked of a scheme that has none, or there is no
+            such second look.
     """
+    check_look(second_look)
     squares = [geometry.square_box(box, model.enlarge) for box in usable_boxes(boxes, image)]
     found = read_squares(model, image, squares, **options)
     if five_points:
         found = read_upright(model, image, found, **options)
+    else:
+        found = read_again(model, image, found, which=second_look, **options)
     return AlignedFaces(np.asarray(squares, np.float32).reshape(-1, 4), **found)
 
 
@@ -225,3 +240,67 @@ def read_upright(model: Any, image: np.ndarray, found: dict[str, np.ndarray], **
         for name, values in found.items():
             values[again] = second[name]
     return found
+
+
+# === The second look ===
+
+
+def check_look(second_look: str) -> None:
+    """Raises ValueError unless this is one of LOOKS."""
+    if second_look not in LOOKS:
+        raise ValueError(f"there is no second look {second_look!r}; take one of {', '.join(LOOKS)}")
+
+
+def read_again(
+    model: Any, image: np.ndarray, found: dict[str, np.ndarray], *, which: str = "rolled", **options: Any
+) -> dict[str, np.ndarray]:
+    """What `read_squares` returned of a photograph, where faces are looked at a second time, in a better crop.
+
+    The second crop is made as training makes it, by the box of the landmarks, those of the first reading. Where these are rolled
+    by more than ROLLED degrees, either way, it is turned upright.
+
+    Args:
+        model: anything with `align`, `scheme`, `input_size` and `enlarge`.
+        image: (H, W, 3) uint8 RGB, the photograph.
+        found: what the first reading found.
+        which: "rolled" reads the rolled faces again, "all" all, "none" none. Faces whose landmarks are not like a face's keep
+            their first reading, and so do those of schemes without a mean shape and of menpo39, which is of profiles.
+        options: further arguments of `model.align`.
+    """
+    angles = rolls(found["landmarks"], model.scheme) if which != "none" else np.full(len(found["landmarks"]), np.nan)
+    again = np.flatnonzero(np.isfinite(angles) if which == "all" else np.abs(angles) > ROLLED)
+    if not len(again):
+        return found
+    found = {name: np.array(values, np.float32) for name, values in found.items()}
+    turns = np.where(np.abs(angles) > ROLLED, angles, 0.0)
+    matrices = np.stack([upright_matrix(found["landmarks"][place], -turns[place], model) for place in again])
+    crops = np.stack([geometry.warp(image, matrix, model.input_size) for matrix in matrices])
+    second = read_crops(model, crops, matrices, **options)
+    for name, values in found.items():
+        values[again] = second[name]
+    return found
+
+
+def rolls(landmarks: np.ndarray, scheme: schemes.Scheme | str) -> np.ndarray:
+    """By how many degrees faces are rolled clockwise, (N,): the turn of the mean face that lies nearest to landmarks (N, K, 2).
+
+    NaN where the landmarks are less like the mean face than FACELIKE, or where the scheme has no mean face to compare with.
+    """
+    scheme = schemes.get(scheme)
+    if scheme.mean_shape is None or scheme.name == "menpo39":
+        return np.full(len(landmarks), np.nan)
+    shapes = (np.asarray(shape, np.float64) for shape in (scheme.mean_shape, landmarks))
+    mean, points = (shape[..., 0] + 1j * shape[..., 1] for shape in shapes)  # a turn is a product then
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        mean, points = (shape - shape.mean(-1, keepdims=True) for shape in (mean, points))
+        likeness = points @ mean.conj() / (np.linalg.norm(points, axis=-1) * np.linalg.norm(mean))
+        return np.where(np.abs(likeness) >= FACELIKE, np.degrees(np.angle(likeness)), np.nan)
+
+
+def upright_matrix(landmarks: np.ndarray, turn: float, model: Any) -> np.ndarray:
+    """The map (2, 3) from image coordinates to the crop around landmarks (K, 2), turned clockwise by so many degrees."""
+    cosine, sine = np.cos(np.radians(turn)), np.sin(np.radians(turn))
+    rotation = np.array([[cosine, -sine], [sine, cosine]])
+    box = geometry.landmark_box((landmarks @ rotation.T).astype(np.float32))
+    matrix = geometry.crop_matrix(geometry.square_box(box, model.enlarge), model.input_size)
+    return np.column_stack([matrix[:, :2] @ rotation, matrix[:, 2]])

@@ -259,3 +259,83 @@ def test_boxes_may_reach_beyond_the_photograph():
     assert photo.usable_boxes([], image).shape == (0, 4)
     with pytest.raises(ValueError, match=r"got shape \(4,\)"):
         photo.usable_boxes([1, 2, 3, 4], image)
+
+
+# === The second look ===
+
+
+def turned(points, degrees, about=(80.0, 60.0)):
+    """Points turned clockwise in the image."""
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return (np.asarray(points) - about) @ np.array([[cosine, sine], [-sine, cosine]]) + about
+
+
+def mean_face(scheme="ibug68", side=50.0, centre=(80.0, 60.0)):
+    """A mean face in a photograph; at this size its box fills 80 % of a square of that side."""
+    return np.asarray(centre) + side * (schemes.get(scheme).mean_shape - 0.5)
+
+
+@pytest.mark.parametrize("scheme", ["ibug68", "wflw98", "jd106", "cofw29", "aflw19"])
+def test_a_quarter_turn_to_the_right_is_90_degrees(scheme):
+    face = mean_face(scheme)
+    x, y = face.T
+    quarter = np.stack([-y, x], -1)  # what pointed to the right points down
+    found = photo.rolls(np.stack([face, quarter, 3 * turned(face, -35), turned(face, 170) + 7]), scheme)
+    np.testing.assert_allclose(found, [0, 90, -35, 170], atol=1e-4)
+
+
+def test_what_is_no_face_has_no_roll():
+    cells = np.stack([np.arange(68) % 8, np.arange(68) // 8], -1)
+    places = np.stack([np.full((68, 2), 3.0), cells[:, ::-1], np.full((68, 2), np.nan), mean_face() * 1e300])
+    assert np.isnan(photo.rolls(places, "ibug68")).all()
+    assert np.isnan(photo.rolls(mean_face("menpo39")[None], "menpo39")).all()
+    own = schemes.Scheme.from_config({"name": "own", "point_names": ["left", "right"], "mirror": [1, 0]})
+    assert np.isnan(photo.rolls(np.ones((4, 2, 2)), own)).all() and len(photo.rolls(np.ones((0, 68, 2)), "ibug68")) == 0
+
+
+@pytest.mark.parametrize("degrees", [0, 25, -100, 180])
+def test_a_face_is_read_again_in_the_box_of_its_landmarks(degrees):
+    """The model answers the mean face: the second answer is where the first one was if the crop is cut and turned rightly."""
+    model, face = MeanFace(), turned(mean_face(), degrees).astype(np.float32)
+    first = {"landmarks": face[None] + 0, "scores": np.zeros((1, 68), np.float32)}
+    found = photo.read_again(model, noise(), first, which="all")
+    np.testing.assert_array_equal(first["scores"], 0)  # what was given stays
+    np.testing.assert_array_equal(found["scores"], 1)
+    if abs(degrees) > 30:
+        np.testing.assert_allclose(found["landmarks"][0], face, atol=1e-3)
+    else:  # the crop is upright, around the landmarks' box
+        box = geometry.square_box(geometry.landmark_box(face), 1.25)
+        np.testing.assert_allclose(found["landmarks"][0], box[:2] + (box[2] - box[0]) * model.scheme.mean_shape, atol=1e-3)
+
+
+def test_only_rolled_faces_are_read_again_unless_all_are_asked_for():
+    """Faces rolled by 0, 29, 31 and -150 degrees, and one that is no face; the scores count the crops of a batch."""
+    faces = np.stack([*(turned(mean_face(), degrees) for degrees in (0, 29, 31, -150)), np.full((68, 2), 9.0)]).astype(np.float32)
+    for which, again in (("rolled", [2, 3]), ("all", [0, 1, 2, 3]), ("none", [])):
+        model = MeanFace()
+        first = {"landmarks": faces, "scores": np.zeros((5, 68), np.float32)}
+        found = photo.read_again(model, noise(), first, which=which, flip=True)
+        assert [len(batch) for batch in model.batches] == ([len(again)] if again else [])
+        assert np.flatnonzero(found["scores"][:, 0]).tolist() == again
+        assert model.options == [{"flip": True}] * len(model.batches)
+    upright = np.ascontiguousarray(np.rot90(noise(160, 160)))
+    with pytest.raises(ValueError, match="no second look 'both'; take one of rolled, all, none"):
+        photo.align_photo(MeanFace(), upright, [[10, 20, 50, 80]], second_look="both")
+
+
+def test_a_mark_that_lies_on_its_side_is_cut_upright():
+    """A white pixel beside the chin of a face that lies on its left side is below the chin in the second crop."""
+
+    class Seen(MeanFace):
+        def answer(self, crops):
+            self.crop = crops[-1]
+            return super().answer(crops)
+
+    model, image = Seen(input_size=100, enlarge=1.25), np.zeros((120, 160, 3), np.uint8)
+    face = turned(mean_face(side=100.0), 90)  # the crown points to the right, the chin to the left
+    chin = face[8]
+    x, y = np.floor(chin - (4, 0)).astype(int)
+    image[y - 1 : y + 2, x - 1 : x + 2] = 255
+    photo.read_again(model, image, {"landmarks": face[None].astype(np.float32), "scores": np.zeros((1, 68), np.float32)})
+    rows, columns = np.nonzero(model.crop[..., 0] > 100)
+    np.testing.assert_allclose([columns.mean() + 0.5, rows.mean() + 0.5], 100 * model.scheme.mean_shape[8] + (0, 4), atol=1)

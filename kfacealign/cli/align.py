@@ -21,6 +21,7 @@ from kfacealign.cli.arguments import (
     add_detector,
     add_model,
     add_pose,
+    add_second_look,
     add_trust,
     align_options,
     box,
@@ -82,6 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="read each face a second time, turned upright by the eyes, nose and mouth found; for models trained on such crops",
     )
+    add_second_look(parser)
     parser.add_argument("--flip", action="store_true", help=FLIP_HELP)
     parser.add_argument(
         "--out",
@@ -195,6 +197,7 @@ class Batch:
             min_score=arguments.min_score,
             five_points=arguments.five_points,
             any_rotation=arguments.any_rotation,
+            second_look=arguments.second_look,
             focal=arguments.focal,
             **options,
         )
@@ -204,7 +207,7 @@ class Batch:
             "model": align_results.as_text(Path(arguments.model).name),
             "model_sha256": align_results.checksum(arguments.model),
             "detector": self.landmarker.detector.name,
-            **{name: getattr(arguments, name) for name in ("min_score", "any_rotation", "five_points", "flip")},
+            **{name: getattr(arguments, name) for name in ("min_score", "any_rotation", "second_look", "five_points", "flip")},
         }
         if arguments.pose:  # Results of before there was the flag are still those of a run without it.
             self.settings["pose"] = True

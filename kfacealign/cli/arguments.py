@@ -111,6 +111,17 @@ def add_detector(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_second_look(parser: argparse.ArgumentParser) -> None:
+    """`--second-look`."""
+    parser.add_argument(
+        "--second-look",
+        choices=("rolled", "all", "none"),  # those of `kfacealign.photo`, whose imports would slow --help down
+        default="rolled",
+        help="which faces are read a second time in the box of their own landmarks: those that are rolled by more than 30 "
+        "degrees, turned upright (default), all, which serves boxes that are not exact, or none; --five-points takes its place",
+    )
+
+
 def add_pose(parser: argparse.ArgumentParser, written: str, *, picture: str) -> None:
     """`--pose` and `--focal`, which `check_pose` looks at.
 

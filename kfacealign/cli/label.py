@@ -13,7 +13,7 @@ from rich.text import Text
 
 from kfacealign import deploy, detect, presets
 from kfacealign.cli import align_results
-from kfacealign.cli.arguments import add_detector, count, positive_count
+from kfacealign.cli.arguments import add_detector, add_second_look, count, positive_count
 from kfacealign.cli.labelling import on_ray, results, runs, storage, units, workers
 from kfacealign.console import make_console, shown
 from kfacealign.data import five_points
@@ -63,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_detector(parser)
     parser.add_argument("--any-rotation", action="store_true", help="read each picture on its sides and upside down, too")
     parser.add_argument("--five-points", action="store_true", help="read each face a second time, turned upright")
+    add_second_look(parser)
     parser.add_argument(
         "--column", metavar="NAME", help="column of Parquet files that has the pictures (default: found by its content)"
     )
@@ -153,7 +154,10 @@ def settings_of(arguments: argparse.Namespace, console: Console) -> tuple[str, A
         "model_sha256": align_results.checksum(model),
         "detector": align_results.as_text(os.path.basename(detector)),
         "detector_sha256": align_results.checksum(detector) if os.path.isfile(detector) else None,
-        **{name: getattr(arguments, name) for name in ("min_score", "any_rotation", "five_points", "max_pixels", "column")},
+        **{
+            name: getattr(arguments, name)
+            for name in ("min_score", "any_rotation", "second_look", "five_points", "max_pixels", "column")
+        },
     }
     return model, loaded.scheme, settings
 

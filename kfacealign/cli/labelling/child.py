@@ -54,7 +54,7 @@ class Labeller:
         image_files.limit_pixels(settings["max_pixels"])
         detector = detect.make(settings["detector"], min_score=settings["min_score"])
         model = loading.load(settings["model"], threads=1)
-        ways = {name: settings[name] for name in ("five_points", "any_rotation")}
+        ways = {name: settings[name] for name in ("five_points", "any_rotation", "second_look")}
         self.landmarker = FaceLandmarks(model, detector=detector, views=False, **ways)
         self.together = TOGETHER if getattr(model, "resizable", False) else 1
         self.settings, self.answer = settings, answer
