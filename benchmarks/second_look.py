@@ -5,8 +5,9 @@
 
 Rows of folders are the photographs of their test part (or all, where there is none) in which a box of --detector overlaps the
 annotated face by half. Rows of drawings are faces of the full ranges that turn aside by less than 25 degrees, by their roll, in
-the box of their landmarks. Columns are what `kfacealign.photo.align_photo` reads with `second_look` "none", "rolled" and "all":
-the NME (inter-ocular, percent), its median, and the time of a face over that of "none", taken in turns.
+the box of their landmarks, and those of the first row again in boxes that are too small or too large. Columns are what
+`kfacealign.photo.align_photo` reads with `second_look` "none", "rolled" and "all": the NME (inter-ocular, percent), its median,
+and the time of a face over that of "none", taken in turns.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from kfacealign import geometry, photo
 from kfacealign.data.rendered import sampling, synthetic
 
 ROLLS = (0, 15, 30, 45, 90, 135, 180)
+SIZES = (0.7, 0.8, 1.25, 1.4)  # sides of boxes that are not exact, over those of the landmarks' box
 LOOKS = ("none", "rolled", "all")
 
 
@@ -46,6 +48,13 @@ def drawn(low, high, count, scheme, seed=99, size=256):
         roll = float(rng.uniform(low, high) * rng.choice((-1.0, 1.0)))
         face = synthetic.draw_face(rng, size, sample._replace(pose=(min(max(yaw, -25.0), 25.0), pitch, roll)))
         yield face.image, face.landmarks[scheme.name], geometry.landmark_box(face.landmarks[scheme.name])
+
+
+def scaled(faces, size):
+    """The same faces in boxes so many times as large."""
+    for image, landmarks, box in faces:
+        middle, half = (box[:2] + box[2:]) / 2, size * (box[2:] - box[:2]) / 2
+        yield image, landmarks, np.concatenate([middle - half, middle + half])
 
 
 def measured(model, faces):
@@ -76,6 +85,8 @@ def main(argv=None):
     if arguments.drawn:
         for low, high in itertools.pairwise(ROLLS):
             sets[f"rolled by {low} to {high} degrees"] = drawn(low, high, arguments.drawn, model.scheme)
+        for size in SIZES:
+            sets[f"boxes {size:g} times as large"] = scaled(drawn(*ROLLS[:2], arguments.drawn, model.scheme), size)
     table = Table(title=f"second looks of {arguments.model or kfa.presets.DEFAULT}: NME (median), time", title_justify="left")
     for heading in ("faces", "number", *LOOKS):
         table.add_column(heading, justify="left" if heading == "faces" else "right")
