@@ -1,6 +1,7 @@
 """The preset lotr_lite0_ibug68: LOTR on the backbone of the default preset, rendered and real faces.
 
     python recipes/preset_lotr.py --data-dir YTF68 --also INFANFACE LFPW --out runs/preset_lotr       # half an hour on a CPU
+    python recipes/preset_lotr.py ... --begin-with lotr_lite0_ibug68 --keep 0.5 --as-drawn brows   # go on; brows as in drawings
     python recipes/preset_lotr.py --dataset synthetic68 --out runs/clean_lotr                  # rendered faces alone, full ranges
     python recipes/preset_lotr.py --scale quick --out runs/preset_lotr_quick                    # rendered faces only, to try it
     python recipes/preset_lotr.py --data-dir YTF68 --also INFANFACE LFPW --input-size 256 --no-frozen-backbone \\
@@ -34,6 +35,8 @@ PAPER = {
     "backbone_weights": "pipnet_lite0_ibug68",
     "frozen_backbone": True,
     "begin_with": None,
+    "keep": 0.0,
+    "keep_of": None,
     "loss": "smooth_wing",
     "dropout": 0.0,
     "query_stddev": 1.0,
