@@ -1,5 +1,6 @@
 """The `kfacealign` command, from its arguments to its files and messages."""
 
+import argparse
 import json
 import os
 import subprocess
@@ -10,7 +11,8 @@ import keras
 import numpy as np
 import pytest
 
-from kfacealign import data, deploy, geometry, models, schemes
+from kfacealign import data, deploy, geometry, models, photo, schemes
+from kfacealign.cli.arguments import add_second_look
 from kfacealign.cli.main import main
 from kfacealign.codecs import Heatmap
 from kfacealign.data import SyntheticFaces, five_points
@@ -194,6 +196,27 @@ def test_a_face_on_its_side(tmp_path):
     truth = np.stack([truth[:, 1], 256 - truth[:, 0]], axis=-1)  # as np.rot90 turns
     (found,) = json.loads((tmp_path / "side.json").read_text())["faces"]
     assert np.linalg.norm(found["landmarks"] - truth, axis=-1).mean() < 0.06 * np.ptp(truth, axis=0).max()
+
+
+def test_a_face_in_a_box_that_is_upside_down_is_read_again_unless_told_not_to(tmp_path):
+    face = SyntheticFaces(3, size=256).render(1)
+    cv2.imwrite(str(tmp_path / "face.png"), np.rot90(face.image[..., ::-1], 2))
+    truth = 256 - face.landmarks["ibug68"]
+    box = ",".join(f"{value:.1f}" for value in geometry.landmark_box(truth))
+    errors = {}
+    for look in ("rolled", "none", "all"):
+        given = [] if look == "rolled" else ["--second-look", look]
+        assert main(["align", str(tmp_path / "face.png"), f"--box={box}", *given, "--out", str(tmp_path / look)]) == 0
+        (found,) = json.loads((tmp_path / look / "face.json").read_text())["faces"]
+        errors[look] = np.linalg.norm(found["landmarks"] - truth, axis=-1).mean()
+    assert errors["rolled"] == errors["all"] < 0.6 * errors["none"]
+
+
+def test_the_flag_takes_the_second_looks_that_there_are():
+    parser = argparse.ArgumentParser()
+    add_second_look(parser)
+    (action,) = [action for action in parser._actions if action.dest == "second_look"]
+    assert tuple(action.choices) == photo.LOOKS and action.default == "rolled"
 
 
 def test_an_unknown_detector(folder, tmp_path, capsys):
